@@ -1,0 +1,29 @@
+// What will run and in how much memory, decided once from the layer, the capacity and the machine. Pure: no device, no
+// allocation of the buffers it speaks of, the same answer for the same question.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "lacuna/lacuna.h"
+
+namespace lacuna {
+
+struct Recipe {
+  lacuna_layer layer{};
+  lacuna_capacity capacity{};
+  bool inference = false;
+  lacuna_isa isa = LACUNA_ISA_BASELINE;
+  int threads = 1;
+
+  std::size_t workspace_bytes = 0;
+  std::size_t tape_bytes = 0;
+};
+
+// The layer and the capacity have been checked. Throws std::length_error where the sizes overflow.
+Recipe make_recipe(const lacuna_layer& layer, const lacuna_capacity& capacity, bool inference, lacuna_isa isa, int threads);
+
+// For people: what was chosen and why.
+std::string explain(const Recipe& recipe);
+
+}  // namespace lacuna
