@@ -1,0 +1,82 @@
+# Compiler settings shared by every target, and the two helpers that apply them.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_C_STANDARD 11)
+set(CMAKE_C_STANDARD_REQUIRED ON)
+set(CMAKE_C_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+find_package(Threads REQUIRED)
+
+find_program(LACUNA_CCACHE ccache)
+mark_as_advanced(LACUNA_CCACHE)
+if(LACUNA_CCACHE AND PROJECT_IS_TOP_LEVEL)
+  foreach(language C CXX CUDA)
+    if(NOT DEFINED CMAKE_${language}_COMPILER_LAUNCHER)
+      set(CMAKE_${language}_COMPILER_LAUNCHER ${LACUNA_CCACHE})
+    endif()
+  endforeach()
+endif()
+
+# One interface target carries what all of our own code is compiled with, tests included.
+add_library(lacuna_compile INTERFACE)
+target_compile_options(
+  lacuna_compile
+  INTERFACE $<$<COMPILE_LANGUAGE:C,CXX>:-Wall;-Wextra>
+            $<$<AND:$<BOOL:${LACUNA_WERROR}>,$<COMPILE_LANGUAGE:C,CXX>>:-Werror>
+            $<$<AND:$<BOOL:${LACUNA_NATIVE}>,$<COMPILE_LANGUAGE:C,CXX>>:-march=native>)
+
+if(LACUNA_SANITIZE)
+  # -fno-sanitize-recover turns a report into a failing test instead of a line in a log.
+  set(lacuna_sanitize_flags -fsanitize=${LACUNA_SANITIZE} -fno-sanitize-recover=all
+                            -fno-omit-frame-pointer)
+  target_compile_options(lacuna_compile
+                         INTERFACE "$<$<COMPILE_LANGUAGE:C,CXX>:${lacuna_sanitize_flags}>")
+  target_link_options(lacuna_compile INTERFACE ${lacuna_sanitize_flags})
+endif()
+
+# xsimd is header only. Its include path is SYSTEM, so that its warnings are not ours.
+find_package(xsimd QUIET CONFIG)
+if(NOT xsimd_FOUND)
+  find_path(XSIMD_INCLUDE_DIR xsimd/xsimd.hpp REQUIRED)
+endif()
+add_library(lacuna_simd INTERFACE)
+target_include_directories(
+  lacuna_simd SYSTEM INTERFACE $<IF:$<TARGET_EXISTS:xsimd>,$<TARGET_PROPERTY:xsimd,INTERFACE_INCLUDE_DIRECTORIES>,${XSIMD_INCLUDE_DIR}>)
+
+# Gives each file named *_<isa>.cpp the instruction set in its name, and drops from `sources_var`
+# those of another processor family. Dispatch at run time picks among them.
+function(lacuna_apply_isa_flags sources_var)
+  string(TOLOWER "${CMAKE_SYSTEM_PROCESSOR}" processor)
+  if(processor MATCHES "x86_64|amd64")
+    set(here sse2 avx2 avx512)
+  elseif(processor MATCHES "aarch64|arm64")
+    set(here neon)
+  endif()
+  set(flags_sse2 "")
+  set(flags_avx2 -mavx2 -mfma)
+  set(flags_avx512 -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mprefer-vector-width=512)
+  set(flags_neon "")
+
+  set(common $<$<CONFIG:Release,RelWithDebInfo>:-O3>)
+  if(LACUNA_FP_CONTRACT)
+    list(APPEND common -ffp-contract=${LACUNA_FP_CONTRACT})
+  endif()
+
+  set(kept ${${sources_var}})
+  foreach(isa sse2 avx2 avx512 neon)
+    set(files ${${sources_var}})
+    list(FILTER files INCLUDE REGEX "_${isa}\\.cpp$")
+    if(NOT files)
+      continue()
+    endif()
+    if(isa IN_LIST here)
+      set_source_files_properties(${files} PROPERTIES COMPILE_OPTIONS "${flags_${isa}};${common}")
+    else()
+      list(REMOVE_ITEM kept ${files})
+    endif()
+  endforeach()
+  set(${sources_var} ${kept} PARENT_SCOPE)
+endfunction()

@@ -1,0 +1,35 @@
+# Decides whether the CUDA backend is built. Leaves LACUNA_WITH_CUDA and, for the summary, the reason.
+# sm_80 and sm_90a as machine code, compute_90 as PTX for every later GPU.
+set(LACUNA_CUDA_ARCHITECTURES "80-real;90a-real;90-virtual" CACHE STRING
+    "GPU architectures, as CMAKE_CUDA_ARCHITECTURES understands them")
+
+file(GLOB_RECURSE lacuna_cuda_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/host/cuda/*.cpp
+     ${PROJECT_SOURCE_DIR}/host/cuda/*.cu ${PROJECT_SOURCE_DIR}/kernels/*.cu)
+
+set(LACUNA_WITH_CUDA OFF)
+if(LACUNA_CUDA STREQUAL "OFF")
+  set(LACUNA_CUDA_REASON "off, as asked")
+elseif(NOT lacuna_cuda_sources)
+  if(LACUNA_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "LACUNA_CUDA=ON, but this source tree has no CUDA backend (host/cuda) yet")
+  endif()
+  set(LACUNA_CUDA_REASON "off: this source tree has no CUDA backend (host/cuda) yet")
+else()
+  include(CheckLanguage)
+  check_language(CUDA)
+  if(CMAKE_CUDA_COMPILER)
+    # Must precede enable_language, which would otherwise fill in a default of its own.
+    set(CMAKE_CUDA_ARCHITECTURES ${LACUNA_CUDA_ARCHITECTURES})
+    enable_language(CUDA)
+    set(CMAKE_CUDA_STANDARD 20)
+    set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+    find_package(CUDAToolkit 12.4 REQUIRED)
+    set(LACUNA_WITH_CUDA ON)
+    string(REPLACE ";" " " architectures "${CMAKE_CUDA_ARCHITECTURES}")
+    set(LACUNA_CUDA_REASON "on: CUDA ${CUDAToolkit_VERSION}, architectures ${architectures}")
+  elseif(LACUNA_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "LACUNA_CUDA=ON, but no nvcc was found: set CUDACXX or put it on PATH")
+  else()
+    set(LACUNA_CUDA_REASON "off: no nvcc found")
+  endif()
+endif()

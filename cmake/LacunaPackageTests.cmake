@@ -1,0 +1,44 @@
+# Tests of what is delivered rather than of what it computes: each public header compiles alone,
+# the shared library exports the C ABI and nothing else, and the README's program works.
+set(header_dir ${PROJECT_SOURCE_DIR}/include)
+file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE ${header_dir} ${header_dir}/*.h
+     ${header_dir}/*.hpp)
+
+function(lacuna_add_header_test header language standard compiler)
+  string(MAKE_C_IDENTIFIER ${header} name)
+  set(source ${CMAKE_CURRENT_BINARY_DIR}/headers/${name}.${language})
+  # Included twice: a missing guard shows at once.
+  file(CONFIGURE OUTPUT ${source} CONTENT "#include <${header}>\n#include <${header}>\n")
+  set(test header.${header}.${standard})
+  add_test(NAME ${test} COMMAND ${compiler} -std=${standard} -pedantic -Wall -Wextra -Werror
+                                -fsyntax-only -I${header_dir} ${source})
+  set_tests_properties(${test} PROPERTIES LABELS "package" TIMEOUT 120)
+endfunction()
+
+foreach(header ${headers})
+  lacuna_add_header_test(${header} cpp c++20 ${CMAKE_CXX_COMPILER})
+  if(header MATCHES "\\.h$")
+    lacuna_add_header_test(${header} c c11 ${CMAKE_C_COMPILER})
+  endif()
+endforeach()
+
+if(NOT LACUNA_SANITIZE)
+  add_test(
+    NAME package.exported_symbols
+    COMMAND ${CMAKE_COMMAND} -DNM=${CMAKE_NM} -DLIBRARY=$<TARGET_FILE:lacuna>
+            -DHEADER=${header_dir}/lacuna/lacuna.h -DVERSION_NODE=LACUNA_0.1 -P
+            ${PROJECT_SOURCE_DIR}/cmake/check_exports.cmake)
+  set_tests_properties(package.exported_symbols PROPERTIES LABELS "package" TIMEOUT 60)
+endif()
+
+# The README's C++ program, built against the shared library as a user would build it.
+set(snippet ${CMAKE_CURRENT_BINARY_DIR}/readme_snippet.cpp)
+add_custom_command(
+  OUTPUT ${snippet}
+  COMMAND ${CMAKE_COMMAND} -DREADME=${PROJECT_SOURCE_DIR}/README.md -DOUTPUT=${snippet} -P
+          ${PROJECT_SOURCE_DIR}/cmake/extract_snippet.cmake
+  DEPENDS ${PROJECT_SOURCE_DIR}/README.md ${PROJECT_SOURCE_DIR}/cmake/extract_snippet.cmake)
+add_executable(readme_snippet ${snippet})
+target_link_libraries(readme_snippet PRIVATE lacuna::lacuna lacuna_compile)
+add_test(NAME package.readme_snippet COMMAND readme_snippet)
+set_tests_properties(package.readme_snippet PROPERTIES LABELS "package" TIMEOUT 60)

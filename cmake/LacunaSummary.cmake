@@ -1,0 +1,12 @@
+# Says in plain words what this build will contain.
+if(PROJECT_IS_TOP_LEVEL)
+  set(sanitizers "${LACUNA_SANITIZE}")
+  if(NOT sanitizers)
+    set(sanitizers none)
+  endif()
+  message(STATUS "Lacuna ${PROJECT_VERSION}")
+  message(STATUS "  build type   ${CMAKE_BUILD_TYPE}, ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
+  message(STATUS "  CUDA         ${LACUNA_CUDA_REASON}")
+  message(STATUS "  sanitizers   ${sanitizers}")
+  message(STATUS "  tests ${LACUNA_BUILD_TESTS}, bench ${LACUNA_BUILD_BENCH}, examples ${LACUNA_BUILD_EXAMPLES}")
+endif()
