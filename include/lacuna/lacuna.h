@@ -229,6 +229,10 @@ typedef struct lacuna_foreign_tensors {
   void* tensor[LACUNA_FOREIGN_TENSORS];
 } lacuna_foreign_tensors;
 
+/* Name and shape of the foreign tensor with this index (0 .. LACUNA_FOREIGN_TENSORS - 1); rows and columns 0 and an empty
+ * name when the convention has none there for this layer. UNSUPPORTED when it cannot hold the layer's cell at all. */
+LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_weights_describe(const lacuna_layer* layer, lacuna_convention convention,
+                                                                  int32_t index, lacuna_parameter_info* info);
 LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_weights_import(const lacuna_layer* layer, lacuna_convention convention,
                                                                 const lacuna_foreign_tensors* source,
                                                                 const lacuna_parameter_gradients* target);

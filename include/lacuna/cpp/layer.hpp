@@ -1,0 +1,179 @@
+// What is computed: one choice of impute, evolve and update (docs/equations.md), and the models
+// that have names.
+#pragma once
+
+#include <string>
+#include <type_traits>
+
+#include "lacuna/cpp/error.hpp"
+
+namespace lacuna {
+
+enum class Type { f32 = LACUNA_F32, f64 = LACUNA_F64, f16 = LACUNA_F16, bf16 = LACUNA_BF16 };
+
+enum class Cell {
+  rnn_tanh = LACUNA_RNN_TANH,
+  rnn_relu = LACUNA_RNN_RELU,
+  rnn_euler = LACUNA_RNN_EULER,
+  lstm = LACUNA_LSTM,
+  gru = LACUNA_GRU,                            // reset after the product: cuDNN, PyTorch
+  gru_reset_before = LACUNA_GRU_RESET_BEFORE,  // Cho 2014, the GRU-D paper
+};
+
+// What a feature that was not measured reads as.
+enum class Impute {
+  none = LACUNA_IMPUTE_NONE,
+  mean = LACUNA_IMPUTE_MEAN,
+  forward = LACUNA_IMPUTE_FORWARD,
+  decay = LACUNA_IMPUTE_DECAY,
+  relax = LACUNA_IMPUTE_RELAX,
+};
+
+// What elapsed time does to the state.
+enum class Evolve {
+  none = LACUNA_EVOLVE_NONE,
+  decay = LACUNA_EVOLVE_DECAY,
+  decay_step = LACUNA_EVOLVE_DECAY_STEP,
+  relax = LACUNA_EVOLVE_RELAX,
+};
+
+// What happens at a token where nothing was measured.
+enum class EmptyRows {
+  update = LACUNA_EMPTY_ROWS_UPDATE,
+  evolve_only = LACUNA_EMPTY_ROWS_EVOLVE_ONLY
+};
+
+// The numbers a layer may be computed in, and the Type each stands for.
+template <class Number>
+concept RealNumber = std::is_same_v<Number, float> || std::is_same_v<Number, double>;
+template <RealNumber Real>
+inline constexpr Type type_of = std::is_same_v<Real, float> ? Type::f32 : Type::f64;
+
+struct Layer {
+  Cell cell = Cell::gru;
+  Impute impute = Impute::none;
+  Evolve evolve = Evolve::none;
+  EmptyRows empty_rows = EmptyRows::update;
+  std::int64_t features = 0;  // D
+  std::int64_t hidden = 0;    // H
+  bool mask_input = false;    // the cell reads [x, m]
+  bool gap_input = false;     // log(1 + dt) is the last column of its input
+  bool reverse = false;       // each sequence is read from its end
+  Type type = Type::f32;
+
+  bool operator==(const Layer&) const = default;
+
+  lacuna_layer c() const {
+    return {.cell = static_cast<lacuna_cell>(cell),
+            .impute = static_cast<lacuna_impute>(impute),
+            .evolve = static_cast<lacuna_evolve>(evolve),
+            .empty_rows = static_cast<lacuna_empty_rows>(empty_rows),
+            .type = static_cast<lacuna_type>(type),
+            .features = features,
+            .hidden = hidden,
+            .mask_input = mask_input,
+            .gap_input = gap_input,
+            .reverse = reverse};
+  }
+
+  // Throws when the choices contradict each other.
+  void check() const {
+    const lacuna_layer layer = c();
+    detail::check(lacuna_layer_check(&layer));
+  }
+
+  // K, the width of the cell's input.
+  std::int64_t input_width() const {
+    const lacuna_layer layer = c();
+    std::int64_t width = 0;
+    detail::check(lacuna_layer_input_width(&layer, &width));
+    return width;
+  }
+
+  bool has_cell_state() const { return cell == Cell::lstm; }
+};
+
+// ---- Models by name. Every one is a Layer whose fields may be changed afterwards. ----
+
+inline Layer rnn(std::int64_t features, std::int64_t hidden, Type type = Type::f32) {
+  return {.cell = Cell::rnn_tanh, .features = features, .hidden = hidden, .type = type};
+}
+
+inline Layer lstm(std::int64_t features, std::int64_t hidden, Type type = Type::f32) {
+  return {.cell = Cell::lstm, .features = features, .hidden = hidden, .type = type};
+}
+
+inline Layer gru(std::int64_t features, std::int64_t hidden, Type type = Type::f32) {
+  return {.cell = Cell::gru, .features = features, .hidden = hidden, .type = type};
+}
+
+// A GRU that is told the gaps: it reads [x, m, log(1 + dt)].
+inline Layer gru_with_gaps(std::int64_t features, std::int64_t hidden, Type type = Type::f32) {
+  return {.cell = Cell::gru,
+          .impute = Impute::forward,
+          .features = features,
+          .hidden = hidden,
+          .mask_input = true,
+          .gap_input = true,
+          .type = type};
+}
+
+// RNN-, GRU- and LSTM-decay, as RITS uses them (Cao et al. 2018): the state decays with each
+// token's own gap.
+inline Layer rnn_decay(std::int64_t features, std::int64_t hidden, Type type = Type::f32) {
+  return {.cell = Cell::rnn_tanh,
+          .impute = Impute::forward,
+          .evolve = Evolve::decay_step,
+          .features = features,
+          .hidden = hidden,
+          .mask_input = true,
+          .type = type};
+}
+
+inline Layer gru_decay(std::int64_t features, std::int64_t hidden, Type type = Type::f32) {
+  Layer layer = rnn_decay(features, hidden, type);
+  layer.cell = Cell::gru;
+  return layer;
+}
+
+inline Layer lstm_decay(std::int64_t features, std::int64_t hidden, Type type = Type::f32) {
+  Layer layer = rnn_decay(features, hidden, type);
+  layer.cell = Cell::lstm;
+  return layer;
+}
+
+// GRU-D as its paper has it (Che et al. 2018).
+inline Layer gru_d(std::int64_t features, std::int64_t hidden, Type type = Type::f32) {
+  return {.cell = Cell::gru_reset_before,
+          .impute = Impute::decay,
+          .evolve = Evolve::decay,
+          .features = features,
+          .hidden = hidden,
+          .mask_input = true,
+          .type = type};
+}
+
+// GRU-D whose state and inputs return to learned resting values by an exact flow: empty rows change
+// nothing.
+inline Layer gru_d_homeostatic(std::int64_t features, std::int64_t hidden, Type type = Type::f32) {
+  return {.cell = Cell::gru,
+          .impute = Impute::relax,
+          .evolve = Evolve::relax,
+          .empty_rows = EmptyRows::evolve_only,
+          .features = features,
+          .hidden = hidden,
+          .mask_input = true,
+          .type = type};
+}
+
+// A latent ODE whose derivative is learned, by one forward-Euler step per token.
+inline Layer latent_ode_euler(std::int64_t features, std::int64_t hidden, Type type = Type::f32) {
+  return {.cell = Cell::rnn_euler,
+          .impute = Impute::forward,
+          .features = features,
+          .hidden = hidden,
+          .mask_input = true,
+          .type = type};
+}
+
+}  // namespace lacuna

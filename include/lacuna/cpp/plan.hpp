@@ -1,0 +1,180 @@
+// A layer made ready for batches up to a capacity, and the tape between its forward and its
+// backward run. After both are made, running allocates nothing.
+#pragma once
+
+#include <memory>
+
+#include "lacuna/cpp/batch.hpp"
+#include "lacuna/cpp/context.hpp"
+#include "lacuna/cpp/parameters.hpp"
+
+namespace lacuna {
+
+// The largest batch a plan will see.
+struct Capacity {
+  std::int64_t tokens = 0;
+  std::int64_t sequences = 0;
+};
+
+struct PlanOptions {
+  // The caller's own, aligned to 64 bytes and outliving the plan; empty: the context allocates.
+  std::span<std::byte> workspace{};
+  bool inference = false;  // no backward will be run
+};
+
+struct PlanInfo {
+  std::size_t workspace_bytes;
+  std::size_t tape_bytes;
+};
+
+namespace detail {
+
+inline lacuna_plan_options c_of(const PlanOptions& options) {
+  return {.workspace = options.workspace.data(),
+          .workspace_bytes = options.workspace.size(),
+          .inference = options.inference};
+}
+
+}  // namespace detail
+
+// What a plan would need, without making one.
+inline PlanInfo measure(const Context& context, const Layer& layer, const Capacity& capacity,
+                        const PlanOptions& options = {}) {
+  const lacuna_layer c_layer = layer.c();
+  const lacuna_capacity c_capacity{capacity.tokens, capacity.sequences};
+  const lacuna_plan_options c_options = detail::c_of(options);
+  lacuna_plan_info info{};
+  detail::check(lacuna_plan_measure(context.get(), &c_layer, &c_capacity, &c_options, &info));
+  return {.workspace_bytes = info.workspace_bytes, .tape_bytes = info.tape_bytes};
+}
+
+class Tape;
+
+// Serves one thread at a time; make one plan per thread to run concurrently.
+class Plan {
+ public:
+  Plan(const Context& context, const Layer& layer, const Capacity& capacity,
+       const PlanOptions& options = {})
+      : layer_(layer), capacity_(capacity) {
+    const lacuna_layer c_layer = layer.c();
+    const lacuna_capacity c_capacity{capacity.tokens, capacity.sequences};
+    const lacuna_plan_options c_options = detail::c_of(options);
+    lacuna_plan* made = nullptr;
+    detail::check(lacuna_plan_create(context.get(), &c_layer, &c_capacity, &c_options, &made));
+    handle_.reset(made);
+  }
+
+  // Without a tape: inference, nothing is kept.
+  template <RealNumber Real>
+  void forward(const Parameters<Real>& parameters, const Batch<Real>& batch,
+               const Outputs<Real>& outputs, std::nullptr_t /*tape*/ = nullptr,
+               void* stream = nullptr) {
+    run_forward(parameters, batch, outputs, nullptr, stream);
+  }
+
+  // With a tape, for backward.
+  template <RealNumber Real>
+  void forward(const Parameters<Real>& parameters, const Batch<Real>& batch,
+               const Outputs<Real>& outputs, Tape& tape, void* stream = nullptr);
+
+  // The same parameters and batch as the forward run that wrote the tape. Adds to `d_parameters`,
+  // writes `d_inputs`.
+  template <RealNumber Real>
+  void backward(const Parameters<Real>& parameters, const Batch<Real>& batch,
+                const OutputGradients<Real>& d_outputs, const Tape& tape,
+                Gradients<Real>& d_parameters, const InputGradients<Real>& d_inputs = {},
+                void* stream = nullptr);
+
+  const Layer& layer() const { return layer_; }
+  const Capacity& capacity() const { return capacity_; }
+
+  PlanInfo info() const {
+    lacuna_plan_info info{};
+    detail::check(lacuna_plan_query(get(), &info));
+    return {.workspace_bytes = info.workspace_bytes, .tape_bytes = info.tape_bytes};
+  }
+
+  // What will run and why, as text for people.
+  std::string explain() const {
+    std::size_t length = 0;
+    detail::check(lacuna_plan_explain(get(), nullptr, &length));
+    std::string text(length + 1, '\0');
+    std::size_t room = text.size();
+    detail::check(lacuna_plan_explain(get(), text.data(), &room));
+    text.resize(length);
+    return text;
+  }
+
+  lacuna_plan* get() const noexcept { return handle_.get(); }
+
+ private:
+  template <RealNumber Real>
+  void run_forward(const Parameters<Real>& parameters, const Batch<Real>& batch,
+                   const Outputs<Real>& outputs, lacuna_tape* tape, void* stream) {
+    check_layer("parameters", parameters.layer());
+    const detail::Extents extents(layer_, batch);
+    const lacuna_parameters c_parameters = parameters.c();
+    const lacuna_batch c_batch = detail::checked(batch, extents);
+    const lacuna_outputs c_outputs = detail::checked(outputs, extents);
+    detail::check(lacuna_forward(get(), &c_parameters, &c_batch, &c_outputs, tape, stream));
+  }
+
+  void check_layer(std::string_view argument, const Layer& other) const {
+    if (other != layer_)
+      throw Error(Status::mismatch,
+                  std::string(argument) + ": made for a layer other than the plan's");
+  }
+
+  struct Destroy {
+    void operator()(lacuna_plan* plan) const { lacuna_plan_destroy(plan); }
+  };
+  Layer layer_;
+  Capacity capacity_;
+  std::unique_ptr<lacuna_plan, Destroy> handle_;
+};
+
+// What a forward run leaves for its backward run. It may be read many times, and outlives its plan.
+class Tape {
+ public:
+  explicit Tape(const Plan& plan) : Tape(plan, {}) {}
+  // In the caller's memory: at least plan.info().tape_bytes, aligned to 64 bytes, outliving the
+  // tape.
+  Tape(const Plan& plan, std::span<std::byte> memory) {
+    lacuna_tape* made = nullptr;
+    detail::check(lacuna_tape_create(plan.get(), memory.data(), memory.size(), &made));
+    handle_.reset(made);
+  }
+
+  lacuna_tape* get() const noexcept { return handle_.get(); }
+
+ private:
+  struct Destroy {
+    void operator()(lacuna_tape* tape) const { lacuna_tape_destroy(tape); }
+  };
+  std::unique_ptr<lacuna_tape, Destroy> handle_;
+};
+
+template <RealNumber Real>
+void Plan::forward(const Parameters<Real>& parameters, const Batch<Real>& batch,
+                   const Outputs<Real>& outputs, Tape& tape, void* stream) {
+  run_forward(parameters, batch, outputs, tape.get(), stream);
+}
+
+template <RealNumber Real>
+void Plan::backward(const Parameters<Real>& parameters, const Batch<Real>& batch,
+                    const OutputGradients<Real>& d_outputs, const Tape& tape,
+                    Gradients<Real>& d_parameters, const InputGradients<Real>& d_inputs,
+                    void* stream) {
+  check_layer("parameters", parameters.layer());
+  check_layer("d_parameters", d_parameters.layer());
+  const detail::Extents extents(layer_, batch);
+  const lacuna_parameters c_parameters = parameters.c();
+  const lacuna_batch c_batch = detail::checked(batch, extents);
+  const lacuna_output_gradients c_d_outputs = detail::checked(d_outputs, extents);
+  const lacuna_parameter_gradients c_d_parameters = d_parameters.c(parameters);
+  const lacuna_input_gradients c_d_inputs = detail::checked(d_inputs, extents);
+  detail::check(lacuna_backward(get(), &c_parameters, &c_batch, &c_d_outputs, tape.get(),
+                                &c_d_parameters, &c_d_inputs, stream));
+}
+
+}  // namespace lacuna

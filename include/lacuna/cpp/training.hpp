@@ -1,0 +1,238 @@
+// The last mile that training needs: a linear head, losses on targets of which some are missing,
+// gradient clipping and Adam.
+#pragma once
+
+#include <initializer_list>
+#include <ranges>
+#include <vector>
+
+#include "lacuna/cpp/context.hpp"
+#include "lacuna/cpp/parameters.hpp"
+
+namespace lacuna {
+
+// The number type of a vector, array or span, so that the functions below deduce it from their
+// first array.
+template <class Array>
+using real_of = std::remove_cv_t<std::ranges::range_value_t<Array>>;
+
+// A linear head, y = x W^T + b, with its parameters in one flat array: weights [out, in], then bias
+// [out].
+template <RealNumber Real>
+class Linear {
+ public:
+  // All zero.
+  Linear(std::int64_t in, std::int64_t out) : in_(in), out_(out) {
+    if (in < 1) detail::refuse("in: " + std::to_string(in) + ", expected >= 1");
+    if (out < 1) detail::refuse("out: " + std::to_string(out) + ", expected >= 1");
+    flat_.resize(static_cast<std::size_t>(out * in + out));
+  }
+
+  std::int64_t in() const { return in_; }
+  std::int64_t out() const { return out_; }
+  std::size_t count() const { return flat_.size(); }
+  std::span<Real> flat() { return flat_; }
+  std::span<const Real> flat() const { return flat_; }
+  std::span<Real> weights() { return flat().first(weight_count()); }
+  std::span<const Real> weights() const { return flat().first(weight_count()); }
+  std::span<Real> bias() { return flat().subspan(weight_count()); }
+  std::span<const Real> bias() const { return flat().subspan(weight_count()); }
+
+  // x [rows, in] -> y [rows, out], written.
+  void forward(const Context& context, std::span<const Real> x, std::span<Real> y) const {
+    const std::int64_t rows = rows_of(x.size());
+    detail::check_shape("y", y.size(), {"rows", rows}, {"out", out_});
+    detail::check(lacuna_linear_forward(context.get(), type(), rows, in_, out_, x.data(),
+                                        weights().data(), bias().data(), y.data()));
+  }
+
+  // d_x is written (empty: not wanted); `gradients`, laid out as flat(), is added to.
+  void backward(const Context& context, std::span<const Real> x, std::span<const Real> d_y,
+                std::span<Real> d_x, std::span<Real> gradients) const {
+    const std::int64_t rows = rows_of(x.size());
+    detail::check_shape("d_y", d_y.size(), {"rows", rows}, {"out", out_});
+    detail::check_shape("gradients", gradients.size(),
+                        {"count", static_cast<std::int64_t>(count())});
+    Real* const d_x_or_null = detail::optional("d_x", d_x, {"rows", rows}, {"in", in_});
+    detail::check(lacuna_linear_backward(context.get(), type(), rows, in_, out_, x.data(),
+                                         weights().data(), d_y.data(), d_x_or_null,
+                                         gradients.data(), gradients.data() + weight_count()));
+  }
+
+ private:
+  static constexpr lacuna_type type() { return static_cast<lacuna_type>(type_of<Real>); }
+  std::size_t weight_count() const { return static_cast<std::size_t>(out_ * in_); }
+  std::int64_t rows_of(std::size_t size) const {
+    const auto wide = static_cast<std::size_t>(in_);
+    if (size % wide != 0)
+      detail::refuse("x: " + std::to_string(size) + " elements, expected rows x in " +
+                     std::to_string(in_));
+    return static_cast<std::int64_t>(size / wide);
+  }
+
+  std::int64_t in_, out_;
+  AlignedVector<Real> flat_;
+};
+
+// ---- Losses. Unmeasured targets are never read. ----
+
+template <RealNumber Real>
+struct LossOptions {
+  std::span<const std::uint8_t> mask{};  // 1 measured; empty: all are
+  double scale = 1;                      // multiplies the gradient, not the loss
+  std::span<Real> d_predictions{};       // written; empty: not wanted
+};
+
+struct LossValue {
+  double sum = 0;          // over the measured targets
+  std::int64_t count = 0;  // how many there were
+  double mean() const { return count > 0 ? sum / static_cast<double>(count) : 0; }
+};
+
+namespace detail {
+
+template <RealNumber Real, class Target>
+LossValue evaluate(const Context& context, lacuna_loss kind, std::int64_t rows,
+                   std::int64_t columns, std::span<const Real> predictions,
+                   std::span<const Target> targets, const LossOptions<Real>& options) {
+  const Extent row_extent{"rows", rows}, column_extent{"columns", columns};
+  const bool per_row = kind == LACUNA_LOSS_CROSS_ENTROPY;
+  const Extent per_target = per_row ? Extent{"", 1} : column_extent;
+  check_shape("predictions", predictions.size(), row_extent, column_extent);
+  check_shape("targets", targets.size(), row_extent, per_target);
+  LossValue value;
+  check(lacuna_loss_evaluate(
+      context.get(), kind, static_cast<lacuna_type>(type_of<Real>), rows, columns,
+      predictions.data(), targets.data(), optional("mask", options.mask, row_extent, per_target),
+      options.scale, &value.sum, &value.count,
+      optional("d_predictions", options.d_predictions, row_extent, column_extent)));
+  return value;
+}
+
+template <class Predictions>
+LossValue per_element(const Context& context, lacuna_loss kind, const Predictions& predictions,
+                      std::span<const real_of<Predictions>> targets,
+                      const LossOptions<real_of<Predictions>>& options) {
+  const std::span<const real_of<Predictions>> all(predictions);
+  return evaluate(context, kind, static_cast<std::int64_t>(all.size()), 1, all, targets, options);
+}
+
+}  // namespace detail
+
+// From logits; targets in [0, 1].
+template <class Predictions>
+LossValue binary_cross_entropy(const Context& context, const Predictions& logits,
+                               std::span<const real_of<Predictions>> targets,
+                               const LossOptions<real_of<Predictions>>& options = {}) {
+  return detail::per_element(context, LACUNA_LOSS_BINARY_CROSS_ENTROPY, logits, targets, options);
+}
+
+// From logits [rows, classes]; one target class per row. The mask has one entry per row.
+template <class Predictions>
+LossValue cross_entropy(const Context& context, std::int64_t classes, const Predictions& logits,
+                        std::span<const std::int32_t> targets,
+                        const LossOptions<real_of<Predictions>>& options = {}) {
+  return detail::evaluate(context, LACUNA_LOSS_CROSS_ENTROPY,
+                          static_cast<std::int64_t>(targets.size()), classes,
+                          std::span<const real_of<Predictions>>(logits), targets, options);
+}
+
+template <class Predictions>
+LossValue squared_error(const Context& context, const Predictions& predictions,
+                        std::span<const real_of<Predictions>> targets,
+                        const LossOptions<real_of<Predictions>>& options = {}) {
+  return detail::per_element(context, LACUNA_LOSS_SQUARED_ERROR, predictions, targets, options);
+}
+
+template <class Predictions>
+LossValue absolute_error(const Context& context, const Predictions& predictions,
+                         std::span<const real_of<Predictions>> targets,
+                         const LossOptions<real_of<Predictions>>& options = {}) {
+  return detail::per_element(context, LACUNA_LOSS_ABSOLUTE_ERROR, predictions, targets, options);
+}
+
+// ---- Optimiser ----
+
+// Scales all arrays together to Euclidean norm `max_norm` when theirs is larger; returns the norm
+// before. One that is not finite changes nothing. For example: clip_gradient_norm<float>(context,
+// {gradients.flat(), d_head}, 1.0).
+template <RealNumber Real>
+double clip_gradient_norm(const Context& context, std::initializer_list<std::span<Real>> gradients,
+                          double max_norm) {
+  std::vector<void*> arrays;
+  std::vector<std::int64_t> counts;
+  for (const std::span<Real> gradient : gradients) {
+    arrays.push_back(gradient.data());
+    counts.push_back(static_cast<std::int64_t>(gradient.size()));
+  }
+  double norm = 0;
+  detail::check(lacuna_clip_gradient_norm(context.get(), static_cast<lacuna_type>(type_of<Real>),
+                                          static_cast<std::int64_t>(arrays.size()), arrays.data(),
+                                          counts.data(), max_norm, &norm));
+  return norm;
+}
+
+struct AdamOptions {
+  double learning_rate = 1e-3;
+  double beta1 = 0.9, beta2 = 0.999;
+  double epsilon = 1e-8;
+  double weight_decay = 0;  // decoupled, as in AdamW
+};
+
+// Adam (Kingma & Ba 2015) for one flat array, with its two moments.
+template <RealNumber Real>
+class Adam {
+ public:
+  // May be changed between steps, for a schedule.
+  AdamOptions options;
+
+  explicit Adam(std::size_t count, const AdamOptions& chosen = {})
+      : options(chosen), first_moment_(count), second_moment_(count) {}
+
+  void step(const Context& context, std::span<const Real> gradients, std::span<Real> parameters) {
+    check_count("gradients", gradients.size());
+    check_count("parameters", parameters.size());
+    update(context, steps_ + 1, 0, gradients, parameters);
+    ++steps_;
+  }
+
+  // Leaves frozen parameters alone.
+  void step(const Context& context, const Gradients<Real>& gradients,
+            Parameters<Real>& parameters) {
+    check_count("gradients", gradients.count());
+    check_count("parameters", parameters.count());
+    for (int kind = 0; kind < parameter_kinds; ++kind) {
+      const auto parameter = static_cast<Parameter>(kind);
+      if (!parameters.has(parameter) || parameters.frozen(parameter)) continue;
+      update(context, steps_ + 1, static_cast<std::size_t>(parameters.info(parameter).offset),
+             gradients[parameter], parameters[parameter]);
+    }
+    ++steps_;
+  }
+
+  std::int64_t steps() const { return steps_; }
+
+ private:
+  void check_count(std::string_view argument, std::size_t size) const {
+    detail::check_shape(argument, size, {"count", static_cast<std::int64_t>(first_moment_.size())});
+  }
+
+  void update(const Context& context, std::int64_t step, std::size_t from,
+              std::span<const Real> gradients, std::span<Real> parameters) {
+    const lacuna_adam adam{.learning_rate = options.learning_rate,
+                           .beta1 = options.beta1,
+                           .beta2 = options.beta2,
+                           .epsilon = options.epsilon,
+                           .weight_decay = options.weight_decay,
+                           .step = step};
+    detail::check(lacuna_adam_step(context.get(), &adam, static_cast<lacuna_type>(type_of<Real>),
+                                   static_cast<std::int64_t>(gradients.size()), gradients.data(),
+                                   parameters.data(), first_moment_.data() + from,
+                                   second_moment_.data() + from));
+  }
+
+  AlignedVector<Real> first_moment_, second_moment_;
+  std::int64_t steps_ = 0;
+};
+
+}  // namespace lacuna
