@@ -1,0 +1,123 @@
+// Backward pass, derived by hand: the three stages' adjoints in the opposite order.
+#include "reference/cell.h"
+#include "reference/check_sizes.h"
+#include "reference/evolve.h"
+#include "reference/impute.h"
+#include "reference/layer_pass.h"
+
+namespace reference {
+namespace {
+
+template <class Real>
+void check_upstream(const Layer& layer, const BasicBatch<Real>& batch,
+                    const BasicUpstream<Real>& upstream) {
+  const std::int64_t H = layer.hidden;
+  const std::int64_t C = layer.has_cell_state() ? H : 0;
+  check_size_if_given("d_hidden", upstream.d_hidden.size(), batch.tokens() * H);
+  check_size_if_given("d_cell", upstream.d_cell.size(), batch.tokens() * C);
+  check_size_if_given("d_final_hidden", upstream.d_final_hidden.size(), batch.sequences() * H);
+  check_size_if_given("d_final_cell", upstream.d_final_cell.size(), batch.sequences() * C);
+}
+
+// state [h, c] += row `row` of d_hidden and d_cell; an empty one adds nothing.
+template <class Real>
+void add_upstream(const Layer& layer, const std::vector<Real>& d_hidden,
+                  const std::vector<Real>& d_cell, std::size_t row, std::vector<Real>& d_state) {
+  const auto H = static_cast<std::size_t>(layer.hidden);
+  for (std::size_t j = 0; j < H; ++j) {
+    if (!d_hidden.empty()) d_state[j] += d_hidden[row * H + j];
+    if (!d_cell.empty()) d_state[H + j] += d_cell[row * H + j];
+  }
+}
+
+// The state a step started from: after the token read before it, or the initial one.
+template <class Real>
+std::vector<Real> state_before(const Layer& layer, const BasicBatch<Real>& batch,
+                               const BasicForward<Real>& forward, std::int64_t sequence,
+                               std::int64_t step) {
+  const auto H = static_cast<std::size_t>(layer.hidden);
+  const auto S = static_cast<std::size_t>(layer.state_width());
+  std::vector<Real> before(S, Real(0));
+  if (step == 0) {
+    add_upstream(layer, batch.initial_hidden, S > H ? batch.initial_cell : std::vector<Real>(),
+                 static_cast<std::size_t>(sequence), before);
+    return before;
+  }
+  const auto token = static_cast<std::size_t>(reading(layer, batch, sequence).token(step - 1));
+  for (std::size_t j = 0; j < S; ++j) before[j] = forward.state[token * S + j];
+  return before;
+}
+
+}  // namespace
+
+template <class Real>
+BasicGradients<Real> backward(const Layer& layer, const BasicParameters<Real>& parameters,
+                              const BasicBatch<Real>& batch, const BasicForward<Real>& forward,
+                              const BasicUpstream<Real>& upstream) {
+  check_upstream(layer, batch, upstream);
+  const auto N = static_cast<std::size_t>(batch.tokens());
+  const auto B = static_cast<std::size_t>(batch.sequences());
+  const auto D = static_cast<std::size_t>(layer.features);
+  const auto H = static_cast<std::size_t>(layer.hidden);
+  const auto K = static_cast<std::size_t>(layer.input_width());
+  const auto S = static_cast<std::size_t>(layer.state_width());
+  const auto kept_size = static_cast<std::size_t>(kept_width(layer));
+  const auto& observed = forward.observed;
+
+  BasicGradients<Real> result;
+  result.parameters = zero_parameters<Real>(layer);
+  result.d_values.assign(N * D, Real(0));
+  result.d_initial_hidden.assign(B * H, Real(0));
+  result.d_initial_cell.assign(layer.has_cell_state() ? B * H : 0, Real(0));
+  result.d_state_hidden.assign(N * H, Real(0));
+  std::vector<Real> d_input(N * K, Real(0)), d_delta(N * D, Real(0)), d_gap(N, Real(0));
+
+  for (std::int64_t b = 0; b < batch.sequences(); ++b) {
+    const Reading read = reading(layer, batch, b);
+    const auto row = static_cast<std::size_t>(b);
+    std::vector<Real> d_state(S, Real(0));  // by the state after the step at hand
+    add_upstream(layer, upstream.d_final_hidden, upstream.d_final_cell, row, d_state);
+
+    for (std::int64_t step = read.length() - 1; step >= 0; --step) {
+      const auto s = static_cast<std::size_t>(read.token(step));
+      const Real delta_t = observed.delta_t[s];
+      const Real* evolved = forward.evolved.data() + s * S;
+      add_upstream(layer, upstream.d_hidden, upstream.d_cell, s, d_state);
+      for (std::size_t j = 0; j < H; ++j) result.d_state_hidden[s * H + j] = d_state[j];
+
+      std::vector<Real> d_evolved(S, Real(0));
+      if (layer.empty_rows == EmptyRows::evolve_only &&
+          observed.row_is_empty(read.token(step), layer.features)) {
+        d_evolved = d_state;
+      } else {
+        update_backward(layer, parameters, {forward.input.data() + s * K, evolved, delta_t},
+                        forward.state.data() + s * S, forward.kept.data() + s * kept_size,
+                        d_state.data(),
+                        {result.parameters, d_input.data() + s * K, d_evolved.data(), d_gap[s]});
+      }
+      const std::vector<Real> before = state_before(layer, batch, forward, b, step);
+      std::vector<Real> d_before(S, Real(0));
+      evolve_backward(layer, parameters, {observed.delta.data() + s * D, delta_t}, before.data(),
+                      d_evolved.data(),
+                      {result.parameters, d_before.data(), d_delta.data() + s * D, d_gap[s]});
+      d_state = d_before;
+    }
+    for (std::size_t j = 0; j < H; ++j) {
+      result.d_initial_hidden[row * H + j] = d_state[j];
+      if (layer.has_cell_state()) result.d_initial_cell[row * H + j] = d_state[H + j];
+    }
+  }
+  impute_backward(layer, parameters, batch, observed, d_input,
+                  {result.parameters, result.d_values, d_delta, d_gap});
+  result.d_delta_t = observe_backward(layer, batch, observed, d_gap, d_delta);
+  return result;
+}
+
+template BasicGradients<float> backward(const Layer&, const BasicParameters<float>&,
+                                        const BasicBatch<float>&, const BasicForward<float>&,
+                                        const BasicUpstream<float>&);
+template BasicGradients<double> backward(const Layer&, const BasicParameters<double>&,
+                                         const BasicBatch<double>&, const BasicForward<double>&,
+                                         const BasicUpstream<double>&);
+
+}  // namespace reference
