@@ -26,6 +26,8 @@ target_compile_options(
   lacuna_compile
   INTERFACE $<$<COMPILE_LANGUAGE:C,CXX>:-Wall;-Wextra>
             $<$<AND:$<BOOL:${LACUNA_WERROR}>,$<COMPILE_LANGUAGE:C,CXX>>:-Werror>
+            $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>
+            $<$<AND:$<BOOL:${LACUNA_WERROR}>,$<COMPILE_LANGUAGE:CUDA>>:-Werror=all-warnings>
             $<$<AND:$<BOOL:${LACUNA_NATIVE}>,$<COMPILE_LANGUAGE:C,CXX>>:-march=native>)
 
 if(LACUNA_SANITIZE)

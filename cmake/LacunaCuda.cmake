@@ -21,8 +21,11 @@ else()
     # Must precede enable_language, which would otherwise fill in a default of its own.
     set(CMAKE_CUDA_ARCHITECTURES ${LACUNA_CUDA_ARCHITECTURES})
     enable_language(CUDA)
-    set(CMAKE_CUDA_STANDARD 20)
-    set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+    # CMake 3.25 does not know that nvcc speaks C++20, as it does since 12.0.
+    if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)
+      set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+      set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
+    endif()
     find_package(CUDAToolkit 12.4 REQUIRED)
     set(LACUNA_WITH_CUDA ON)
     string(REPLACE ";" " " architectures "${CMAKE_CUDA_ARCHITECTURES}")
