@@ -1,5 +1,6 @@
 # Fails unless LIBRARY exports exactly the functions that HEADER declares with LACUNA_API,
 # each under VERSION_NODE. Run with -DNM= -DLIBRARY= -DHEADER= -DVERSION_NODE=.
+cmake_minimum_required(VERSION 3.25)
 execute_process(
   COMMAND ${NM} --dynamic --defined-only --with-symbol-versions ${LIBRARY}
   OUTPUT_VARIABLE table COMMAND_ERROR_IS_FATAL ANY)

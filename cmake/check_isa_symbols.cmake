@@ -3,6 +3,7 @@
 # file as well: the linker keeps one of the two, and an older processor may then execute the wider
 # one. The names of such functions must carry the instruction set, or the function must not be used
 # in those files. Run with -DNM= -DARCHIVE=; members are told apart by their names.
+cmake_minimum_required(VERSION 3.25)
 execute_process(COMMAND ${NM} --defined-only --format=posix --print-file-name ${ARCHIVE}
                 OUTPUT_VARIABLE table COMMAND_ERROR_IS_FATAL ANY)
 # Kept: weak functions, of which the linker keeps one. Merged data is the same whoever compiled it.
@@ -37,6 +38,7 @@ endforeach()
 list(LENGTH wide wide_count)
 if(shared)
   list(JOIN shared "\n  " lines)
-  message(FATAL_ERROR "compiled for a wider instruction set and elsewhere too (c++filt reads the names):\n  ${lines}")
+  message(FATAL_ERROR "compiled for a wider instruction set and elsewhere too "
+                      "(c++filt reads the names):\n  ${lines}")
 endif()
 message(STATUS "${wide_count} functions of wider instruction sets, none shared with other files")

@@ -1,5 +1,6 @@
 # Writes the C++ block that README.md holds between `<!-- program -->` and `<!-- /program -->` to
 # OUTPUT. Run with -DREADME= -DOUTPUT=.
+cmake_minimum_required(VERSION 3.25)
 file(READ ${README} text)
 set(fence "```")
 string(FIND "${text}" "<!-- program -->\n${fence}cpp\n" start)
