@@ -80,7 +80,8 @@ typedef enum lacuna_isa {
 
 /* The caller's memory. `allocate` returns `bytes` aligned to `alignment` (a power of two), or null when it cannot;
  * `deallocate` gets what was asked for. `stream` is null on the CPU; on CUDA the block may be used in the order of that
- * stream. Both are called from the thread that creates or destroys an object, never during a run. */
+ * stream. Both are called from the thread that creates or destroys an object, never during a run; from several threads at
+ * once when these share a context. */
 typedef struct lacuna_allocator {
   void* (*allocate)(void* user, size_t bytes, size_t alignment, void* stream);
   void (*deallocate)(void* user, void* block, size_t bytes, size_t alignment, void* stream);
@@ -90,7 +91,7 @@ typedef struct lacuna_allocator {
 /* All zero is a good choice: the best backend, all cores, the built-in pool. */
 typedef struct lacuna_context_options {
   lacuna_backend backend;
-  int32_t threads;             /* CPU threads, >= 0; 0: all cores this process may use */
+  int32_t threads;             /* CPU threads, 0 .. 1024; 0: all cores this process may use */
   lacuna_isa isa;              /* the most that may be used */
   lacuna_allocator allocator;  /* all null: the built-in pool */
 } lacuna_context_options;
@@ -155,8 +156,8 @@ typedef struct lacuna_layer {
   lacuna_evolve evolve;
   lacuna_empty_rows empty_rows; /* must be UPDATE when impute is NONE: there is no mask */
   lacuna_type type;
-  int64_t features;             /* D >= 1 */
-  int64_t hidden;               /* H >= 1 */
+  int64_t features;             /* D, 1 .. 2^24 */
+  int64_t hidden;               /* H, 1 .. 2^24 */
   int32_t mask_input;           /* 0 or 1: the cell's input is [x, m]; needs a mask */
   int32_t gap_input;            /* 0 or 1: log(1 + dt) is the input's last column */
   int32_t reverse;              /* 0 or 1: read each sequence from its end. The gap of token s is then dt[s+1], and
@@ -204,9 +205,9 @@ LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_layer_parameter(const lacuna_la
                                                                  lacuna_parameter_info* info);
 /* Elements of all parameters together. */
 LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_layer_parameter_count(const lacuna_layer* layer, int64_t* count);
-/* The customary start, in the back-to-back layout: weights and biases uniform in +-1/sqrt(H), x_mean, s_inf and evolve
- * biases 0, decay weights uniform in [0, 1/sqrt(H)) (impute: [0, 1)), relax rates softplus^-1 of values log-uniform in
- * [0.01, 1]. The same seed gives the same numbers everywhere. */
+/* The customary start, in the back-to-back layout: the cell's weights and biases uniform in +-1/sqrt(H), x_mean, s_inf,
+ * impute and evolve biases 0, decay weights uniform in [0, 1/sqrt(H)) (impute: [0, 1)), relax rates softplus^-1 of values
+ * log-uniform in [0.01, 1]. The same seed gives the same numbers everywhere, in either type. */
 LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_layer_initialize(const lacuna_layer* layer, uint64_t seed, void* parameters);
 
 /* Other libraries' weights. `source` and `target` are the foreign tensors in the order given here, null where the layer
@@ -272,13 +273,14 @@ LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_plan_measure(lacuna_context* co
                                                               const lacuna_capacity* capacity,
                                                               const lacuna_plan_options* options, lacuna_plan_info* info);
 LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_plan_query(const lacuna_plan* plan, lacuna_plan_info* info);
-/* Writes what will run and why, as text for people, with a closing 0. `length`: in, the size of `text`; out, the length
- * needed without the 0. A null text asks for the length alone. */
+/* Writes what will run and why, as text for people, with a closing 0. `length`: in, the size of `text`, which must hold
+ * all of it; out, the length without the 0. A null text asks for the length alone. */
 LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_plan_explain(const lacuna_plan* plan, char* text, size_t* length);
 LACUNA_API void lacuna_plan_destroy(lacuna_plan* plan);
 
 /* `memory` (64-byte aligned, at least lacuna_plan_info.tape_bytes, kept until the tape is destroyed) or null: the context
- * allocates. A tape outlives neither that memory nor is it tied to the life of its plan. */
+ * allocates. A tape is not tied to the life of its plan: any plan of the same layer and capacity, made from the same
+ * context, may use it. A plan made for inference has no tape. */
 LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_tape_create(lacuna_plan* plan, void* memory, size_t bytes, lacuna_tape** tape);
 LACUNA_API void lacuna_tape_destroy(lacuna_tape* tape);
 
@@ -291,20 +293,20 @@ typedef struct lacuna_carry {
   void* last_values; /* real [B,D]: the latest measured value; NaN where there has been none. Needs a mask. */
   void* since;       /* real [B,D]: time from the latest measurement to the piece's last token; where there was none,
                         since the sequence began. Needs a mask. */
-  double* last_time; /* [B]: the time stamp of the last token. Needs times. */
+  double* last_time; /* [B]: the time stamp of the last token; NaN where there has been none. Needs times. */
 } lacuna_carry;
 
 typedef struct lacuna_batch {
   int64_t sequences;       /* B */
   int64_t tokens;          /* N */
-  const int64_t* offsets;  /* [B+1], from 0 to N, never falling. On the host. */
-  const void* values;      /* real [N,D]. Unmeasured values are never read. */
+  const int64_t* offsets;  /* [B+1], from 0 to N, never falling. On the host. May be null when B is 0. */
+  const void* values;      /* real [N,D]. Unmeasured values are never read. May be null when N is 0. */
   const uint8_t* mask;     /* [N,D], 1 measured, 0 not; null: NaN in values marks the missing ones. Null if impute is NONE. */
   /* Elapsed time, one of the two, or neither when the layer uses none: */
   const void* delta_t;     /* real [N]: time since the previous token, finite and >= 0. At a sequence's first token, since
                               its initial state. (`reverse`: unused there, and the first gap to be read is 0.) */
-  const double* times;     /* [N]: time stamps, not falling within a sequence; the first gap is 0, or counts from
-                              carry_in.last_time */
+  const double* times;     /* [N]: time stamps, finite, not falling within a sequence; the first gap is 0, or counts from
+                              carry_in.last_time (`reverse`: up to it). Gaps must be finite in the layer's type. */
   const void* delta;       /* real [N,D], optional: time since each feature was last measured, ready-made, finite and >= 0;
                               null: computed from the gaps and the mask */
   const void* initial_hidden; /* real [B,H]; null: 0 */
@@ -347,7 +349,8 @@ typedef struct lacuna_input_gradients {
 } lacuna_input_gradients;
 
 /* The same parameters and batch as the forward run that wrote `tape`. The tape is only read: backward may run again.
- * `d_parameters` ("+=") and `d_inputs` may be null. */
+ * `d_parameters` ("+=") and `d_inputs` may be null. MISMATCH when the tape is empty, was made for another plan's layer,
+ * capacity or context, or was filled by a batch of other sizes, offsets or optional arrays. */
 LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_backward(lacuna_plan* plan, const lacuna_parameters* parameters,
                                                           const lacuna_batch* batch,
                                                           const lacuna_output_gradients* d_outputs, const lacuna_tape* tape,

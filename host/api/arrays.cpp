@@ -1,0 +1,43 @@
+#include "host/api/arrays.h"
+
+#include <stdexcept>
+
+namespace lacuna::api {
+
+void Arrays::add(Name name, const void* data, Extent extent, bool written, bool needed) {
+  std::size_t elements = 0, bytes = 0;
+  if (__builtin_mul_overflow(static_cast<std::size_t>(extent.rows),
+                             static_cast<std::size_t>(extent.columns), &elements) ||
+      __builtin_mul_overflow(elements, extent.element, &bytes))
+    refuse(LACUNA_INVALID_ARGUMENT, name.group, name.member, ": ", extent.rows, " x ",
+           extent.columns, " elements do not fit in memory");
+  if (!data) {
+    if (needed && bytes > 0)
+      refuse(LACUNA_INVALID_ARGUMENT, name.group, name.member, ": null, expected ", elements,
+             " elements");
+    return;
+  }
+  const auto begin = reinterpret_cast<std::uintptr_t>(data);
+  if (begin % extent.element != 0)
+    refuse(LACUNA_INVALID_ARGUMENT, name.group, name.member, ": address ", Address{data},
+           ", expected a multiple of ", extent.element);
+  if (bytes == 0) return;
+  if (count_ == arrays_.size())
+    throw std::logic_error("more arrays in a call than host/api/arrays.h has room for");
+  arrays_[count_++] = {name.group, name.member, begin, begin + bytes, written};
+}
+
+void Arrays::check() const {
+  for (std::size_t i = 0; i < count_; ++i) {
+    const Array& output = arrays_[i];
+    if (!output.written) continue;
+    for (std::size_t j = 0; j < count_; ++j) {
+      const Array& other = arrays_[j];
+      if (i == j || output.end <= other.begin || other.end <= output.begin) continue;
+      refuse(LACUNA_INVALID_ARGUMENT, output.group, output.member, ": overlaps ", other.group,
+             other.member, "; an output needs memory of its own");
+    }
+  }
+}
+
+}  // namespace lacuna::api

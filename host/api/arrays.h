@@ -1,0 +1,59 @@
+// The arrays of one call, collected so that rules which hold for all of them are written once: an
+// array that is needed is there, is aligned to its elements, and no output overlaps anything else.
+// Nothing is allocated.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "host/api/message.h"
+
+namespace lacuna::api {
+
+// An array's name in messages, as the caller wrote it: "batch." and "values".
+struct Name {
+  Name(const char* whole) : member(whole) {}
+  Name(std::string_view in, std::string_view of) : group(in), member(of) {}
+  std::string_view group, member;
+};
+
+struct Extent {
+  std::int64_t rows = 0;
+  std::int64_t columns = 1;
+  std::size_t element = 1;  // bytes, and its alignment
+};
+
+class Arrays {
+ public:
+  // Null is allowed where there is nothing to read or write.
+  void input(Name name, const void* data, Extent extent) { add(name, data, extent, false, true); }
+  void output(Name name, void* data, Extent extent) { add(name, data, extent, true, true); }
+  // Null: not given, not wanted.
+  void optional_input(Name name, const void* data, Extent extent) {
+    add(name, data, extent, false, false);
+  }
+  void optional_output(Name name, void* data, Extent extent) {
+    add(name, data, extent, true, false);
+  }
+
+  // Refuses an overlap. To be called when all are in.
+  void check() const;
+
+ private:
+  struct Array {
+    std::string_view group, member;
+    std::uintptr_t begin = 0, end = 0;
+    bool written = false;
+  };
+
+  void add(Name name, const void* data, Extent extent, bool written, bool needed);
+
+  // Backward has the most: 10 parameters and their gradients, 11 of the batch, 8 gradients, a tape
+  // and a workspace.
+  std::array<Array, 48> arrays_;
+  std::size_t count_ = 0;
+};
+
+}  // namespace lacuna::api

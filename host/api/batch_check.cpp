@@ -1,0 +1,194 @@
+#include "host/api/batch_check.h"
+
+#include <cmath>
+#include <limits>
+
+#include "host/api/guard.h"
+#include "host/api/layer.h"
+#include "host/plan/shape.h"
+
+namespace lacuna::api {
+namespace {
+
+// Which of a layer's inputs are gaps; delta needs them only where it is not ready-made.
+bool needs_gaps(const lacuna_layer& layer, const lacuna_batch& batch) {
+  return layer.gap_input || layer.cell == LACUNA_RNN_EULER ||
+         layer.evolve == LACUNA_EVOLVE_DECAY_STEP || layer.evolve == LACUNA_EVOLVE_RELAX ||
+         (uses_delta(layer) && !batch.delta);
+}
+
+void check_counts(const Recipe& recipe, const lacuna_batch& batch) {
+  const auto check = [](std::int64_t count, std::int64_t most, std::string_view name) {
+    if (count < 0) refuse(LACUNA_INVALID_ARGUMENT, "batch.", name, ": ", count, ", expected >= 0");
+    if (count > most)
+      refuse(LACUNA_CAPACITY_EXCEEDED, "batch.", name, ": ", count,
+             ", but the plan was made for at most ", most);
+  };
+  check(batch.sequences, recipe.capacity.sequences, "sequences");
+  check(batch.tokens, recipe.capacity.tokens, "tokens");
+  if (batch.sequences == 0 && batch.tokens > 0)
+    refuse(LACUNA_INVALID_ARGUMENT, "batch.tokens: ", batch.tokens,
+           ", expected 0, for batch.sequences is 0");
+}
+
+void check_presence(const lacuna_layer& layer, const lacuna_batch& batch) {
+  const auto without_mask = [&](const void* array, std::string_view name) {
+    if (array && !has_mask(layer))
+      refuse(LACUNA_INVALID_ARGUMENT, "batch.", name,
+             ": given, but the layer has no mask; impute is LACUNA_IMPUTE_NONE");
+  };
+  without_mask(batch.mask, "mask");
+  without_mask(batch.carry_in.last_values, "carry_in.last_values");
+  without_mask(batch.carry_in.since, "carry_in.since");
+  if (batch.delta_t && batch.times)
+    refuse(LACUNA_INVALID_ARGUMENT,
+           "batch.times: given, and batch.delta_t too; expected one of them");
+  if (batch.tokens > 0 && !batch.delta_t && !batch.times && needs_gaps(layer, batch))
+    refuse(LACUNA_INVALID_ARGUMENT, "batch.delta_t: null, and batch.times too, but the layer (",
+           name_of(layer.cell), ", impute ", name_of(layer.impute), ", evolve ",
+           name_of(layer.evolve), layer.gap_input ? ", gap_input" : "", ") reads elapsed time");
+  if (batch.carry_in.last_time && !batch.times && batch.tokens > 0)
+    refuse(LACUNA_INVALID_ARGUMENT, "batch.carry_in.last_time: given, but batch.times is null");
+  if (batch.initial_cell && layer.cell != LACUNA_LSTM)
+    refuse(LACUNA_INVALID_ARGUMENT, "batch.initial_cell: given, but a cell of ",
+           name_of(layer.cell), " has no c; expected null");
+}
+
+void check_offsets(const lacuna_batch& batch) {
+  const std::int64_t* const offsets = batch.offsets;
+  if (batch.sequences == 0 && !offsets) return;
+  if (offsets[0] != 0)
+    refuse(LACUNA_INVALID_ARGUMENT, "batch.offsets[0]: ", offsets[0], ", expected 0");
+  for (std::int64_t b = 1; b <= batch.sequences; ++b) {
+    if (offsets[b] < offsets[b - 1])
+      refuse(LACUNA_INVALID_ARGUMENT, "batch.offsets[", b, "]: ", offsets[b],
+             " falls below offsets[", b - 1, "] = ", offsets[b - 1]);
+  }
+  if (offsets[batch.sequences] != batch.tokens)
+    refuse(LACUNA_INVALID_ARGUMENT, "batch.offsets[", batch.sequences,
+           "]: ", offsets[batch.sequences], ", expected batch.tokens = ", batch.tokens);
+}
+
+template <class Real>
+bool is_duration(Real time) {
+  return time >= 0 && time <= std::numeric_limits<Real>::max();  // false for NaN
+}
+
+// [rows, columns] of finite numbers >= 0. The first loop has no way out, so that it vectorises.
+template <class Real>
+void check_durations(std::string_view name, const void* data, std::int64_t rows,
+                     std::int64_t columns) {
+  if (!data) return;
+  const Real* const times = static_cast<const Real*>(data);
+  const std::int64_t count = rows * columns;
+  int wrong = 0;
+  for (std::int64_t i = 0; i < count; ++i) wrong |= static_cast<int>(!is_duration(times[i]));
+  if (!wrong) return;
+  std::int64_t i = 0;
+  while (is_duration(times[i])) ++i;
+  if (columns == 1)
+    refuse(LACUNA_INVALID_ARGUMENT, "batch.", name, "[", i, "]: ", times[i],
+           ", expected a finite number >= 0");
+  refuse(LACUNA_INVALID_ARGUMENT, "batch.", name, "[", i / columns, ", ", i % columns,
+         "]: ", times[i], ", expected a finite number >= 0");
+}
+
+// Time stamps must be finite, must not fall within a sequence, and their gaps must fit the layer's
+// type.
+void check_times(const lacuna_layer& layer, const lacuna_batch& batch) {
+  const double* const times = batch.times;
+  if (!times) return;
+  const double longest = layer.type == LACUNA_F32
+                             ? static_cast<double>(std::numeric_limits<float>::max())
+                             : std::numeric_limits<double>::max();
+  const auto is_gap = [longest](double gap) { return gap >= 0 && gap <= longest; };
+  for (std::int64_t b = 0; b < batch.sequences; ++b) {
+    const std::int64_t begin = batch.offsets[b], end = batch.offsets[b + 1];
+    if (begin == end) continue;
+    if (!std::isfinite(times[begin]))
+      refuse(LACUNA_INVALID_ARGUMENT, "batch.times[", begin, "]: ", times[begin],
+             ", expected a finite number");
+    for (std::int64_t s = begin + 1; s < end; ++s) {
+      if (is_gap(times[s] - times[s - 1]) && std::isfinite(times[s])) continue;
+      refuse(LACUNA_INVALID_ARGUMENT, "batch.times[", s, "]: ", times[s],
+             ", expected a finite number not below times[", s - 1, "] = ", times[s - 1],
+             " of the same sequence, and a gap within the layer's type");
+    }
+
+    if (!batch.carry_in.last_time) continue;
+    const double carried = batch.carry_in.last_time[b];
+    if (std::isnan(carried)) continue;
+    // What preceded a reversed piece lies after it in time.
+    const std::int64_t first = layer.reverse ? end - 1 : begin;
+    const double gap = layer.reverse ? carried - times[first] : times[first] - carried;
+    if (!is_gap(gap))
+      refuse(LACUNA_INVALID_ARGUMENT, "batch.carry_in.last_time[", b, "]: ", carried,
+             ", expected NaN or a finite time not ", layer.reverse ? "before" : "after", " times[",
+             first, "] = ", times[first]);
+  }
+}
+
+template <class Real>
+void check_content_of(const lacuna_layer& layer, const lacuna_batch& batch) {
+  check_offsets(batch);
+  check_durations<Real>("delta_t", batch.delta_t, batch.tokens, 1);
+  check_times(layer, batch);
+  check_durations<Real>("delta", batch.delta, batch.tokens, layer.features);
+  check_durations<Real>("carry_in.since", batch.carry_in.since, batch.sequences, layer.features);
+}
+
+}  // namespace
+
+void check_shape(const Recipe& recipe, const lacuna_batch& batch, Arrays& arrays) {
+  const lacuna_layer& layer = recipe.layer;
+  check_counts(recipe, batch);
+  check_presence(layer, batch);
+
+  const std::int64_t N = batch.tokens, B = batch.sequences, D = layer.features, H = layer.hidden;
+  const std::size_t real = size_of(layer.type);
+  if (B > 0 || batch.offsets)
+    arrays.input("batch.offsets", batch.offsets, {.rows = B + 1, .element = sizeof(std::int64_t)});
+  arrays.input("batch.values", batch.values, {.rows = N, .columns = D, .element = real});
+  arrays.optional_input("batch.mask", batch.mask, {.rows = N, .columns = D});
+  arrays.optional_input("batch.delta_t", batch.delta_t, {.rows = N, .element = real});
+  arrays.optional_input("batch.times", batch.times, {.rows = N, .element = sizeof(double)});
+  arrays.optional_input("batch.delta", batch.delta, {.rows = N, .columns = D, .element = real});
+  arrays.optional_input("batch.initial_hidden", batch.initial_hidden,
+                        {.rows = B, .columns = H, .element = real});
+  arrays.optional_input("batch.initial_cell", batch.initial_cell,
+                        {.rows = B, .columns = H, .element = real});
+  const lacuna_carry& carry = batch.carry_in;
+  arrays.optional_input("batch.carry_in.last_values", carry.last_values,
+                        {.rows = B, .columns = D, .element = real});
+  arrays.optional_input("batch.carry_in.since", carry.since,
+                        {.rows = B, .columns = D, .element = real});
+  arrays.optional_input("batch.carry_in.last_time", carry.last_time,
+                        {.rows = B, .element = sizeof(double)});
+}
+
+void check_content(const Recipe& recipe, const lacuna_batch& batch) {
+  if (recipe.layer.type == LACUNA_F32)
+    check_content_of<float>(recipe.layer, batch);
+  else
+    check_content_of<double>(recipe.layer, batch);
+}
+
+BatchIdentity identify(const lacuna_batch& batch) {
+  BatchIdentity identity{.sequences = batch.sequences, .tokens = batch.tokens};
+  if (batch.offsets)
+    for (std::int64_t b = 0; b <= batch.sequences; ++b)
+      identity.offsets =
+          (identity.offsets ^ static_cast<std::uint64_t>(batch.offsets[b])) * 0x9e3779b97f4a7c15u;
+  const lacuna_carry& carry = batch.carry_in;
+  const void* const optional[] = {batch.mask,        batch.delta_t,        batch.times,
+                                  batch.delta,       batch.initial_hidden, batch.initial_cell,
+                                  carry.last_values, carry.since,          carry.last_time};
+  std::uint32_t bit = 1;
+  for (const void* array : optional) {
+    if (array) identity.presence |= bit;
+    bit <<= 1;
+  }
+  return identity;
+}
+
+}  // namespace lacuna::api

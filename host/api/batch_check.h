@@ -1,0 +1,20 @@
+// Whether a batch keeps every rule that lacuna.h writes down: one pass over what places and times
+// tokens, none over values.
+#pragma once
+
+#include "host/api/arrays.h"
+#include "host/api/plan.h"
+
+namespace lacuna::api {
+
+// Sizes, and which arrays are given; adds them to `arrays`. Reads none.
+void check_shape(const Recipe& recipe, const lacuna_batch& batch, Arrays& arrays);
+
+// Offsets, gaps, times, delta and carry. After check_shape.
+void check_content(const Recipe& recipe, const lacuna_batch& batch);
+
+// After check_content: offsets of another batch of the same size would send backward astray on the
+// tape.
+BatchIdentity identify(const lacuna_batch& batch);
+
+}  // namespace lacuna::api

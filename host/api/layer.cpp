@@ -1,0 +1,173 @@
+// lacuna_layer_*, all but the random start: checks of a description and the table of parameters.
+#include "host/api/layer.h"
+
+#include "host/api/guard.h"
+#include "host/plan/shape.h"
+
+namespace lacuna::api {
+namespace {
+
+void check_size(std::int64_t size, std::string_view argument) {
+  if (size < 1 || size > most_units)
+    refuse(LACUNA_INVALID_ARGUMENT, argument, ": ", size, ", expected 1 to ", most_units);
+}
+
+}  // namespace
+
+const lacuna_layer& checked(const lacuna_layer* given) {
+  const lacuna_layer& layer = not_null(given, "layer");
+  check_enumerator(layer.cell, LACUNA_GRU_RESET_BEFORE, "layer.cell", "lacuna_cell");
+  check_enumerator(layer.impute, LACUNA_IMPUTE_RELAX, "layer.impute", "lacuna_impute");
+  check_enumerator(layer.evolve, LACUNA_EVOLVE_RELAX, "layer.evolve", "lacuna_evolve");
+  check_enumerator(layer.empty_rows, LACUNA_EMPTY_ROWS_EVOLVE_ONLY, "layer.empty_rows",
+                   "lacuna_empty_rows");
+  check_enumerator(layer.type, LACUNA_BF16, "layer.type", "lacuna_type");
+  check_size(layer.features, "layer.features");
+  check_size(layer.hidden, "layer.hidden");
+  check_flag(layer.mask_input, "layer.mask_input");
+  check_flag(layer.gap_input, "layer.gap_input");
+  check_flag(layer.reverse, "layer.reverse");
+  if (layer.impute == LACUNA_IMPUTE_NONE) {
+    constexpr std::string_view because =
+        " needs a mask, which impute LACUNA_IMPUTE_NONE does not have";
+    if (layer.empty_rows != LACUNA_EMPTY_ROWS_UPDATE)
+      refuse(LACUNA_INVALID_ARGUMENT, "layer.empty_rows: LACUNA_EMPTY_ROWS_EVOLVE_ONLY", because);
+    if (layer.mask_input) refuse(LACUNA_INVALID_ARGUMENT, "layer.mask_input: 1", because);
+  }
+  return layer;
+}
+
+void check_type_on_cpu(const lacuna_type& type, std::string_view argument) {
+  check_enumerator(type, LACUNA_BF16, argument, "lacuna_type");
+  if (type != LACUNA_F32 && type != LACUNA_F64)
+    refuse(LACUNA_UNSUPPORTED, argument, ": ", type == LACUNA_F16 ? "LACUNA_F16" : "LACUNA_BF16",
+           ", but the CPU backend computes in LACUNA_F32 and LACUNA_F64 only");
+}
+
+const lacuna_layer& checked_on_cpu(const lacuna_layer* given) {
+  const lacuna_layer& layer = checked(given);
+  check_type_on_cpu(layer.type, "layer.type");
+  return layer;
+}
+
+std::string_view name_of(lacuna_cell cell) {
+  switch (cell) {
+    case LACUNA_RNN_TANH: return "rnn_tanh";
+    case LACUNA_RNN_RELU: return "rnn_relu";
+    case LACUNA_RNN_EULER: return "rnn_euler";
+    case LACUNA_LSTM: return "lstm";
+    case LACUNA_GRU: return "gru";
+    case LACUNA_GRU_RESET_BEFORE: return "gru_reset_before";
+  }
+  return "?";
+}
+
+std::string_view name_of(lacuna_impute impute) {
+  switch (impute) {
+    case LACUNA_IMPUTE_NONE: return "none";
+    case LACUNA_IMPUTE_MEAN: return "mean";
+    case LACUNA_IMPUTE_FORWARD: return "forward";
+    case LACUNA_IMPUTE_DECAY: return "decay";
+    case LACUNA_IMPUTE_RELAX: return "relax";
+  }
+  return "?";
+}
+
+std::string_view name_of(lacuna_evolve evolve) {
+  switch (evolve) {
+    case LACUNA_EVOLVE_NONE: return "none";
+    case LACUNA_EVOLVE_DECAY: return "decay";
+    case LACUNA_EVOLVE_DECAY_STEP: return "decay_step";
+    case LACUNA_EVOLVE_RELAX: return "relax";
+  }
+  return "?";
+}
+
+std::string_view name_of(lacuna_parameter kind) {
+  switch (kind) {
+    case LACUNA_WEIGHTS_X: return "weights_x";
+    case LACUNA_WEIGHTS_H: return "weights_h";
+    case LACUNA_BIAS: return "bias";
+    case LACUNA_BIAS_HN: return "bias_hn";
+    case LACUNA_X_MEAN: return "x_mean";
+    case LACUNA_IMPUTE_WEIGHT: return "impute_weight";
+    case LACUNA_IMPUTE_BIAS: return "impute_bias";
+    case LACUNA_EVOLVE_WEIGHT: return "evolve_weight";
+    case LACUNA_EVOLVE_BIAS: return "evolve_bias";
+    case LACUNA_EVOLVE_TARGET: return "evolve_target";
+    case LACUNA_PARAMETERS: break;
+  }
+  return "?";
+}
+
+Shape parameter_shape(const lacuna_layer& layer, lacuna_parameter kind) {
+  const std::int64_t D = layer.features, H = layer.hidden, GH = gates(layer.cell) * H;
+  const bool imputes_by_decay =
+      layer.impute == LACUNA_IMPUTE_DECAY || layer.impute == LACUNA_IMPUTE_RELAX;
+  const auto vector_if = [](bool has, std::int64_t size) { return has ? Shape{size, 1} : Shape{}; };
+  switch (kind) {
+    case LACUNA_WEIGHTS_X: return {GH, input_width(layer)};
+    case LACUNA_WEIGHTS_H: return {GH, H};
+    case LACUNA_BIAS: return {GH, 1};
+    case LACUNA_BIAS_HN: return vector_if(layer.cell == LACUNA_GRU, H);
+    case LACUNA_X_MEAN: return vector_if(layer.impute != LACUNA_IMPUTE_NONE, D);
+    case LACUNA_IMPUTE_WEIGHT: return vector_if(imputes_by_decay, D);
+    case LACUNA_IMPUTE_BIAS: return vector_if(layer.impute == LACUNA_IMPUTE_DECAY, D);
+    case LACUNA_EVOLVE_WEIGHT:
+      if (layer.evolve == LACUNA_EVOLVE_DECAY) return {H, D};
+      if (layer.evolve == LACUNA_EVOLVE_DECAY_STEP) return {H, 1};
+      return vector_if(layer.evolve == LACUNA_EVOLVE_RELAX, relaxed_units(layer));
+    case LACUNA_EVOLVE_BIAS:
+      return vector_if(
+          layer.evolve == LACUNA_EVOLVE_DECAY || layer.evolve == LACUNA_EVOLVE_DECAY_STEP, H);
+    case LACUNA_EVOLVE_TARGET:
+      return vector_if(layer.evolve == LACUNA_EVOLVE_RELAX, relaxed_units(layer));
+    case LACUNA_PARAMETERS: break;
+  }
+  return {};
+}
+
+std::int64_t parameter_offset(const lacuna_layer& layer, lacuna_parameter kind) {
+  std::int64_t offset = 0;
+  for (int before = 0; before < kind; ++before)
+    offset += parameter_shape(layer, static_cast<lacuna_parameter>(before)).count();
+  return offset;
+}
+
+}  // namespace lacuna::api
+
+namespace api = lacuna::api;
+
+extern "C" {
+
+lacuna_status lacuna_layer_check(const lacuna_layer* layer) {
+  return api::guarded([&] { api::checked(layer); });
+}
+
+lacuna_status lacuna_layer_input_width(const lacuna_layer* layer, int64_t* width) {
+  return api::guarded([&] {
+    const std::int64_t answer = lacuna::input_width(api::checked(layer));
+    api::not_null(width, "width") = answer;
+  });
+}
+
+lacuna_status lacuna_layer_parameter(const lacuna_layer* layer, lacuna_parameter kind,
+                                     lacuna_parameter_info* info) {
+  return api::guarded([&] {
+    api::checked(layer);
+    api::check_enumerator(kind, LACUNA_EVOLVE_TARGET, "kind", "lacuna_parameter");
+    const api::Shape shape = api::parameter_shape(*layer, kind);
+    api::not_null(info, "info") = {.name = api::name_of(kind).data(),
+                                   .rows = shape.rows,
+                                   .columns = shape.columns,
+                                   .offset = api::parameter_offset(*layer, kind)};
+  });
+}
+
+lacuna_status lacuna_layer_parameter_count(const lacuna_layer* layer, int64_t* count) {
+  return api::guarded([&] {
+    api::checked(layer);
+    api::not_null(count, "count") = api::parameter_offset(*layer, LACUNA_PARAMETERS);
+  });
+}
+}

@@ -1,0 +1,147 @@
+// lacuna_plan_* and lacuna_tape_*, all but running them.
+#include "host/api/plan.h"
+
+#include <cstring>
+#include <new>
+#include <stdexcept>
+#include <string>
+
+#include "host/api/guard.h"
+#include "host/api/layer.h"
+
+namespace lacuna::api {
+namespace {
+
+void check(const lacuna_plan_options& options) {
+  check_flag(options.inference, "options.inference");
+  if (!options.workspace && options.workspace_bytes > 0)
+    refuse(LACUNA_INVALID_ARGUMENT, "options.workspace: null, but options.workspace_bytes is ",
+           options.workspace_bytes);
+}
+
+Recipe recipe_for(const Context& context, const lacuna_layer* layer, const lacuna_capacity* given,
+                  const lacuna_plan_options& options) {
+  checked_on_cpu(layer);
+  const lacuna_capacity& capacity = not_null(given, "capacity");
+  if (capacity.tokens < 0)
+    refuse(LACUNA_INVALID_ARGUMENT, "capacity.tokens: ", capacity.tokens, ", expected >= 0");
+  if (capacity.sequences < 0)
+    refuse(LACUNA_INVALID_ARGUMENT, "capacity.sequences: ", capacity.sequences, ", expected >= 0");
+  check(options);
+  try {
+    return make_recipe(*layer, capacity, options.inference != 0, context.isa, context.team.size());
+  } catch (const std::length_error&) {
+    refuse(LACUNA_INVALID_ARGUMENT, "capacity: ", capacity.tokens, " tokens in ",
+           capacity.sequences, " sequences, too many for any memory with a layer of ",
+           layer->features, " features and ", layer->hidden, " hidden units");
+  }
+}
+
+// The caller's memory when there is some, else the context's.
+memory::Block take_block(Context& context, void* given, std::size_t given_bytes, std::size_t needed,
+                         std::string_view argument, std::string_view size_argument) {
+  if (given) {
+    if (reinterpret_cast<std::uintptr_t>(given) % memory::alignment != 0)
+      refuse(LACUNA_INVALID_ARGUMENT, argument, ": address ", Address{given},
+             ", expected a multiple of ", memory::alignment);
+    if (given_bytes < needed)
+      refuse(LACUNA_INVALID_ARGUMENT, size_argument, ": ", given_bytes, ", expected at least ",
+             needed);
+    return memory::Block::borrowed(given);
+  }
+  if (needed == 0) return {};
+  memory::Block block = memory::Block::owned(*context.memory, needed);
+  if (!block.data())
+    refuse(LACUNA_OUT_OF_MEMORY, argument, ": the context's memory has no block of ", needed,
+           " bytes");
+  if (reinterpret_cast<std::uintptr_t>(block.data()) % memory::alignment != 0)
+    refuse(LACUNA_INVALID_ARGUMENT, "allocator.allocate: returned address ", Address{block.data()},
+           ", expected a multiple of ", memory::alignment);
+  return block;
+}
+
+lacuna_plan_info info_of(const Recipe& recipe) {
+  return {.workspace_bytes = recipe.workspace_bytes, .tape_bytes = recipe.tape_bytes};
+}
+
+}  // namespace
+}  // namespace lacuna::api
+
+namespace api = lacuna::api;
+using api::guarded;
+using api::not_null;
+using api::refuse;
+
+extern "C" {
+
+lacuna_status lacuna_plan_create(lacuna_context* context, const lacuna_layer* layer,
+                                 const lacuna_capacity* capacity,
+                                 const lacuna_plan_options* options, lacuna_plan** plan) {
+  return guarded([&] {
+    auto& shared = not_null(context, "context").shared;
+    not_null(plan, "plan");
+    const lacuna_plan_options chosen = options ? *options : lacuna_plan_options{};
+    const lacuna::Recipe recipe = api::recipe_for(*shared, layer, capacity, chosen);
+    *plan =
+        new lacuna_plan{.context = shared,
+                        .recipe = recipe,
+                        .workspace = api::take_block(
+                            *shared, chosen.workspace, chosen.workspace_bytes,
+                            recipe.workspace_bytes, "options.workspace", "options.workspace_bytes"),
+                        .running = {}};
+  });
+}
+
+lacuna_status lacuna_plan_measure(lacuna_context* context, const lacuna_layer* layer,
+                                  const lacuna_capacity* capacity,
+                                  const lacuna_plan_options* options, lacuna_plan_info* info) {
+  return guarded([&] {
+    const auto& shared = *not_null(context, "context").shared;
+    const lacuna_plan_options chosen = options ? *options : lacuna_plan_options{};
+    const lacuna_plan_info answer = api::info_of(api::recipe_for(shared, layer, capacity, chosen));
+    not_null(info, "info") = answer;
+  });
+}
+
+lacuna_status lacuna_plan_query(const lacuna_plan* plan, lacuna_plan_info* info) {
+  return guarded([&] {
+    const lacuna::Recipe& recipe = not_null(plan, "plan").recipe;
+    not_null(info, "info") = api::info_of(recipe);
+  });
+}
+
+lacuna_status lacuna_plan_explain(const lacuna_plan* plan, char* text, size_t* length) {
+  return guarded([&] {
+    const std::string explanation = lacuna::explain(not_null(plan, "plan").recipe);
+    const std::size_t room = not_null(length, "length");
+    if (text) {
+      if (room < explanation.size() + 1)
+        refuse(LACUNA_INVALID_ARGUMENT, "length: ", room, ", expected at least ",
+               explanation.size() + 1);
+      std::memcpy(text, explanation.c_str(), explanation.size() + 1);
+    }
+    *length = explanation.size();
+  });
+}
+
+void lacuna_plan_destroy(lacuna_plan* plan) { delete plan; }
+
+lacuna_status lacuna_tape_create(lacuna_plan* plan, void* memory, size_t bytes,
+                                 lacuna_tape** tape) {
+  return guarded([&] {
+    const lacuna::Recipe& recipe = not_null(plan, "plan").recipe;
+    not_null(tape, "tape");
+    if (recipe.inference)
+      refuse(LACUNA_MISMATCH,
+             "plan: made with options.inference = 1, which has no backward run and so no tape");
+    if (!memory && bytes > 0) refuse(LACUNA_INVALID_ARGUMENT, "memory: null, but bytes is ", bytes);
+    *tape = new lacuna_tape{.context = plan->context,
+                            .recipe = recipe,
+                            .memory = api::take_block(*plan->context, memory, bytes,
+                                                      recipe.tape_bytes, "memory", "bytes"),
+                            .batch = {}};
+  });
+}
+
+void lacuna_tape_destroy(lacuna_tape* tape) { delete tape; }
+}

@@ -1,0 +1,262 @@
+// lacuna_forward and lacuna_backward: every argument is checked before anything is written, then
+// the backend runs.
+#include "host/cpu/run.h"
+
+#include "host/api/batch_check.h"
+#include "host/api/guard.h"
+#include "host/api/layer.h"
+#include "host/plan/shape.h"
+
+namespace lacuna::api {
+namespace {
+
+// Keeps a plan to one thread at a time.
+class Turn {
+ public:
+  explicit Turn(lacuna_plan& plan) : plan_(plan) {
+    if (plan.running.test_and_set(std::memory_order_acquire))
+      refuse(LACUNA_INVALID_ARGUMENT,
+             "plan: already running on another thread; make one plan for each");
+  }
+  ~Turn() { plan_.running.clear(std::memory_order_release); }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+ private:
+  lacuna_plan& plan_;
+};
+
+void check_no_stream(const void* stream) {
+  if (stream)
+    refuse(LACUNA_INVALID_ARGUMENT, "stream: address ", Address{stream},
+           ", expected null on the CPU");
+}
+
+// Calls add(kind, name, extent) for what the layer has, and refuses a tensor for what it has not.
+template <class Tensors, class Add>
+void each_tensor(const lacuna_layer& layer, std::string_view group, const Tensors& tensors,
+                 Add add) {
+  for (int number = 0; number < LACUNA_PARAMETERS; ++number) {
+    const auto kind = static_cast<lacuna_parameter>(number);
+    const Shape shape = parameter_shape(layer, kind);
+    const Name name(group, name_of(kind));
+    if (shape.rows > 0)
+      add(name, tensors.tensor[number],
+          Extent{.rows = shape.rows, .columns = shape.columns, .element = size_of(layer.type)});
+    else if (tensors.tensor[number])
+      refuse(LACUNA_INVALID_ARGUMENT, name.group, name.member, ": given, but the layer (",
+             name_of(layer.cell), ", impute ", name_of(layer.impute), ", evolve ",
+             name_of(layer.evolve), ") has none; expected null");
+  }
+}
+
+void check_parameters(const lacuna_layer& layer, const lacuna_parameters& parameters,
+                      Arrays& arrays) {
+  each_tensor(layer, "parameters.", parameters, [&](Name name, const void* data, Extent extent) {
+    arrays.input(name, data, extent);
+  });
+}
+
+void check_gradients(const lacuna_layer& layer, const lacuna_parameter_gradients& gradients,
+                     Arrays& arrays) {
+  each_tensor(layer, "d_parameters.", gradients, [&](Name name, void* data, Extent extent) {
+    arrays.optional_output(name, data, extent);
+  });
+}
+
+// Arrays about c belong to an LSTM.
+void check_cell(const lacuna_layer& layer, const void* array, std::string_view name) {
+  if (array && layer.cell != LACUNA_LSTM)
+    refuse(LACUNA_INVALID_ARGUMENT, name, ": given, but a cell of ", name_of(layer.cell),
+           " has no c; expected null");
+}
+
+void check_outputs(const lacuna_layer& layer, const lacuna_batch& batch,
+                   const lacuna_outputs& outputs, Arrays& arrays) {
+  const lacuna_carry& carry = outputs.carry_out;
+  check_cell(layer, outputs.cell, "outputs.cell");
+  check_cell(layer, outputs.final_cell, "outputs.final_cell");
+  if (!has_mask(layer) && (carry.last_values || carry.since))
+    refuse(LACUNA_INVALID_ARGUMENT, "outputs.carry_out.",
+           carry.last_values ? "last_values" : "since",
+           ": given, but the layer has no mask; impute is LACUNA_IMPUTE_NONE");
+  if (batch.tokens > 0 && carry.since && !batch.delta_t && !batch.times && !batch.delta)
+    refuse(LACUNA_INVALID_ARGUMENT,
+           "outputs.carry_out.since: given, but the batch has neither delta_t, times nor delta");
+  if (batch.tokens > 0 && carry.last_time && !batch.times)
+    refuse(LACUNA_INVALID_ARGUMENT, "outputs.carry_out.last_time: given, but batch.times is null");
+
+  const std::int64_t N = batch.tokens, B = batch.sequences, D = layer.features, H = layer.hidden;
+  const std::size_t real = size_of(layer.type);
+  arrays.optional_output("outputs.hidden", outputs.hidden, {N, H, real});
+  arrays.optional_output("outputs.cell", outputs.cell, {N, H, real});
+  arrays.optional_output("outputs.evolved_hidden", outputs.evolved_hidden, {N, H, real});
+  arrays.optional_output("outputs.imputed", outputs.imputed, {N, D, real});
+  arrays.optional_output("outputs.final_hidden", outputs.final_hidden, {B, H, real});
+  arrays.optional_output("outputs.final_cell", outputs.final_cell, {B, H, real});
+  arrays.optional_output("outputs.carry_out.last_values", carry.last_values, {B, D, real});
+  arrays.optional_output("outputs.carry_out.since", carry.since, {B, D, real});
+  arrays.optional_output("outputs.carry_out.last_time", carry.last_time, {B, 1, sizeof(double)});
+}
+
+void check_output_gradients(const lacuna_layer& layer, const lacuna_batch& batch,
+                            const lacuna_output_gradients& gradients, Arrays& arrays) {
+  check_cell(layer, gradients.d_cell, "d_outputs.d_cell");
+  check_cell(layer, gradients.d_final_cell, "d_outputs.d_final_cell");
+  const std::int64_t N = batch.tokens, B = batch.sequences, H = layer.hidden;
+  const std::size_t real = size_of(layer.type);
+  arrays.optional_input("d_outputs.d_hidden", gradients.d_hidden, {N, H, real});
+  arrays.optional_input("d_outputs.d_cell", gradients.d_cell, {N, H, real});
+  arrays.optional_input("d_outputs.d_final_hidden", gradients.d_final_hidden, {B, H, real});
+  arrays.optional_input("d_outputs.d_final_cell", gradients.d_final_cell, {B, H, real});
+}
+
+void check_input_gradients(const lacuna_layer& layer, const lacuna_batch& batch,
+                           const lacuna_input_gradients& gradients, Arrays& arrays) {
+  check_cell(layer, gradients.d_initial_cell, "d_inputs.d_initial_cell");
+  const std::int64_t N = batch.tokens, B = batch.sequences, D = layer.features, H = layer.hidden;
+  const std::size_t real = size_of(layer.type);
+  if (N > 0 && gradients.d_delta_t && !batch.delta_t && !batch.times)
+    refuse(LACUNA_INVALID_ARGUMENT,
+           "d_inputs.d_delta_t: given, but the batch has neither delta_t nor times");
+  arrays.optional_output("d_inputs.d_values", gradients.d_values, {N, D, real});
+  arrays.optional_output("d_inputs.d_delta_t", gradients.d_delta_t, {N, 1, real});
+  arrays.optional_output("d_inputs.d_initial_hidden", gradients.d_initial_hidden, {B, H, real});
+  arrays.optional_output("d_inputs.d_initial_cell", gradients.d_initial_cell, {B, H, real});
+}
+
+bool same_recipe(const Recipe& a, const Recipe& b) {
+  const lacuna_layer &p = a.layer, &q = b.layer;
+  return p.cell == q.cell && p.impute == q.impute && p.evolve == q.evolve &&
+         p.empty_rows == q.empty_rows && p.type == q.type && p.features == q.features &&
+         p.hidden == q.hidden && p.mask_input == q.mask_input && p.gap_input == q.gap_input &&
+         p.reverse == q.reverse && a.capacity.tokens == b.capacity.tokens &&
+         a.capacity.sequences == b.capacity.sequences && a.inference == b.inference &&
+         a.isa == b.isa && a.threads == b.threads && a.tape_bytes == b.tape_bytes;
+}
+
+void check_tape_fits(const lacuna_plan& plan, const lacuna_tape& tape) {
+  if (!same_recipe(plan.recipe, tape.recipe))
+    refuse(LACUNA_MISMATCH, "tape: made for a plan of another layer, capacity or context (",
+           name_of(tape.recipe.layer.cell), " with ", tape.recipe.layer.features, " features, ",
+           tape.recipe.layer.hidden, " hidden units, ", tape.recipe.capacity.tokens, " tokens in ",
+           tape.recipe.capacity.sequences, " sequences)");
+}
+
+void check_same_batch(const lacuna_tape& tape, const BatchIdentity& now) {
+  if (!tape.filled)
+    refuse(LACUNA_MISMATCH, "tape: empty, expected one that a forward run has filled");
+  const BatchIdentity& then = tape.batch;
+  const auto check = [](std::int64_t given, std::int64_t expected, std::string_view name) {
+    if (given != expected)
+      refuse(LACUNA_MISMATCH, "batch.", name, ": ", given,
+             ", but the run that filled the tape had ", expected);
+  };
+  check(now.sequences, then.sequences, "sequences");
+  check(now.tokens, then.tokens, "tokens");
+  if (now.offsets != then.offsets)
+    refuse(LACUNA_MISMATCH, "batch.offsets: not those of the run that filled the tape");
+  if (now.presence != then.presence)
+    refuse(LACUNA_MISMATCH,
+           "batch: an optional array is given now and was not in the run that filled the tape, or "
+           "the other way round");
+}
+
+// The plan's own memory takes part in the search for overlaps.
+void add_workspace(const lacuna_plan& plan, Arrays& arrays) {
+  arrays.optional_output("the plan's workspace", plan.workspace.data(),
+                         {.rows = static_cast<std::int64_t>(plan.recipe.workspace_bytes)});
+}
+
+Extent tape_extent(const lacuna_tape& tape) {
+  return {.rows = static_cast<std::int64_t>(tape.recipe.tape_bytes)};
+}
+
+void forward(lacuna_plan& plan, const lacuna_parameters& parameters, const lacuna_batch& batch,
+             const lacuna_outputs& outputs, lacuna_tape* tape) {
+  const lacuna_layer& layer = plan.recipe.layer;
+  Arrays arrays;
+  check_parameters(layer, parameters, arrays);
+  check_shape(plan.recipe, batch, arrays);
+  check_outputs(layer, batch, outputs, arrays);
+  add_workspace(plan, arrays);
+  if (tape) {
+    check_tape_fits(plan, *tape);
+    arrays.optional_output("the tape's memory", tape->memory.data(), tape_extent(*tape));
+  }
+  arrays.check();
+  check_content(plan.recipe, batch);
+
+  cpu::forward(plan.recipe, plan.context->team, parameters, batch, outputs,
+               tape ? tape->memory.data() : nullptr, plan.workspace.data());
+  if (tape) {
+    tape->batch = identify(batch);
+    tape->filled = true;
+  }
+}
+
+void backward(lacuna_plan& plan, const lacuna_parameters& parameters, const lacuna_batch& batch,
+              const lacuna_output_gradients& d_outputs, const lacuna_tape& tape,
+              const lacuna_parameter_gradients& d_parameters,
+              const lacuna_input_gradients& d_inputs) {
+  const lacuna_layer& layer = plan.recipe.layer;
+  if (plan.recipe.inference)
+    refuse(LACUNA_MISMATCH, "plan: made with options.inference = 1, which has no backward run");
+  Arrays arrays;
+  check_tape_fits(plan, tape);
+  check_parameters(layer, parameters, arrays);
+  check_shape(plan.recipe, batch, arrays);
+  check_output_gradients(layer, batch, d_outputs, arrays);
+  check_gradients(layer, d_parameters, arrays);
+  check_input_gradients(layer, batch, d_inputs, arrays);
+  add_workspace(plan, arrays);
+  arrays.optional_input("the tape's memory", tape.memory.data(), tape_extent(tape));
+  arrays.check();
+  check_content(plan.recipe, batch);
+  check_same_batch(tape, identify(batch));
+
+  cpu::backward(plan.recipe, plan.context->team, parameters, batch, d_outputs, tape.memory.data(),
+                d_parameters, d_inputs, plan.workspace.data());
+}
+
+}  // namespace
+}  // namespace lacuna::api
+
+namespace api = lacuna::api;
+using api::not_null;
+
+extern "C" {
+
+lacuna_status lacuna_forward(lacuna_plan* plan, const lacuna_parameters* parameters,
+                             const lacuna_batch* batch, const lacuna_outputs* outputs,
+                             lacuna_tape* tape, void* stream) {
+  return api::guarded([&] {
+    not_null(plan, "plan");
+    not_null(parameters, "parameters");
+    not_null(batch, "batch");
+    not_null(outputs, "outputs");
+    api::check_no_stream(stream);
+    const api::Turn turn(*plan);
+    api::forward(*plan, *parameters, *batch, *outputs, tape);
+  });
+}
+
+lacuna_status lacuna_backward(lacuna_plan* plan, const lacuna_parameters* parameters,
+                              const lacuna_batch* batch, const lacuna_output_gradients* d_outputs,
+                              const lacuna_tape* tape,
+                              const lacuna_parameter_gradients* d_parameters,
+                              const lacuna_input_gradients* d_inputs, void* stream) {
+  return api::guarded([&] {
+    not_null(plan, "plan");
+    not_null(parameters, "parameters");
+    not_null(batch, "batch");
+    not_null(d_outputs, "d_outputs");
+    not_null(tape, "tape");
+    api::check_no_stream(stream);
+    const api::Turn turn(*plan);
+    api::backward(*plan, *parameters, *batch, *d_outputs, *tape,
+                  d_parameters ? *d_parameters : lacuna_parameter_gradients{},
+                  d_inputs ? *d_inputs : lacuna_input_gradients{});
+  });
+}
+}
