@@ -68,6 +68,10 @@ function(lacuna_apply_isa_flags sources_var)
   set(flags_neon "")
 
   set(common $<$<CONFIG:Release,RelWithDebInfo>:-O3>)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # g++ 12 takes its own AVX-512 intrinsics' deliberate "undefined" operand for a mistake (its bug 105593).
+    list(APPEND common -Wno-maybe-uninitialized -Wno-uninitialized)
+  endif()
   if(LACUNA_FP_CONTRACT)
     list(APPEND common -ffp-contract=${LACUNA_FP_CONTRACT})
   endif()

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <string>
 
+#include "host/plan/layout.h"
 #include "lacuna/lacuna.h"
 
 namespace lacuna {
@@ -15,6 +16,7 @@ struct Recipe {
   bool inference = false;
   lacuna_isa isa = LACUNA_ISA_BASELINE;
   int threads = 1;
+  Layout layout;
 
   std::size_t workspace_bytes = 0;
   std::size_t tape_bytes = 0;

@@ -1,0 +1,220 @@
+// The backward run of one group: the forward run's steps in reverse, lane by lane and token by token.
+#pragma once
+
+#include <algorithm>
+
+#include "host/cpu/engine/backward_cells.h"
+#include "host/cpu/engine/gradients.h"
+#include "host/cpu/engine/observe.h"
+#include "host/cpu/engine/scratch.h"
+#include "kernels/cells/evolve.h"
+
+namespace lacuna::cpu {
+
+inline constexpr std::int64_t most_window = 512;
+
+template <class V, class T, class Arch, class Cell>
+class BackwardGroup {
+ public:
+  BackwardGroup(const Job<T>& job, std::int64_t group, T* memory)
+      : job_(job),
+        lay_(*job.layout),
+        lanes_(job.lanes.of(group)),
+        scratch_(job, memory),
+        weight_sums_(lay_.windowed ? job.weight_sums + group * lay_.weight_sums : nullptr),
+        unit_sums_(job.unit_sums + group * lay_.unit_sums) {}
+
+  void run() {
+    if (weight_sums_ != nullptr) std::fill_n(weight_sums_, lay_.weight_sums, T(0));
+    std::fill_n(unit_sums_, lay_.unit_sums, T(0));
+    for (std::size_t l = 0; l < lanes_.size(); ++l) walk_[l] = {lanes_[l].last - 1, 0};
+    int active = 0;
+    for (std::int64_t t = lanes_.empty() ? 0 : lanes_[0].tokens; t-- > 0;) {
+      while (active < static_cast<int>(lanes_.size()) && lanes_[active].tokens > t) begin(active++);
+      step(active);
+    }
+    flush();
+  }
+
+ private:
+  struct Walk {
+    std::int64_t position;  // in the lane's queue
+    std::int64_t left;      // tokens of the current sequence that are to come
+  };
+
+  std::int64_t sequence(int lane) const { return job_.lanes.order[walk_[lane].position]; }
+  T* d_h(int lane) const { return scratch_.d_h + lane * lay_.units; }
+  T* d_c(int lane) const { return scratch_.d_c + lane * lay_.units; }
+  bool lstm() const { return job_.layer.cell == LACUNA_LSTM; }
+  ObserveGradient<T> carried(int lane) const {
+    return {scratch_.d_last + lane * lay_.channels, scratch_.d_age + lane * lay_.channels};
+  }
+  ImputeSums<T> impute_sums() const {
+    T* const at = unit_sums_ + 4 * lay_.units;
+    return {at, at + lay_.channels, at + 2 * lay_.channels};
+  }
+
+  // The end of the lane's current sequence, where the way back starts.
+  void begin(int lane) {
+    const std::int64_t b = sequence(lane);
+    walk_[lane].left = job_.length(b);
+    fill_gradient(d_h(lane), job_.d_final_hidden, b);
+    if (lstm()) fill_gradient(d_c(lane), job_.d_final_cell, b);
+    std::fill_n(carried(lane).last, lay_.channels, T(0));
+    std::fill_n(carried(lane).delta, lay_.channels, T(0));
+  }
+
+  void fill_gradient(T* state, const T* given, std::int64_t b) const {
+    std::fill_n(state, lay_.units, T(0));
+    if (given != nullptr) std::copy_n(given + b * lay_.hidden, lay_.hidden, state);
+  }
+
+  void step(int active) {
+    if (lay_.windowed && rows_ + active > lay_.window) flush();
+    BackStep<T> back;
+    std::int64_t token[most_lanes];
+    back.count = active;
+    for (int l = 0; l < active; ++l) {
+      const std::int64_t b = sequence(l);
+      const std::int64_t at = walk_[l].left - 1;
+      token[l] = job_.token(b, at);
+      back.row[l] = job_.operands + token[l] * lay_.operand_stride;
+      back.cell_in[l] = job_.cells + token[l] * lay_.units;
+      back.gates[l] = job_.saved(token[l], 0);
+      back.gradient[l] = gradient_row(token[l], back.row[l], back.gates[l]);
+      back.d_h[l] = d_h(l);
+      back.d_c[l] = d_c(l);
+      back.d_reset[l] = scratch_.d_reset + l * lay_.units;
+      back.dt[l] = job_.gap(b, at);
+      back.d_dt[l] = T(0);
+      back.fired[l] = job_.layer.empty_rows == LACUNA_EMPTY_ROWS_UPDATE || fires(job_, read_mask(job_, token[l], scratch_.observe.measured));
+      if (!back.fired[l]) std::fill_n(back.gradient[l], lay_.gradient_gates * lay_.units, T(0));
+      add_row(d_h(l), job_.d_hidden, token[l]);
+      if (lstm()) add_row(d_c(l), job_.d_cell, token[l]);
+    }
+    // A row that did not fire has zero gate gradients, and passes through the products unchanged.
+    Cell::run(job_, back);
+    for (int l = 0; l < active; ++l) evolve_backward(back, l);
+    if (job_.wants_input) input_gradients(back, token);
+    for (int l = 0; l < active; ++l) {
+      const std::int64_t b = sequence(l);
+      if (job_.d_delta_t != nullptr) {
+        const std::int64_t at = job_.gap_index(b, walk_[l].left - 1);
+        if (at >= 0) job_.d_delta_t[at] = back.d_dt[l];
+      }
+      if (--walk_[l].left == 0) end(l);
+    }
+  }
+
+  // The start of a sequence: what is left belongs to its initial state.
+  void end(int lane) {
+    const std::int64_t b = sequence(lane);
+    if (job_.d_initial_hidden != nullptr) std::copy_n(d_h(lane), lay_.hidden, job_.d_initial_hidden + b * lay_.hidden);
+    if (job_.d_initial_cell != nullptr) std::copy_n(d_c(lane), lay_.hidden, job_.d_initial_cell + b * lay_.hidden);
+    if (has_mask(job_.layer)) end_observation_backward(job_, b, carried(lane), impute_sums().mean);
+    // In reverse, the last token of a sequence has no gap before it: nothing depends on the first one's delta_t.
+    if (job_.d_delta_t != nullptr && job_.layer.reverse) job_.d_delta_t[job_.offsets[b]] = T(0);
+    if (--walk_[lane].position >= lanes_[lane].first) begin(lane);
+  }
+
+  T* gradient_row(std::int64_t token, const T* operand, const T* gates) {
+    if (!lay_.windowed) return job_.gradient_rows + token * lay_.gradient_stride;
+    operand_of_[rows_] = operand;
+    reset_of_[rows_] = gates;
+    return scratch_.gradient_rows + rows_++ * lay_.gradient_stride;
+  }
+
+  void flush() {
+    if (!lay_.windowed || rows_ == 0) return;
+    if (job_.wants_weights) {
+      const Window<T> window{scratch_.gradient_rows, lay_.gradient_stride, operand_of_, reset_of_, rows_};
+      WeightSums<V, T, Arch>::add(lay_, window, scratch_.panel, weight_sums_);
+    }
+    rows_ = 0;
+  }
+
+  void add_row(T* to, const T* from, std::int64_t token) const {
+    if (from == nullptr) return;
+    const T* const row = from + token * lay_.hidden;
+    std::int64_t u = 0;
+    for (; u + V::size <= lay_.hidden; u += V::size) (V::load(to + u) + V::load(row + u)).store(to + u);
+    for (; u < lay_.hidden; ++u) to[u] += row[u];
+  }
+
+  // From the evolved state's gradient to the previous state's, in place.
+  void evolve_backward(BackStep<T>& back, int l) {
+    switch (job_.layer.evolve) {
+      case LACUNA_EVOLVE_NONE: break;
+      case LACUNA_EVOLVE_DECAY:
+      case LACUNA_EVOLVE_DECAY_STEP: {
+        const T* const exponent = job_.decay + (back.row[l] - job_.operands) / lay_.operand_stride * lay_.units;
+        T* const d_exponent = back.gradient[l] + lay_.gradient_gates * lay_.units;
+        for (std::int64_t u = 0; u < lay_.units; u += V::size) {
+          const V p = V::load(exponent + u);
+          const V d = V::load(d_h(l) + u);
+          decay_d_pre(p, V::load(back.row[l] + lay_.h + u), d).store(d_exponent + u);
+          (decay_factor(p) * d).store(d_h(l) + u);
+        }
+        if (job_.layer.evolve == LACUNA_EVOLVE_DECAY_STEP && job_.d_delta_t != nullptr) {
+          const T* const weight = job_.parameter[LACUNA_EVOLVE_WEIGHT];
+          for (std::int64_t u = 0; u < lay_.hidden; ++u) back.d_dt[l] += d_exponent[u] * weight[u];
+        }
+        break;
+      }
+      case LACUNA_EVOLVE_RELAX:
+        back.d_dt[l] += relax_backward(d_h(l), back.row[l] + lay_.h, back.dt[l], 0);
+        if (lstm()) back.d_dt[l] += relax_backward(d_c(l), back.cell_in[l], back.dt[l], lay_.units);
+        break;
+    }
+  }
+
+  T relax_backward(T* d_state, const T* relaxed, T dt, std::int64_t part) {
+    V d_dt(T(0));
+    T* const d_exponent_sum = unit_sums_ + part;  // of dt d_exponent: the rate's gradient
+    T* const d_target_sum = unit_sums_ + 2 * lay_.units + part;
+    for (std::int64_t u = 0; u < lay_.units; u += V::size) {
+      const V rate = V::load(job_.relax_rate + part + u);
+      const V factor = relax_factor(rate, V(dt));
+      const V d = V::load(d_state + u);
+      const V d_exponent = relax_d_exponent(V::load(job_.relax_target + part + u), V::load(relaxed + u), d);
+      multiply_add(d_exponent, V(dt), V::load(d_exponent_sum + u)).store(d_exponent_sum + u);
+      multiply_add(V(1) - factor, d, V::load(d_target_sum + u)).store(d_target_sum + u);
+      d_dt = multiply_add(d_exponent, rate, d_dt);
+      (factor * d).store(d_state + u);
+    }
+    return sum(d_dt);
+  }
+
+  void input_gradients(BackStep<T>& back, const std::int64_t (&token)[most_lanes]) {
+    T* d_x[most_lanes];
+    T* d_delta[most_lanes];
+    for (int l = 0; l < back.count; ++l) {
+      d_x[l] = scratch_.d_x + l * lay_.d_input;
+      std::fill_n(d_x[l], lay_.d_input, T(0));
+      d_delta[l] = scratch_.d_delta + l * lay_.channels;
+      std::fill_n(d_delta[l], lay_.channels, T(0));
+    }
+    using Product = BackProduct<V, T, Arch>;
+    Product::run(lay_, back, lay_.first_x_gate, lay_.x_gates, lay_.d_input, job_.panel_x, d_x);
+    const bool through_delta = job_.wants_delta && job_.layer.evolve == LACUNA_EVOLVE_DECAY;
+    if (through_delta) Product::run(lay_, back, lay_.gradient_gates, 1, lay_.channels, job_.panel_decay, d_delta);
+    for (int l = 0; l < back.count; ++l) {
+      if (job_.layer.gap_input) back.d_dt[l] += d_x[l][lay_.features] / (T(1) + back.dt[l]);
+      back.d_dt[l] += observe_backward<V>(job_, token[l], back.row[l], d_x[l], through_delta ? d_delta[l] : nullptr, carried(l),
+                                          impute_sums(), scratch_.observe);
+    }
+  }
+
+  const Job<T>& job_;
+  const Layout& lay_;
+  std::span<const Lane> lanes_;
+  BackwardScratch<T> scratch_;
+  T* const weight_sums_;
+  T* const unit_sums_;
+  Walk walk_[most_lanes];
+  std::int64_t rows_ = 0;
+  const T* operand_of_[most_window];
+  const T* reset_of_[most_window];
+};
+
+}  // namespace lacuna::cpu

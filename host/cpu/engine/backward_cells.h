@@ -1,0 +1,160 @@
+// One step back through each cell for all lanes: from dL/dh', dL/dc' to the gradients of the gates, and through the
+// recurrent product to the state that entered.
+#pragma once
+
+#include "host/cpu/engine/job.h"
+#include "host/cpu/engine/products.h"
+#include "kernels/cells/gru.h"
+#include "kernels/cells/lstm.h"
+#include "kernels/cells/rnn.h"
+
+namespace lacuna::cpu {
+
+template <class T>
+struct BackStep {
+  int count = 0;
+  bool fired[most_lanes];
+  const T* row[most_lanes];      // operand rows
+  const T* cell_in[most_lanes];
+  const T* gates[most_lanes];    // the tape's
+  T* gradient[most_lanes];       // gradient rows, written
+  T* d_h[most_lanes];            // in: dL/dh'; out: dL/dh, evolved
+  T* d_c[most_lanes];            // the same of c
+  T* d_reset[most_lanes];        // dL/d(r h) of gru_reset_before
+  T dt[most_lanes];
+  T d_dt[most_lanes];            // "+="
+};
+
+// d_h += (gradient columns of `gates`, from `gate` on) * panel.
+template <class V, class T, class Arch>
+struct BackProduct {
+  template <int L, int Width>
+  static void block(const Layout& lay, const BackStep<T>& step, int first, std::int64_t unit, std::int64_t gate,
+                    std::int64_t gates, const T* panel, T* const (&out)[most_lanes]) {
+    V sum[L][Width];
+#pragma GCC unroll 8
+    for (int l = 0; l < L; ++l)
+#pragma GCC unroll 8
+      for (int a = 0; a < Width; ++a) sum[l][a] = V::load(out[first + l] + unit + a * V::size);
+    const T* at = panel + unit * gates * lay.hidden;
+    for (std::int64_t g = gate; g < gate + gates; ++g) {
+      const T* rows[L];
+#pragma GCC unroll 8
+      for (int l = 0; l < L; ++l) rows[l] = step.gradient[first + l] + g * lay.units;
+      at = accumulate_all(sum, rows, at, lay.hidden);
+    }
+#pragma GCC unroll 8
+    for (int l = 0; l < L; ++l)
+#pragma GCC unroll 8
+      for (int a = 0; a < Width; ++a) sum[l][a].store(out[first + l] + unit + a * V::size);
+  }
+
+  static void run(const Layout& lay, const BackStep<T>& step, std::int64_t gate, std::int64_t gates, std::int64_t columns,
+                  const T* panel, T* const (&out)[most_lanes]) {
+    for_panels<V>(columns, [&](std::int64_t unit, auto width) {
+      for_row_blocks<most_rows<Arch>>(step.count, [&](int first, auto rows) {
+        block<decltype(rows)::value, decltype(width)::value>(lay, step, first, unit, gate, gates, panel, out);
+      });
+    });
+  }
+};
+
+template <class V, class T, class Arch>
+struct LstmBackward {
+  static void run(const Job<T>& job, BackStep<T>& step) {
+    const Layout& lay = *job.layout;
+    for (int i = 0; i < step.count; ++i) {
+      if (!step.fired[i]) continue;
+      const T* gate = step.gates[i];
+      T* d = step.gradient[i];
+      for (std::int64_t u = 0; u < lay.units; u += V::size) {
+        const LstmGates<V> gates{V::load(gate + u), V::load(gate + lay.units + u), V::load(gate + 2 * lay.units + u),
+                                 V::load(gate + 3 * lay.units + u)};
+        const auto back = lstm_backward(gates, V::load(step.cell_in[i] + u), V::load(step.d_h[i] + u), V::load(step.d_c[i] + u));
+        back.pre.i.store(d + u);
+        back.pre.f.store(d + lay.units + u);
+        back.pre.g.store(d + 2 * lay.units + u);
+        back.pre.o.store(d + 3 * lay.units + u);
+        back.c.store(step.d_c[i] + u);
+        V(0).store(step.d_h[i] + u);
+      }
+    }
+    BackProduct<V, T, Arch>::run(lay, step, 0, 4, lay.units, job.panel_h, step.d_h);
+  }
+};
+
+template <class V, class T, class Arch>
+struct GruBackward {
+  static void run(const Job<T>& job, BackStep<T>& step) {
+    const Layout& lay = *job.layout;
+    for (int i = 0; i < step.count; ++i) {
+      if (!step.fired[i]) continue;
+      const T* gate = step.gates[i];
+      T* d = step.gradient[i];
+      for (std::int64_t u = 0; u < lay.units; u += V::size) {
+        const auto back = gru_backward(V::load(gate + u), V::load(gate + lay.units + u), V::load(gate + 2 * lay.units + u),
+                                       V::load(gate + 3 * lay.units + u), V::load(step.row[i] + lay.h + u),
+                                       V::load(step.d_h[i] + u));
+        back.n_hidden.store(d + u);
+        back.r.store(d + lay.units + u);
+        back.z.store(d + 2 * lay.units + u);
+        back.n.store(d + 3 * lay.units + u);
+        back.h.store(step.d_h[i] + u);
+      }
+    }
+    BackProduct<V, T, Arch>::run(lay, step, 0, 3, lay.units, job.panel_h, step.d_h);
+  }
+};
+
+template <class V, class T, class Arch>
+struct GruResetBeforeBackward {
+  static void run(const Job<T>& job, BackStep<T>& step) {
+    const Layout& lay = *job.layout;
+    for (int i = 0; i < step.count; ++i) {
+      std::fill_n(step.d_reset[i], lay.units, T(0));
+      if (!step.fired[i]) continue;
+      const T* gate = step.gates[i];
+      T* d = step.gradient[i];
+      for (std::int64_t u = 0; u < lay.units; u += V::size) {
+        const auto back = gru_reset_before_backward(V::load(gate + lay.units + u), V::load(gate + 2 * lay.units + u),
+                                                    V::load(step.row[i] + lay.h + u), V::load(step.d_h[i] + u));
+        back.z.store(d + lay.units + u);
+        back.n.store(d + 2 * lay.units + u);
+        back.h.store(step.d_h[i] + u);
+      }
+    }
+    BackProduct<V, T, Arch>::run(lay, step, 2, 1, lay.units, job.panel_candidate, step.d_reset);
+    for (int i = 0; i < step.count; ++i) {
+      if (!step.fired[i]) continue;
+      for (std::int64_t u = 0; u < lay.units; u += V::size) {
+        const V r = V::load(step.gates[i] + u);
+        const V d_reset = V::load(step.d_reset[i] + u);
+        gru_reset_before_d_reset(r, V::load(step.row[i] + lay.h + u), d_reset).store(step.gradient[i] + u);
+        multiply_add(d_reset, r, V::load(step.d_h[i] + u)).store(step.d_h[i] + u);
+      }
+    }
+    BackProduct<V, T, Arch>::run(lay, step, 0, 2, lay.units, job.panel_h, step.d_h);
+  }
+};
+
+template <class V, class T, class Arch, class Form>
+struct RnnBackward {
+  static void run(const Job<T>& job, BackStep<T>& step) {
+    const Layout& lay = *job.layout;
+    for (int i = 0; i < step.count; ++i) {
+      if (!step.fired[i]) continue;
+      V d_dt(T(0));
+      for (std::int64_t u = 0; u < lay.units; u += V::size) {
+        const V activation = V::load(step.gates[i] + u);
+        const V d_next = V::load(step.d_h[i] + u);
+        Form::d_pre(activation, d_next, V(step.dt[i])).store(step.gradient[i] + u);
+        Form::d_direct(d_next).store(step.d_h[i] + u);
+        d_dt = d_dt + Form::d_dt(activation, d_next);
+      }
+      step.d_dt[i] += sum(d_dt);
+    }
+    BackProduct<V, T, Arch>::run(lay, step, 0, 1, lay.units, job.panel_h, step.d_h);
+  }
+};
+
+}  // namespace lacuna::cpu

@@ -1,0 +1,170 @@
+// The forward run of one group: its lanes step together, each through its own queue of sequences, from end to end
+// without ever meeting another thread.
+#pragma once
+
+#include <algorithm>
+
+#include "host/cpu/engine/forward_cells.h"
+#include "host/cpu/engine/observe.h"
+#include "host/cpu/engine/scratch.h"
+
+namespace lacuna::cpu {
+
+template <class V, class T, class Arch, class Cell>
+class ForwardGroup {
+ public:
+  ForwardGroup(const Job<T>& job, std::int64_t group, T* memory)
+      : job_(job), lay_(*job.layout), lanes_(job.lanes.of(group)), scratch_(job, memory) {}
+
+  void run() {
+    const std::int64_t steps = lanes_.empty() ? 0 : lanes_[0].tokens;
+    for (std::size_t l = 0; l < lanes_.size(); ++l) walk_[l] = {lanes_[l].first, 0};
+    int active = static_cast<int>(lanes_.size());
+    for (std::int64_t t = 0; t < steps; ++t) {
+      while (lanes_[active - 1].tokens <= t) --active;
+      step(active);
+    }
+  }
+
+ private:
+  struct Walk {
+    std::int64_t position;  // in the lane's queue
+    std::int64_t at;        // tokens of the current sequence that are done
+  };
+
+  std::int64_t sequence(int lane) const { return job_.lanes.order[walk_[lane].position]; }
+  T* h(int lane) const { return scratch_.h + lane * lay_.units; }
+  T* c(int lane) const { return scratch_.c + lane * lay_.units; }
+  bool lstm() const { return job_.layer.cell == LACUNA_LSTM; }
+
+  void step(int active) {
+    T* row[most_lanes];
+    T* cell_in[most_lanes];
+    T* decay[most_lanes];
+    T dt[most_lanes];
+    bool fires[most_lanes];
+    for (int l = 0; l < active; ++l) {
+      if (walk_[l].at == 0) begin(l);
+      const std::int64_t token = job_.token(sequence(l), walk_[l].at);
+      const bool taped = job_.operands != nullptr;
+      row[l] = taped ? job_.operands + token * lay_.operand_stride : scratch_.row + l * lay_.operand_stride;
+      cell_in[l] = taped ? job_.cells + token * lay_.units : scratch_.cell_in + l * lay_.units;
+      decay[l] = taped ? job_.decay + token * lay_.units : scratch_.decay + l * lay_.units;
+      dt[l] = job_.gap(sequence(l), walk_[l].at);
+      fires[l] = observe<V>(job_, token, dt[l], scratch_.last + l * lay_.channels, scratch_.since + l * lay_.channels,
+                            scratch_.observe, row[l]);
+    }
+    if (lay_.elapsed_width > 0) decay_exponents(active, row, decay);
+
+    Step<T> firing;
+    for (int l = 0; l < active; ++l) {
+      evolve(l, row[l], cell_in[l], decay[l], dt[l]);
+      const std::int64_t token = job_.token(sequence(l), walk_[l].at);
+      if (job_.evolved_hidden != nullptr)
+        std::copy_n(row[l] + lay_.h, lay_.hidden, job_.evolved_hidden + token * lay_.hidden);
+      if (!fires[l]) {
+        std::copy_n(row[l] + lay_.h, lay_.units, h(l));
+        if (lstm()) std::copy_n(cell_in[l], lay_.units, c(l));
+        continue;
+      }
+      const int i = firing.count++;
+      firing.row[i] = row[l];
+      firing.h[i] = h(l);
+      firing.c[i] = c(l);
+      firing.cell_in[i] = cell_in[l];
+      firing.gates[i] = job_.gates != nullptr ? job_.saved(token, 0) : nullptr;
+      firing.reset_h[i] = scratch_.reset_h + l * lay_.units;
+      firing.update[i] = scratch_.update + l * lay_.units;
+      firing.candidate[i] = scratch_.candidate + l * lay_.units;
+      firing.dt[i] = dt[l];
+    }
+    Cell::run(job_, firing);
+
+    for (int l = 0; l < active; ++l) {
+      const std::int64_t token = job_.token(sequence(l), walk_[l].at);
+      if (job_.hidden != nullptr) std::copy_n(h(l), lay_.hidden, job_.hidden + token * lay_.hidden);
+      if (job_.cell != nullptr) std::copy_n(c(l), lay_.hidden, job_.cell + token * lay_.hidden);
+      if (++walk_[l].at == job_.length(sequence(l))) end(l, token);
+    }
+  }
+
+  void begin(int lane) {
+    const std::int64_t b = sequence(lane);
+    fill_state(h(lane), job_.initial_hidden, b);
+    if (lstm()) fill_state(c(lane), job_.initial_cell, b);
+    begin_observation(job_, b, scratch_.last + lane * lay_.channels, scratch_.since + lane * lay_.channels);
+  }
+
+  void fill_state(T* state, const T* initial, std::int64_t b) const {
+    std::fill_n(state, lay_.units, T(0));
+    if (initial != nullptr) std::copy_n(initial + b * lay_.hidden, lay_.hidden, state);
+  }
+
+  void end(int lane, std::int64_t token) {
+    const std::int64_t b = sequence(lane);
+    if (job_.final_hidden != nullptr) std::copy_n(h(lane), lay_.hidden, job_.final_hidden + b * lay_.hidden);
+    if (job_.final_cell != nullptr) std::copy_n(c(lane), lay_.hidden, job_.final_cell + b * lay_.hidden);
+    const T* last = scratch_.last + lane * lay_.channels;
+    const T* since = scratch_.since + lane * lay_.channels;
+    if (job_.carry_out.last_values != nullptr)
+      std::copy_n(last, lay_.features, job_.carry_out.last_values + b * lay_.features);
+    if (job_.carry_out.since != nullptr) std::copy_n(since, lay_.features, job_.carry_out.since + b * lay_.features);
+    if (job_.carry_out.last_time != nullptr) job_.carry_out.last_time[b] = job_.times[token];
+    walk_[lane] = {walk_[lane].position + 1, 0};
+  }
+
+  template <int L, int Width>
+  void decay_block(int first, std::int64_t unit, T* const (&row)[most_lanes], T* const (&decay)[most_lanes]) {
+    const T* rows[L];
+    for (int l = 0; l < L; ++l) rows[l] = row[first + l] + lay_.elapsed;
+    V sum[L][Width];
+    clear(sum);
+    const std::int64_t length = lay_.elapsed_width + 1;
+    accumulate_all(sum, rows, job_.panel_decay + unit * length, length);
+    for (int l = 0; l < L; ++l)
+      for (int a = 0; a < Width; ++a) sum[l][a].store(decay[first + l] + unit + a * V::size);
+  }
+
+  void decay_exponents(int active, T* const (&row)[most_lanes], T* const (&decay)[most_lanes]) {
+    for_panels<V>(lay_.units, [&](std::int64_t unit, auto width) {
+      for_row_blocks<most_rows<Arch>>(active, [&](int first, auto rows) {
+        decay_block<decltype(rows)::value, decltype(width)::value>(first, unit, row, decay);
+      });
+    });
+  }
+
+  // From the lane's state to the operand row, and for lstm to the row of cells.
+  void evolve(int lane, T* row, T* cell_in, const T* decay, T dt) {
+    T* const evolved = row + lay_.h;
+    switch (job_.layer.evolve) {
+      case LACUNA_EVOLVE_NONE:
+        std::copy_n(h(lane), lay_.units, evolved);
+        break;
+      case LACUNA_EVOLVE_DECAY:
+      case LACUNA_EVOLVE_DECAY_STEP:
+        for (std::int64_t u = 0; u < lay_.units; u += V::size)
+          (decay_factor(V::load(decay + u)) * V::load(h(lane) + u)).store(evolved + u);
+        break;
+      case LACUNA_EVOLVE_RELAX:
+        relax_row(h(lane), dt, 0, evolved);
+        if (lstm()) relax_row(c(lane), dt, lay_.units, cell_in);
+        return;
+    }
+    if (lstm()) std::copy_n(c(lane), lay_.units, cell_in);
+  }
+
+  void relax_row(const T* state, T dt, std::int64_t part, T* evolved) const {
+    for (std::int64_t u = 0; u < lay_.units; u += V::size) {
+      const V factor = relax_factor(V::load(job_.relax_rate + part + u), V(dt));
+      relax(factor, V::load(job_.relax_target + part + u), V::load(state + u)).store(evolved + u);
+    }
+  }
+
+  const Job<T>& job_;
+  const Layout& lay_;
+  std::span<const Lane> lanes_;
+  ForwardScratch<T> scratch_;
+  Walk walk_[most_lanes];
+};
+
+}  // namespace lacuna::cpu

@@ -1,0 +1,92 @@
+// Weight gradients: sums over tokens of (gradient row)^T (operand row), a window of tokens at a time so that both stay in
+// cache.
+#pragma once
+
+#include <algorithm>
+
+#include "host/cpu/engine/job.h"
+#include "host/cpu/engine/products.h"
+
+namespace lacuna::cpu {
+
+// The tokens of one window: gradient rows lie `stride` apart, operand rows anywhere.
+template <class T>
+struct Window {
+  const T* gradient = nullptr;
+  std::int64_t stride = 0;
+  const T* const* operand = nullptr;  // [count]
+  const T* const* reset = nullptr;    // [count] r of gru_reset_before
+  std::int64_t count = 0;
+};
+
+template <class V, class T, class Arch>
+struct WeightSums {
+  // sum[l][...] += gradient[k][l] * panel[k][...]: rows of the result are neighbouring gradient columns.
+  template <int L, int Width>
+  static void block(const T* gradient, std::int64_t stride, const T* panel, std::int64_t count, T* out, std::int64_t out_stride) {
+    V sum[L][Width];
+#pragma GCC unroll 8
+    for (int l = 0; l < L; ++l)
+#pragma GCC unroll 8
+      for (int a = 0; a < Width; ++a) sum[l][a] = V::load(out + l * out_stride + a * V::size);
+    for (std::int64_t k = 0; k < count; ++k) {
+      V weight[Width];
+#pragma GCC unroll 8
+      for (int a = 0; a < Width; ++a) weight[a] = V::load(panel + a * V::size);
+#pragma GCC unroll 8
+      for (int l = 0; l < L; ++l) {
+        const V element(gradient[l]);
+#pragma GCC unroll 8
+        for (int a = 0; a < Width; ++a) sum[l][a] = multiply_add(element, weight[a], sum[l][a]);
+      }
+      gradient += stride;
+      panel += Width * V::size;
+    }
+#pragma GCC unroll 8
+    for (int l = 0; l < L; ++l)
+#pragma GCC unroll 8
+      for (int a = 0; a < Width; ++a) sum[l][a].store(out + l * out_stride + a * V::size);
+  }
+
+  // Columns [first, first + width) of the operand rows side by side; zeros past the product's last column.
+  static void pack(const GradientProduct& product, const Window<T>& window, std::int64_t first, std::int64_t width, T* panel) {
+    const std::int64_t n = std::min(width, product.columns - first);
+    for (std::int64_t k = 0; k < window.count; ++k, panel += width) {
+      const T* const from = window.operand[k] + product.first_column + first;
+      if (product.times_reset) {
+        for (std::int64_t c = 0; c < n; ++c) panel[c] = from[c] * window.reset[k][first + c];
+      } else {
+        std::copy_n(from, n, panel);
+      }
+      std::fill(panel + n, panel + width, T(0));
+    }
+  }
+
+  // One panel of columns of one product.
+  template <int Width>
+  static void add_panel(const Layout& lay, const GradientProduct& product, const Window<T>& window, std::int64_t first,
+                        T* panel, T* sums) {
+    pack(product, window, first, Width * V::size, panel);
+    for (std::int64_t g = 0; g < product.gates; ++g) {
+      const T* const gradient = window.gradient + (product.first_gate + g) * lay.units;
+      T* const out = sums + product.offset + g * lay.hidden * product.stride + first;
+      for (std::int64_t u = 0; u < lay.hidden;) {
+        const int rows = static_cast<int>(std::min<std::int64_t>(most_rows<Arch>, lay.hidden - u));
+        with_count<most_rows<Arch>>(rows, [&](auto count) {
+          block<decltype(count)::value, Width>(gradient + u, window.stride, panel, window.count, out + u * product.stride,
+                                               product.stride);
+        });
+        u += rows;
+      }
+    }
+  }
+
+  static void add(const Layout& lay, const Window<T>& window, T* panel, T* sums) {
+    for (int p = 0; p < lay.product_count; ++p)
+      for_panels<V>(lay.products[p].stride, [&](std::int64_t first, auto width) {
+        add_panel<decltype(width)::value>(lay, lay.products[p], window, first, panel, sums);
+      });
+  }
+};
+
+}  // namespace lacuna::cpu

@@ -1,0 +1,120 @@
+// Everything one run needs, typed: the caller's arrays, the plan's layout, and where its parts lie in tape and workspace.
+// Made once per run in host/cpu/run.cpp, read by the engine on every thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "host/plan/lanes.h"
+#include "host/plan/layout.h"
+#include "lacuna/lacuna.h"
+
+namespace lacuna::cpu {
+
+template <class T>
+struct Carry {
+  T* last_values = nullptr;
+  T* since = nullptr;
+  double* last_time = nullptr;
+};
+
+template <class T>
+struct Job {
+  lacuna_layer layer{};
+  const Layout* layout = nullptr;
+  Lanes lanes;
+
+  // The batch.
+  std::int64_t sequences = 0, tokens = 0;
+  const std::int64_t* offsets = nullptr;
+  const T* values = nullptr;
+  const std::uint8_t* mask = nullptr;
+  const T* delta_t = nullptr;
+  const double* times = nullptr;
+  const T* delta = nullptr;
+  const T* initial_hidden = nullptr;
+  const T* initial_cell = nullptr;
+  Carry<const T> carry_in;
+
+  const T* parameter[LACUNA_PARAMETERS] = {};
+
+  // Forward.
+  T* hidden = nullptr;
+  T* cell = nullptr;
+  T* evolved_hidden = nullptr;
+  T* imputed = nullptr;
+  T* final_hidden = nullptr;
+  T* final_cell = nullptr;
+  Carry<T> carry_out;
+
+  // Backward.
+  const T* d_hidden = nullptr;
+  const T* d_cell = nullptr;
+  const T* d_final_hidden = nullptr;
+  const T* d_final_cell = nullptr;
+  T* d_parameter[LACUNA_PARAMETERS] = {};
+  T* d_values = nullptr;
+  T* d_delta_t = nullptr;
+  T* d_initial_hidden = nullptr;
+  T* d_initial_cell = nullptr;
+  // What has to be formed for the gradients that were asked for.
+  bool wants_weights = false, wants_input = false, wants_delta = false;
+
+  // The tape; null in inference. The backward run only reads it.
+  T* operands = nullptr;  // [N, operand_stride]
+  T* gates = nullptr;     // [N, saved_gates, units]
+  T* cells = nullptr;     // [N, units]: c as it enters the update
+  T* decay = nullptr;     // [N, units]: the exponent of h's decay before the clamp
+
+  // Parameters of one unit or feature, padded with zeros. Rates are softplus of the parameter.
+  T* relax_rate = nullptr;     // [2, units]: h, c
+  T* relax_target = nullptr;   // [2, units]
+  T* impute_weight = nullptr;  // [channels]: w, or its softplus for `relax`
+  T* impute_bias = nullptr;    // [channels]
+  T* mean = nullptr;           // [channels]
+
+  // Weights in the order their products read them (panels.h).
+  T* panel_x = nullptr;
+  T* panel_h = nullptr;
+  T* panel_candidate = nullptr;
+  T* panel_decay = nullptr;
+
+  T* gradient_rows = nullptr;  // [N, gradient_stride], unless windowed
+  T* weight_sums = nullptr;    // [groups or 1, weight_sums]
+  T* unit_sums = nullptr;      // [groups, unit_sums]
+  T* workers = nullptr;
+  std::size_t worker_elements = 0;
+
+  std::int64_t length(std::int64_t sequence) const { return offsets[sequence + 1] - offsets[sequence]; }
+  // The token read at `step` of a sequence.
+  std::int64_t token(std::int64_t sequence, std::int64_t step) const {
+    return layer.reverse ? offsets[sequence + 1] - 1 - step : offsets[sequence] + step;
+  }
+  // Where the gap before that token's update is found in delta_t; -1: there is none.
+  std::int64_t gap_index(std::int64_t sequence, std::int64_t step) const {
+    if (!layer.reverse) return offsets[sequence] + step;
+    return step == 0 ? -1 : token(sequence, step) + 1;
+  }
+  T gap(std::int64_t sequence, std::int64_t step) const {
+    if (delta_t != nullptr) {
+      const std::int64_t at = gap_index(sequence, step);
+      return at < 0 ? T(0) : delta_t[at];
+    }
+    if (times == nullptr) return T(0);
+    const double now = times[token(sequence, step)];
+    double before = now;
+    if (step > 0) {
+      before = times[token(sequence, step - 1)];
+    } else if (carry_in.last_time != nullptr) {
+      before = carry_in.last_time[sequence];
+    }
+    // Stamps are doubles, and so is their difference: seconds over years do not fit a float.
+    return static_cast<T>(layer.reverse ? before - now : now - before);
+  }
+
+  T* saved(std::int64_t token, std::int64_t gate) const {
+    return gates + (token * layout->saved_gates + gate) * layout->units;
+  }
+};
+
+}  // namespace lacuna::cpu

@@ -1,0 +1,88 @@
+// One worker's part of the workspace, carved into the rows its lanes need. host/plan/layout.cpp sizes it.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "host/cpu/engine/job.h"
+#include "host/cpu/engine/observe.h"
+
+namespace lacuna::cpu {
+
+template <class T>
+class Carver {
+ public:
+  explicit Carver(T* at) : at_(at) {}
+  T* take(std::int64_t elements) {
+    T* const part = at_;
+    at_ += elements;
+    return part;
+  }
+
+ private:
+  T* at_;
+};
+
+template <class T>
+ObserveScratch<T> take_observe_scratch(Carver<T>& carver, std::int64_t channels) {
+  ObserveScratch<T> scratch{carver.take(channels), carver.take(channels), carver.take(channels), carver.take(channels)};
+  // The padding is read with the rest of its register, and must hold numbers.
+  std::fill_n(scratch.measured, 4 * channels, T(0));
+  return scratch;
+}
+
+template <class T>
+struct ForwardScratch {
+  T *h, *c;                              // [lanes, units]
+  T *reset_h, *update, *candidate;       // [lanes, units]: gru_reset_before, between its two products
+  T *last, *since;                       // [lanes, channels]
+  T *row = nullptr, *cell_in = nullptr, *decay = nullptr;  // stand-ins for the tape's rows in inference
+  ObserveScratch<T> observe;
+
+  ForwardScratch(const Job<T>& job, T* memory) {
+    const Layout& lay = *job.layout;
+    const std::int64_t lanes = lay.max_lanes;
+    Carver<T> carver(memory);
+    h = carver.take(lanes * lay.units);
+    c = carver.take(lanes * lay.units);
+    reset_h = carver.take(lanes * lay.units);
+    update = carver.take(lanes * lay.units);
+    candidate = carver.take(lanes * lay.units);
+    last = carver.take(lanes * lay.channels);
+    since = carver.take(lanes * lay.channels);
+    observe = take_observe_scratch(carver, lay.channels);
+    if (job.operands == nullptr) {
+      row = carver.take(lanes * lay.operand_stride);
+      cell_in = carver.take(lanes * lay.units);
+      decay = carver.take(lanes * lay.units);
+    }
+  }
+};
+
+template <class T>
+struct BackwardScratch {
+  T *d_h, *d_c, *d_reset;   // [lanes, units]
+  T* d_x;                   // [lanes, d_input + channels of slack]: rows d_x_stride apart
+  T *d_delta, *d_last, *d_age;  // [lanes, channels]
+  ObserveScratch<T> observe;
+  T* gradient_rows;  // [window, gradient_stride]
+  T* panel;          // [window, widest_panel]
+
+  BackwardScratch(const Job<T>& job, T* memory) {
+    const Layout& lay = *job.layout;
+    const std::int64_t lanes = lay.max_lanes;
+    Carver<T> carver(memory);
+    d_h = carver.take(lanes * lay.units);
+    d_c = carver.take(lanes * lay.units);
+    d_reset = carver.take(lanes * lay.units);
+    d_x = carver.take(lanes * lay.d_input);
+    d_delta = carver.take(lanes * lay.channels);
+    d_last = carver.take(lanes * lay.channels);
+    d_age = carver.take(lanes * lay.channels);
+    observe = take_observe_scratch(carver, lay.channels);
+    panel = carver.take(lay.window * widest_panel);
+    gradient_rows = lay.windowed ? carver.take(lay.window * lay.gradient_stride) : nullptr;
+  }
+};
+
+}  // namespace lacuna::cpu

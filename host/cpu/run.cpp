@@ -1,0 +1,278 @@
+#include "host/cpu/run.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "host/cpu/engine/engine.h"
+#include "host/cpu/engine/job.h"
+#include "host/cpu/targets.h"
+#include "host/plan/shape.h"
+#include "kernels/cells/activations.h"
+
+namespace lacuna::cpu {
+namespace {
+
+template <class T>
+const Engine<T>& engine(lacuna_isa isa);
+
+template <>
+const Engine<float>& engine(lacuna_isa isa) {
+#if defined(__x86_64__)
+  if (isa == LACUNA_ISA_AVX512) return engine_f32_avx512();
+  if (isa == LACUNA_ISA_AVX2) return engine_f32_avx2();
+#endif
+  (void)isa;
+  return engine_f32_baseline();
+}
+
+template <>
+const Engine<double>& engine(lacuna_isa isa) {
+#if defined(__x86_64__)
+  if (isa == LACUNA_ISA_AVX512) return engine_f64_avx512();
+  if (isa == LACUNA_ISA_AVX2) return engine_f64_avx2();
+#endif
+  (void)isa;
+  return engine_f64_baseline();
+}
+
+template <class T>
+T* at(std::byte* block, std::size_t offset) {
+  return reinterpret_cast<T*>(block + offset);
+}
+
+template <class T>
+Job<T> describe(const Recipe& recipe, const lacuna_parameters& parameters, const lacuna_batch& batch, std::byte* tape,
+                std::byte* workspace) {
+  const Layout& lay = recipe.layout;
+  Job<T> job;
+  job.layer = recipe.layer;
+  job.layout = &lay;
+  job.sequences = batch.sequences;
+  job.tokens = batch.tokens;
+  job.offsets = batch.offsets;
+  job.values = static_cast<const T*>(batch.values);
+  job.mask = batch.mask;
+  job.delta_t = static_cast<const T*>(batch.delta_t);
+  job.times = batch.times;
+  job.delta = static_cast<const T*>(batch.delta);
+  job.initial_hidden = static_cast<const T*>(batch.initial_hidden);
+  job.initial_cell = static_cast<const T*>(batch.initial_cell);
+  job.carry_in = {static_cast<const T*>(batch.carry_in.last_values), static_cast<const T*>(batch.carry_in.since),
+                  batch.carry_in.last_time};
+  for (int k = 0; k < LACUNA_PARAMETERS; ++k) job.parameter[k] = static_cast<const T*>(parameters.tensor[k]);
+  if (tape != nullptr) {
+    job.operands = at<T>(tape, lay.tape.operands);
+    job.gates = at<T>(tape, lay.tape.gates);
+    job.cells = at<T>(tape, lay.tape.cells);
+    job.decay = at<T>(tape, lay.tape.decay);
+  }
+  job.relax_rate = at<T>(workspace, lay.workspace.prepared);
+  job.relax_target = job.relax_rate + 2 * lay.units;
+  job.impute_weight = job.relax_target + 2 * lay.units;
+  job.impute_bias = job.impute_weight + lay.channels;
+  job.mean = job.impute_bias + lay.channels;
+  job.lanes = place_lanes(workspace + lay.workspace.lanes, batch.sequences, lay.groups, lay.max_lanes);
+  job.workers = at<T>(workspace, lay.workspace.workers);
+  job.worker_elements = lay.workspace.worker_bytes / sizeof(T);
+  return job;
+}
+
+// A vector parameter, padded; null reads as zeros.
+template <class T>
+void copy_padded(const T* from, std::int64_t count, std::int64_t padded, T* to) {
+  std::fill_n(to, padded, T(0));
+  if (from != nullptr) std::copy_n(from, count, to);
+}
+
+template <class T>
+void prepare_vectors(const Job<T>& job) {
+  const Layout& lay = *job.layout;
+  const bool relaxes = job.layer.evolve == LACUNA_EVOLVE_RELAX;
+  for (std::int64_t part = 0; part < 2; ++part) {
+    const bool present = relaxes && (part == 0 || job.layer.cell == LACUNA_LSTM);
+    const T* lambda = present ? job.parameter[LACUNA_EVOLVE_WEIGHT] + part * lay.hidden : nullptr;
+    const T* target = present ? job.parameter[LACUNA_EVOLVE_TARGET] + part * lay.hidden : nullptr;
+    copy_padded(target, lay.hidden, lay.units, job.relax_target + part * lay.units);
+    copy_padded(lambda, lay.hidden, lay.units, job.relax_rate + part * lay.units);
+    if (present) std::transform(lambda, lambda + lay.hidden, job.relax_rate + part * lay.units, softplus<T>);
+  }
+  copy_padded(job.parameter[LACUNA_IMPUTE_WEIGHT], lay.features, lay.channels, job.impute_weight);
+  copy_padded(job.parameter[LACUNA_IMPUTE_BIAS], lay.features, lay.channels, job.impute_bias);
+  copy_padded(job.parameter[LACUNA_X_MEAN], lay.features, lay.channels, job.mean);
+  if (job.layer.impute == LACUNA_IMPUTE_RELAX)
+    std::transform(job.impute_weight, job.impute_weight + lay.features, job.impute_weight, softplus<T>);
+}
+
+template <class T>
+void prepare(Job<T>& job) {
+  prepare_vectors(job);
+  deal(job.lanes, {job.offsets, static_cast<std::size_t>(job.sequences > 0 ? job.sequences + 1 : 0)});
+}
+
+template <class T>
+T* worker_memory(const Job<T>& job, int worker) {
+  return job.workers + static_cast<std::size_t>(worker) * job.worker_elements;
+}
+
+// Sequences of no tokens: their initial state is their final one, and their context passes through.
+template <class T>
+void forward_empty(const Job<T>& job) {
+  const std::int64_t h = job.layout->hidden, d = job.layout->features;
+  const auto pass = [](const auto* from, std::int64_t b, std::int64_t width, auto* to, auto absent) {
+    if (to == nullptr) return;
+    if (from != nullptr) {
+      std::copy_n(from + b * width, width, to + b * width);
+    } else {
+      std::fill_n(to + b * width, width, absent);
+    }
+  };
+  for (std::int64_t i = job.lanes.empty_first; i < job.sequences; ++i) {
+    const std::int64_t b = job.lanes.order[i];
+    pass(job.initial_hidden, b, h, job.final_hidden, T(0));
+    pass(job.initial_cell, b, h, job.final_cell, T(0));
+    pass(job.carry_in.last_values, b, d, job.carry_out.last_values, static_cast<T>(NAN));
+    pass(job.carry_in.since, b, d, job.carry_out.since, T(0));
+    pass(job.carry_in.last_time, b, 1, job.carry_out.last_time, static_cast<double>(NAN));
+  }
+}
+
+template <class T>
+void backward_empty(const Job<T>& job) {
+  const std::int64_t h = job.layout->hidden;
+  const auto pass = [h](const T* from, std::int64_t b, T* to) {
+    if (to == nullptr) return;
+    std::fill_n(to + b * h, h, T(0));
+    if (from != nullptr) std::copy_n(from + b * h, h, to + b * h);
+  };
+  for (std::int64_t i = job.lanes.empty_first; i < job.sequences; ++i) {
+    const std::int64_t b = job.lanes.order[i];
+    pass(job.d_final_hidden, b, job.d_initial_hidden);
+    pass(job.d_final_cell, b, job.d_initial_cell);
+  }
+}
+
+template <class T>
+void forward_typed(const Recipe& recipe, Team& team, const lacuna_parameters& parameters, const lacuna_batch& batch,
+                   const lacuna_outputs& outputs, std::byte* tape, std::byte* workspace) {
+  const Layout& lay = recipe.layout;
+  Job<T> job = describe<T>(recipe, parameters, batch, tape, workspace);
+  job.hidden = static_cast<T*>(outputs.hidden);
+  job.cell = static_cast<T*>(outputs.cell);
+  job.evolved_hidden = static_cast<T*>(outputs.evolved_hidden);
+  job.imputed = static_cast<T*>(outputs.imputed);
+  job.final_hidden = static_cast<T*>(outputs.final_hidden);
+  job.final_cell = static_cast<T*>(outputs.final_cell);
+  job.carry_out = {static_cast<T*>(outputs.carry_out.last_values), static_cast<T*>(outputs.carry_out.since),
+                   outputs.carry_out.last_time};
+  job.panel_x = at<T>(workspace, lay.workspace.panels);
+  job.panel_h = job.panel_x + lay.panel_x;
+  job.panel_candidate = job.panel_h + lay.panel_h;
+  job.panel_decay = job.panel_candidate + lay.panel_candidate;
+
+  prepare(job);
+  const Engine<T>& run = engine<T>(recipe.isa);
+  run.pack_forward(job);
+  team.run(lay.groups, [&](std::int64_t group, int worker) { run.forward_group(job, group, worker_memory(job, worker)); });
+  forward_empty(job);
+}
+
+// Sums over groups of what is one number per unit or feature.
+template <class T>
+void add_unit_sums(const Job<T>& job) {
+  const Layout& lay = *job.layout;
+  const auto total = [&](std::int64_t at) {
+    T sum = T(0);
+    for (std::int64_t g = 0; g < lay.groups; ++g) sum += job.unit_sums[g * lay.unit_sums + at];
+    return sum;
+  };
+  // A rate is softplus of its parameter, whose slope is the logistic function.
+  const auto add = [&](lacuna_parameter kind, std::int64_t first, std::int64_t count, std::int64_t at, bool rate) {
+    T* const out = job.d_parameter[kind];
+    if (out == nullptr) return;
+    for (std::int64_t i = first; i < first + count; ++i)
+      out[i] += total(at + i - first) * (rate ? sigmoid(job.parameter[kind][i]) : T(1));
+  };
+  if (job.layer.evolve == LACUNA_EVOLVE_RELAX) {
+    for (std::int64_t part = 0; part < (job.layer.cell == LACUNA_LSTM ? 2 : 1); ++part) {
+      add(LACUNA_EVOLVE_WEIGHT, part * lay.hidden, lay.hidden, part * lay.units, true);
+      add(LACUNA_EVOLVE_TARGET, part * lay.hidden, lay.hidden, (2 + part) * lay.units, false);
+    }
+  }
+  if (job.wants_input) {
+    const std::int64_t impute = 4 * lay.units;
+    add(LACUNA_IMPUTE_WEIGHT, 0, lay.features, impute, job.layer.impute == LACUNA_IMPUTE_RELAX);
+    add(LACUNA_IMPUTE_BIAS, 0, lay.features, impute + lay.channels, false);
+    add(LACUNA_X_MEAN, 0, lay.features, impute + 2 * lay.channels, false);
+  }
+}
+
+template <class T>
+void backward_typed(const Recipe& recipe, Team& team, const lacuna_parameters& parameters, const lacuna_batch& batch,
+                    const lacuna_output_gradients& d_outputs, std::byte* tape,
+                    const lacuna_parameter_gradients& d_parameters, const lacuna_input_gradients& d_inputs,
+                    std::byte* workspace) {
+  const Layout& lay = recipe.layout;
+  Job<T> job = describe<T>(recipe, parameters, batch, tape, workspace);
+  job.d_hidden = static_cast<const T*>(d_outputs.d_hidden);
+  job.d_cell = static_cast<const T*>(d_outputs.d_cell);
+  job.d_final_hidden = static_cast<const T*>(d_outputs.d_final_hidden);
+  job.d_final_cell = static_cast<const T*>(d_outputs.d_final_cell);
+  for (int k = 0; k < LACUNA_PARAMETERS; ++k) job.d_parameter[k] = static_cast<T*>(d_parameters.tensor[k]);
+  job.d_values = static_cast<T*>(d_inputs.d_values);
+  job.d_delta_t = static_cast<T*>(d_inputs.d_delta_t);
+  job.d_initial_hidden = static_cast<T*>(d_inputs.d_initial_hidden);
+  job.d_initial_cell = static_cast<T*>(d_inputs.d_initial_cell);
+  const auto wanted = [&](lacuna_parameter kind) { return job.d_parameter[kind] != nullptr; };
+  job.wants_weights = wanted(LACUNA_WEIGHTS_X) || wanted(LACUNA_WEIGHTS_H) || wanted(LACUNA_BIAS) ||
+                      wanted(LACUNA_BIAS_HN) || (lay.elapsed_width > 0 && (wanted(LACUNA_EVOLVE_WEIGHT) || wanted(LACUNA_EVOLVE_BIAS)));
+  job.wants_delta = job.d_delta_t != nullptr;
+  job.wants_input = job.d_values != nullptr || wanted(LACUNA_X_MEAN) || wanted(LACUNA_IMPUTE_WEIGHT) ||
+                    wanted(LACUNA_IMPUTE_BIAS) || job.wants_delta;
+
+  job.panel_h = at<T>(workspace, lay.workspace.panels);
+  job.panel_candidate = job.panel_h + lay.panel_h_back;
+  job.panel_x = job.panel_candidate + lay.panel_candidate_back;
+  job.panel_decay = job.panel_x + lay.panel_x_back;
+  job.gradient_rows = at<T>(workspace, lay.workspace.gradient_rows);
+  job.weight_sums = at<T>(workspace, lay.workspace.weight_sums);
+  job.unit_sums = at<T>(workspace, lay.workspace.unit_sums);
+
+  prepare(job);
+  const Engine<T>& run = engine<T>(recipe.isa);
+  run.pack_backward(job);
+  team.run(lay.groups, [&](std::int64_t group, int worker) { run.backward_group(job, group, worker_memory(job, worker)); });
+  backward_empty(job);
+  if (job.wants_weights) {
+    if (!lay.windowed)
+      team.run(run.weight_tasks(lay), [&](std::int64_t task, int worker) { run.weight_task(job, task, worker_memory(job, worker)); });
+    const WeightTargets<T> targets{job};
+    team.run(lay.hidden, [&](std::int64_t unit, int) { targets.add_unit(unit); });
+  }
+  add_unit_sums(job);
+}
+
+}  // namespace
+
+void forward(const Recipe& recipe, Team& team, const lacuna_parameters& parameters, const lacuna_batch& batch,
+             const lacuna_outputs& outputs, std::byte* tape, std::byte* workspace) {
+  if (recipe.layer.type == LACUNA_F64) {
+    forward_typed<double>(recipe, team, parameters, batch, outputs, tape, workspace);
+  } else {
+    forward_typed<float>(recipe, team, parameters, batch, outputs, tape, workspace);
+  }
+}
+
+void backward(const Recipe& recipe, Team& team, const lacuna_parameters& parameters, const lacuna_batch& batch,
+              const lacuna_output_gradients& d_outputs, const std::byte* tape,
+              const lacuna_parameter_gradients& d_parameters, const lacuna_input_gradients& d_inputs,
+              std::byte* workspace) {
+  // The engine's arrays are shared with the forward run, which writes them; the backward run does not.
+  std::byte* const read_only = const_cast<std::byte*>(tape);
+  if (recipe.layer.type == LACUNA_F64) {
+    backward_typed<double>(recipe, team, parameters, batch, d_outputs, read_only, d_parameters, d_inputs, workspace);
+  } else {
+    backward_typed<float>(recipe, team, parameters, batch, d_outputs, read_only, d_parameters, d_inputs, workspace);
+  }
+}
+
+}  // namespace lacuna::cpu

@@ -1,0 +1,58 @@
+// The last step of the weight gradients: from the groups' sums to the caller's tensors.
+#pragma once
+
+#include "host/cpu/engine/job.h"
+
+namespace lacuna::cpu {
+
+// Where the columns of one product belong among the caller's tensors, and its rows among the gates.
+template <class T>
+struct WeightTargets {
+  const Job<T>& job;
+
+  // d_parameter += the groups' sums, in group order, for one unit of every gate.
+  void add_unit(std::int64_t unit) const {
+    const Layout& lay = *job.layout;
+    for (int p = 0; p < lay.product_count; ++p)
+      for (std::int64_t g = 0; g < lay.products[p].gates; ++g) add_row(lay.products[p], lay.products[p].first_gate + g, g, unit);
+  }
+
+ private:
+  void add_row(const GradientProduct& product, std::int64_t gate, std::int64_t gate_in_product, std::int64_t unit) const {
+    const Layout& lay = *job.layout;
+    const std::int64_t at = product.offset + (gate_in_product * lay.hidden + unit) * product.stride;
+    if (gate == lay.gradient_gates) {
+      add_range(at, product, lay.elapsed, lay.elapsed_width, LACUNA_EVOLVE_WEIGHT, unit * lay.elapsed_width);
+      add_range(at, product, lay.elapsed + lay.elapsed_width, 1, LACUNA_EVOLVE_BIAS, unit);
+      return;
+    }
+    const bool gru = job.layer.cell == LACUNA_GRU;
+    const bool of_product = gru && gate == 0;  // dL/d(W_hn h + b_hn)
+    const std::int64_t cell_gate = gru ? (of_product ? 2 : gate - 1) : gate;
+    const std::int64_t row = cell_gate * lay.hidden + unit;
+    add_range(at, product, lay.h, lay.hidden, LACUNA_WEIGHTS_H, row * lay.hidden);
+    if (of_product) {
+      add_range(at, product, lay.one, 1, LACUNA_BIAS_HN, unit);
+    } else {
+      add_range(at, product, lay.x, lay.input, LACUNA_WEIGHTS_X, row * lay.input);
+      add_range(at, product, lay.one, 1, LACUNA_BIAS, row);
+    }
+  }
+
+  // Columns [first, first + count) of the operand row, as far as the product has them.
+  void add_range(std::int64_t at, const GradientProduct& product, std::int64_t first, std::int64_t count,
+                 lacuna_parameter kind, std::int64_t offset) const {
+    T* const out = job.d_parameter[kind];
+    if (out == nullptr || first < product.first_column || first + count > product.first_column + product.columns) return;
+    const Layout& lay = *job.layout;
+    const std::int64_t groups = lay.windowed ? lay.groups : 1;
+    const T* sums = job.weight_sums + at + (first - product.first_column);
+    for (std::int64_t c = 0; c < count; ++c) {
+      T total = T(0);
+      for (std::int64_t g = 0; g < groups; ++g) total += sums[g * lay.weight_sums + c];
+      out[offset + c] += total;
+    }
+  }
+};
+
+}  // namespace lacuna::cpu

@@ -1,0 +1,203 @@
+#include "host/plan/layout.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "host/plan/lanes.h"
+#include "host/plan/shape.h"
+
+namespace lacuna {
+namespace {
+
+constexpr std::int64_t line_bytes = 64;
+
+std::int64_t real_bytes(lacuna_type type) { return type == LACUNA_F64 ? 8 : 4; }
+
+std::int64_t round_up(std::int64_t value, std::int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+
+std::int64_t times(std::int64_t a, std::int64_t b) {
+  std::int64_t product = 0;
+  if (__builtin_mul_overflow(a, b, &product)) throw std::length_error("a size does not fit 64 bits");
+  return product;
+}
+
+// Hands out consecutive, cache-line aligned byte ranges.
+class Arena {
+ public:
+  std::size_t take(std::int64_t count, std::int64_t bytes_each) {
+    const std::int64_t start = at_;
+    if (__builtin_add_overflow(at_, round_up(times(count, bytes_each), line_bytes), &at_))
+      throw std::length_error("a size does not fit 64 bits");
+    return static_cast<std::size_t>(start);
+  }
+  std::size_t size() const { return static_cast<std::size_t>(at_); }
+
+ private:
+  std::int64_t at_ = 0;
+};
+
+// Rows a multiple of 2 KB apart fall into few cache sets and cost up to half the speed.
+std::int64_t row_stride(std::int64_t elements, std::int64_t bytes_each) {
+  const std::int64_t line = line_bytes / bytes_each;
+  const std::int64_t stride = round_up(elements, line);
+  return times(stride, bytes_each) % 2048 == 0 ? stride + line : stride;
+}
+
+void lay_out_rows(Layout& out, const lacuna_layer& layer, std::int64_t bytes_each) {
+  const std::int64_t line = line_bytes / bytes_each;
+  out.features = layer.features;
+  out.hidden = layer.hidden;
+  out.input = input_width(layer);
+  out.units = round_up(layer.hidden, line);
+  out.channels = round_up(layer.features, line);
+  out.d_input = round_up(layer.features + layer.gap_input, line);
+
+  out.h = round_up(out.input + 1, line);
+  out.one = out.h - 1;
+  out.x = out.one - out.input;
+  std::int64_t end = out.h + out.units;
+  out.delta = end;
+  if (uses_delta(layer)) end += out.features + 1;
+  out.step = end;
+  if (layer.evolve == LACUNA_EVOLVE_DECAY_STEP) end += 2;
+  out.operand_stride = row_stride(end, bytes_each);
+  if (layer.evolve == LACUNA_EVOLVE_DECAY) {
+    out.elapsed = out.delta;
+    out.elapsed_width = out.features;
+  } else if (layer.evolve == LACUNA_EVOLVE_DECAY_STEP) {
+    out.elapsed = out.step;
+    out.elapsed_width = 1;
+  }
+}
+
+void lay_out_gates(Layout& out, const lacuna_layer& layer, std::int64_t bytes_each) {
+  switch (layer.cell) {
+    case LACUNA_LSTM:  // i f g o
+      out.saved_gates = out.gradient_gates = out.h_gates = out.x_gates = 4;
+      break;
+    case LACUNA_GRU:  // saved: r z n and W_hn h + b_hn; gradients: of that product, then r z n
+      out.saved_gates = out.gradient_gates = 4;
+      out.h_gates = out.x_gates = 3;
+      out.first_x_gate = 1;
+      break;
+    case LACUNA_GRU_RESET_BEFORE:  // r z n
+      out.saved_gates = out.gradient_gates = out.x_gates = 3;
+      out.h_gates = 2;
+      break;
+    default:
+      out.saved_gates = out.gradient_gates = out.h_gates = out.x_gates = 1;
+  }
+  const std::int64_t decay = out.elapsed_width > 0 ? 1 : 0;
+  out.gradient_stride = row_stride(times(out.gradient_gates + decay, out.units), bytes_each);
+}
+
+void lay_out_products(Layout& out, const lacuna_layer& layer, std::int64_t bytes_each) {
+  const std::int64_t line = line_bytes / bytes_each;
+  const auto add = [&](std::int64_t gate, std::int64_t gates, std::int64_t begin, std::int64_t end, bool times_reset = false) {
+    GradientProduct& product = out.products[static_cast<std::size_t>(out.product_count++)];
+    product = {gate, gates, begin, end - begin, round_up(end - begin, line), out.weight_sums, times_reset};
+    out.weight_sums += times(times(gates, out.hidden), product.stride);
+  };
+  const std::int64_t x = out.x, one = out.one, h = out.h, h_end = out.h + out.hidden;
+  switch (layer.cell) {
+    case LACUNA_GRU:
+      add(0, 1, one, h_end);
+      add(1, 2, x, h_end);
+      add(3, 1, x, h);
+      break;
+    case LACUNA_GRU_RESET_BEFORE:
+      add(0, 2, x, h_end);
+      add(2, 1, x, h);
+      add(2, 1, h, h_end, true);
+      break;
+    default:
+      add(0, out.gradient_gates, x, h_end);
+  }
+  if (out.elapsed_width > 0) add(out.gradient_gates, 1, out.elapsed, out.elapsed + out.elapsed_width + 1);
+  out.unit_sums = 4 * out.units + 3 * out.channels;
+}
+
+void lay_out_panels(Layout& out, const lacuna_layer& layer) {
+  const std::int64_t cell_gates = gates(layer.cell);
+  const bool split_candidate = layer.cell == LACUNA_GRU_RESET_BEFORE;
+  out.panel_x = times(times(out.input + 1, cell_gates), out.units);  // followed by panel_h
+  out.panel_h = times(times(out.hidden + 1, cell_gates - split_candidate), out.units);
+  out.panel_candidate = split_candidate ? times(out.hidden, out.units) : 0;
+  out.panel_decay = out.elapsed_width > 0 ? times(out.elapsed_width + 1, out.units) : 0;
+  out.panel_h_back = times(times(out.hidden, out.h_gates), out.units);
+  out.panel_candidate_back = out.panel_candidate;
+  out.panel_x_back = times(times(out.hidden, out.x_gates), out.d_input);
+  out.panel_decay_back = layer.evolve == LACUNA_EVOLVE_DECAY ? times(out.hidden, out.channels) : 0;
+}
+
+// How the batch is split. Enough groups to keep threads busy; lanes enough to reuse weights that do not fit the cache.
+void choose_groups(Layout& out, const lacuna_capacity& capacity, std::int64_t bytes_each) {
+  const std::int64_t b = capacity.sequences;
+  const std::int64_t weight_bytes = times(out.panel_x + out.panel_h + out.panel_candidate, bytes_each);
+  const std::int64_t lanes = weight_bytes <= (std::int64_t{1} << 20) ? 16 : 32;
+  out.groups = std::clamp<std::int64_t>(b / lanes, b >= 8 ? 2 : 1, 16);
+  out.max_lanes = std::clamp<std::int64_t>((b + out.groups - 1) / out.groups, 1, most_lanes);
+
+  // Rows of a partial product: a quarter of a megabyte of them, so that they are still in the second-level cache.
+  constexpr std::int64_t row_budget = 256 << 10;
+  const std::int64_t row_bytes = times(out.gradient_stride, bytes_each);
+  out.window = std::clamp<std::int64_t>(row_budget / row_bytes, 2 * out.max_lanes, 512);
+
+  constexpr std::int64_t sums_budget = std::int64_t{16} << 20;
+  out.windowed = times(times(out.weight_sums, bytes_each), out.groups) <= sums_budget;
+}
+
+}  // namespace
+
+std::int64_t worker_elements(const Layout& layout, bool inference) {
+  const std::int64_t n = layout.max_lanes;
+  // State h, c; the reset state, update gate and candidate of gru_reset_before; last value, time since.
+  std::int64_t forward = n * (5 * layout.units + 2 * layout.channels) + 4 * layout.channels;
+  if (inference) forward += n * layout.operand_stride + n * layout.units * 2;
+  // Gradients of h, c and of what the reset gate let through; of the input, of delta and of x_last; Δt.
+  const std::int64_t backward = n * (3 * layout.units + layout.d_input + 3 * layout.channels) + 4 * layout.channels +
+                                layout.window * (layout.windowed ? layout.gradient_stride : 0) +
+                                layout.window * widest_panel;
+  return inference ? forward : std::max(forward, backward);
+}
+
+Layout make_layout(const lacuna_layer& layer, const lacuna_capacity& capacity, bool inference, int threads) {
+  const std::int64_t real = real_bytes(layer.type);
+  Layout out;
+  lay_out_rows(out, layer, real);
+  lay_out_gates(out, layer, real);
+  lay_out_products(out, layer, real);
+  lay_out_panels(out, layer);
+  choose_groups(out, capacity, real);
+
+  Arena tape;
+  const std::int64_t n = capacity.tokens;
+  out.tape.operands = tape.take(times(n, out.operand_stride), real);
+  out.tape.gates = tape.take(times(n, times(out.saved_gates, out.units)), real);
+  if (layer.cell == LACUNA_LSTM) out.tape.cells = tape.take(times(n, out.units), real);
+  if (out.elapsed_width > 0) out.tape.decay = tape.take(times(n, out.units), real);
+  out.tape.bytes = tape.size();
+
+  Arena workspace;
+  out.workspace.prepared = workspace.take(4 * out.units + 3 * out.channels, real);
+  out.workspace.lanes =
+      workspace.take(static_cast<std::int64_t>(lanes_bytes(capacity.sequences, out.groups, out.max_lanes)), 1);
+  const std::int64_t forward_panels = out.panel_x + out.panel_h + out.panel_candidate + out.panel_decay;
+  const std::int64_t backward_panels =
+      out.panel_h_back + out.panel_candidate_back + out.panel_x_back + out.panel_decay_back;
+  out.workspace.panels = workspace.take(inference ? forward_panels : std::max(forward_panels, backward_panels), real);
+  Arena worker;
+  worker.take(worker_elements(out, inference), real);
+  out.workspace.worker_bytes = worker.size();
+  out.workspace.workers = workspace.take(std::min<std::int64_t>(threads, std::max<std::int64_t>(out.groups, threads)),
+                                         static_cast<std::int64_t>(worker.size()));
+  if (!inference) {
+    if (!out.windowed) out.workspace.gradient_rows = workspace.take(times(n, out.gradient_stride), real);
+    out.workspace.weight_sums = workspace.take(times(out.weight_sums, out.windowed ? out.groups : 1), real);
+    out.workspace.unit_sums = workspace.take(times(out.unit_sums, out.groups), real);
+  }
+  out.workspace.bytes = workspace.size();
+  return out;
+}
+
+}  // namespace lacuna
