@@ -211,8 +211,8 @@ LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_layer_parameter_count(const lac
 LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_layer_initialize(const lacuna_layer* layer, uint64_t seed, void* parameters);
 
 /* Other libraries' weights. `source` and `target` are the foreign tensors in the order given here, null where the layer
- * has none. The import overwrites parameters->tensor (null entries are skipped), the export the foreign tensors; decay,
- * relax and imputation parameters have no foreign counterpart except where said. */
+ * has none; a foreign bias that is null reads as 0. The import overwrites target->tensor, the export the foreign tensors,
+ * both skip null targets; decay, relax and imputation parameters have no foreign counterpart except where said. */
 typedef enum lacuna_convention {
   LACUNA_PYTORCH = 0, /* weight_ih [GH,K], weight_hh [GH,H], bias_ih [GH], bias_hh [GH]; lstm, gru, rnn. Gates as here.
                          Export puts the whole bias into bias_ih, except gru's b_hn. */
@@ -222,7 +222,12 @@ typedef enum lacuna_convention {
                          gru_reset_before 0. One direction. */
   LACUNA_GRU_D = 3    /* the authors' Keras code, gru_reset_before with decay and mask input: kernel [D,3H],
                          recurrent_kernel [H,3H], masking_kernel [D,3H], bias [3H] (gates z,r,n),
-                         input_decay_kernel [D], input_decay_bias [D], hidden_decay_kernel [D,H], hidden_decay_bias [H] */
+                         input_decay_kernel [D], input_decay_bias [D], hidden_decay_kernel [D,H], hidden_decay_bias [H].
+                         It feeds 1-m and decays to 0, the mean of standardised inputs: the import negates the mask's
+                         weights, adds them to the bias and sets x_mean to 0; the export undoes that, and is for inputs
+                         with x_mean subtracted. What weights cannot carry over: that code blends with the undecayed h
+                         (the paper, and Lacuna, with the decayed), and its defaults are a logistic candidate and
+                         piecewise linear gates. */
 } lacuna_convention;
 
 #define LACUNA_FOREIGN_TENSORS 8
@@ -294,6 +299,8 @@ typedef struct lacuna_carry {
   void* since;       /* real [B,D]: time from the latest measurement to the piece's last token; where there was none,
                         since the sequence began. Needs a mask. */
   double* last_time; /* [B]: the time stamp of the last token; NaN where there has been none. Needs times. */
+  void* first_gap;   /* real [B]: `reverse` with delta_t only: the gap before the first token read, whose delta_t stands in
+                        the piece that was read before */
 } lacuna_carry;
 
 typedef struct lacuna_batch {

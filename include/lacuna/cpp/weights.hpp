@@ -39,17 +39,18 @@ lacuna_foreign_tensors checked(const Layer& layer, Convention convention,
     const ParameterInfo info = foreign_tensor_info(layer, convention, index);
     if (info.rows == 0)
       refuse("tensors[" + std::to_string(index) + "]: given, but this layer has none there");
-    check_shape(info.name, tensor.size(), {"rows", info.rows}, {"columns", info.columns});
     // The C struct serves both directions; the library only reads an import's.
-    c.tensor[index++] = const_cast<std::remove_const_t<Element>*>(tensor.data());
+    c.tensor[index++] = const_cast<std::remove_const_t<Element>*>(
+        optional(info.name, tensor, {"rows", info.rows}, {"columns", info.columns}));
   }
   return c;
 }
 
 }  // namespace detail
 
-// For example: import_weights<float>(Convention::pytorch, {weight_ih, weight_hh, bias_ih, bias_hh},
-// parameters).
+// For example:
+//   import_weights<float>(Convention::pytorch, {weight_ih, weight_hh, bias_ih, bias_hh}, parameters);
+// An empty span: a bias that the other library's layer does not have.
 template <RealNumber Real>
 void import_weights(Convention convention, std::initializer_list<std::span<const Real>> source,
                     Parameters<Real>& target) {
