@@ -2,12 +2,17 @@
 // differences and properties that follow from the equations.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <string>
 #include <vector>
 
+#include "reference/head.h"
 #include "reference/layer_pass.h"
+#include "reference/losses.h"
+#include "reference/optimiser.h"
 #include "support/generate.h"
 #include "support/random.h"
 
@@ -153,5 +158,120 @@ TEST_P(CellOf, GradientsAreFiniteDifferences) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Oracle, CellOf, testing::ValuesIn(all_cells));
+
+// A ready-made delta is a constant: no gradient passes from it to the gaps.
+TEST(Oracle, ReadyMadeDeltaIsConstant) {
+  Case c = tiny_case(Cell::lstm, Impute::decay, Evolve::decay, 77);
+  c.delta = true;
+  for (const bool reverse : {false, true}) {
+    c.layer.reverse = reverse;
+    expect_all_gradients(c, smooth_parameters(c));
+  }
+}
+
+// d_state_hidden is what reaches h of a token, so a push of h there moves the loss by it.
+TEST(Oracle, StateGradientIsWhatReachesTheState) {
+  Case c = tiny_case(Cell::gru_reset_before, Impute::decay, Evolve::decay, 78);
+  c.sequences = 1;
+  const Parameters p = smooth_parameters(c);
+  const Batch batch = make_batch(c);
+  Upstream upstream = make_upstream(c);
+  const Forward f = forward(c.layer, p, batch);
+  const Gradients whole = backward(c.layer, p, batch, f, upstream);
+  // What reaches the state of the token before last: its own share, and through the last token.
+  const auto last = static_cast<std::size_t>(batch.tokens()) - 1;
+  const auto H = static_cast<std::size_t>(c.layer.hidden);
+  for (std::size_t at = 0; at < H; ++at) {
+    EXPECT_DOUBLE_EQ(whole.d_state_hidden[last * H + at],
+                     upstream.d_hidden[last * H + at] + upstream.d_final_hidden[at]);
+  }
+  std::fill(upstream.d_hidden.begin(), upstream.d_hidden.end(), 0.0);
+  const Gradients end_only = backward(c.layer, p, batch, f, upstream);
+  EXPECT_NE(end_only.d_state_hidden[0], 0);
+  EXPECT_NE(end_only.d_state_hidden[0], whole.d_state_hidden[0]);
+}
+
+// ---- the last mile ------------------------------------------------------------------------------
+
+std::vector<double> random_numbers(std::size_t size, Random& random) {
+  std::vector<double> x(size);
+  for (double& value : x) value = random.uniform(-2, 2);
+  return x;
+}
+
+TEST(Oracle, LinearGradientsAreFiniteDifferences) {
+  Random random(5);
+  const std::size_t rows = 3, in = 4, out = 2;
+  std::vector<double> x = random_numbers(rows * in, random);
+  std::vector<double> weights = random_numbers(out * in, random);
+  std::vector<double> bias = random_numbers(out, random);
+  const std::vector<double> d_y = random_numbers(rows * out, random);
+  const auto value = [&] { return dot(reference::linear(x, weights, bias, rows, in, out), d_y); };
+  const auto d = reference::linear_backward(x, weights, d_y, rows, in, out);
+  expect_gradient("x", x, d.d_x, value);
+  expect_gradient("weights", weights, d.d_weights, value);
+  expect_gradient("bias", bias, d.d_bias, value);
+}
+
+TEST(Oracle, LossGradientsAreFiniteDifferences) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  std::vector<double> z = {0.3, -1.5, 40, -40, 2, nan};
+  const std::vector<double> targets = {1, 0.25, 0, 1, nan, nan};
+  const std::vector<std::uint8_t> mask = {1, 1, 1, 1, 0, 0};
+  using Function = reference::Loss (*)(const std::vector<double>&, const std::vector<double>&,
+                                       const std::vector<std::uint8_t>&);
+  for (const Function function :
+       {reference::squared_error, reference::absolute_error, reference::binary_cross_entropy}) {
+    const reference::Loss loss = function(z, targets, mask);
+    EXPECT_EQ(loss.count, 4);
+    EXPECT_EQ(loss.gradient[4], 0);
+    expect_gradient("z", z, loss.gradient, [&] { return function(z, targets, mask).sum; });
+  }
+  EXPECT_EQ(reference::absolute_error({1}, {1}, {}).gradient[0], 0);
+  // log(1 + e^40) = 40 + e^-40: neither overflows nor loses the tail.
+  EXPECT_DOUBLE_EQ(reference::binary_cross_entropy({40}, {0}, {}).sum, 40 + std::exp(-40.0));
+  EXPECT_DOUBLE_EQ(reference::binary_cross_entropy({40}, {1}, {}).sum, std::exp(-40.0));
+  EXPECT_DOUBLE_EQ(reference::binary_cross_entropy({1000}, {0}, {}).sum, 1000);
+}
+
+TEST(Oracle, CrossEntropyGradientIsAFiniteDifference) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  std::vector<double> z = {0.3, -1.5, 2, 700, 699, 1, nan, nan, nan};
+  const std::vector<std::int32_t> targets = {2, 1, -7};
+  const std::vector<std::uint8_t> mask = {1, 1, 0};
+  const auto loss = reference::cross_entropy(z, targets, mask, 3);
+  EXPECT_EQ(loss.count, 2);
+  expect_gradient("z", z, loss.gradient,
+                  [&] { return reference::cross_entropy(z, targets, mask, 3).sum; });
+  const double third = reference::cross_entropy({5, 5, 5}, {1}, {}, 3).sum;
+  EXPECT_DOUBLE_EQ(third, std::log(3.0));
+}
+
+TEST(Oracle, ClipsToTheNorm) {
+  std::vector<double> a = {3, 0}, b = {-4};
+  EXPECT_DOUBLE_EQ(reference::clip_gradient_norm({&a, &b}, 10), 5);
+  EXPECT_EQ(a[0], 3);
+  EXPECT_DOUBLE_EQ(reference::clip_gradient_norm({&a, &b}, 2.5), 5);
+  EXPECT_DOUBLE_EQ(a[0], 1.5);
+  EXPECT_DOUBLE_EQ(b[0], -2);
+  a[1] = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_TRUE(std::isnan(reference::clip_gradient_norm({&a, &b}, 1)));
+  EXPECT_DOUBLE_EQ(a[0], 1.5);
+}
+
+// Under a constant gradient, bias correction makes every step of Adam learning_rate long.
+TEST(Oracle, AdamStepsByHand) {
+  reference::Adam adam{.learning_rate = 0.1, .epsilon = 0};
+  std::vector<double> x = {1, -1}, m = {0, 0}, v = {0, 0};
+  for (adam.step = 1; adam.step <= 3; ++adam.step) {
+    reference::adam_step(adam, {0.02, -5}, x, m, v);
+    EXPECT_NEAR(x[0], 1 - 0.1 * static_cast<double>(adam.step), 1e-12);
+    EXPECT_NEAR(x[1], -1 + 0.1 * static_cast<double>(adam.step), 1e-12);
+  }
+  adam = {.learning_rate = 0.1, .beta1 = 0, .beta2 = 0, .epsilon = 1, .weight_decay = 0.5};
+  x = {2}, m = {0}, v = {0};
+  reference::adam_step(adam, {3}, x, m, v);
+  EXPECT_DOUBLE_EQ(x[0], 2 - 0.1 * (3.0 / (3 + 1) + 0.5 * 2));
+}
 
 }  // namespace

@@ -17,8 +17,8 @@ namespace support {
 // w*delta + b stays at least 2^-18 away from zero, and is exact where it is small.
 reference::Parameters make_parameters(const Case& c);
 
-// Gaps are multiples of 2^-6 (rnn_euler: 2^-10) with many zeros and a few long ones, so that sums
-// of them are exact in float too; time stamps begin at 1.7e9, which is too large for float. About a
+// Gaps are multiples of 2^-6 with many zeros and a few long ones (rnn_euler: of 2^-10, none long),
+// so that sums of them are exact in float too; time stamps begin at 1.7e9, which is too large for float. About a
 // quarter of the missing values stand in rows where all are missing. An unmeasured value is NaN
 // where the mask is taken from NaN, and NaN, infinity and minus infinity in turn otherwise. The
 // last sequence has the shortest length of the case, the one before it the longest.
