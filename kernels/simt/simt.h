@@ -1,0 +1,18 @@
+// All of kernels/simt: what a kernel source includes.
+#pragma once
+#include "kernels/simt/async_copy.h"
+#include "kernels/simt/cluster.h"
+#include "kernels/simt/fragment.h"
+#include "kernels/simt/grid.h"
+#include "kernels/simt/index.h"
+#include "kernels/simt/launch.h"
+#include "kernels/simt/matrix.h"
+#include "kernels/simt/mbarrier.h"
+#include "kernels/simt/memory.h"
+#include "kernels/simt/mma.h"
+#include "kernels/simt/number.h"
+#include "kernels/simt/platform.h"
+#include "kernels/simt/shared.h"
+#include "kernels/simt/sync.h"
+#include "kernels/simt/vec.h"
+#include "kernels/simt/warp.h"

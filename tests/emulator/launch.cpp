@@ -1,0 +1,62 @@
+// The door: what a device would refuse, and the run itself.
+#include <algorithm>
+
+#include "emulator/state.h"
+
+namespace lacuna::emulator {
+namespace {
+
+// Blocks that fit on the pretended device at once.
+std::size_t capacity(const LaunchShape& shape, const Device& device) {
+  const std::size_t threads = std::size_t{shape.block.x} * shape.block.y * shape.block.z;
+  const std::size_t warps_threads = (threads + 31) / 32 * 32;
+  std::size_t per = device.threads_per_multiprocessor / warps_threads;
+  per = std::min<std::size_t>(per, device.blocks_per_multiprocessor);
+  per = std::min(per, device.shared_per_multiprocessor / (shape.shared_bytes + 1024));
+  return per * device.multiprocessors;
+}
+
+}  // namespace
+
+Settings& settings() {
+  static thread_local Settings mine;
+  return mine;
+}
+
+Counters& counters() {
+  static Counters all;
+  return all;
+}
+
+std::string refuse(const LaunchShape& shape) {
+  const Device& device = settings().device;
+  const std::size_t threads = std::size_t{shape.block.x} * shape.block.y * shape.block.z;
+  const std::size_t blocks = std::size_t{shape.grid.x} * shape.grid.y * shape.grid.z;
+  const auto number = [](std::size_t n) { return std::to_string(n); };
+  if (threads == 0 || threads > device.threads_per_block)
+    return "launch refused: " + number(threads) + " threads per block, 1 to " +
+           number(device.threads_per_block) + " are possible";
+  if (blocks == 0 || blocks > 0x7fffffff || shape.grid.y > 65535 || shape.grid.z > 65535)
+    return "launch refused: a grid of " + number(blocks) + " blocks";
+  if (shape.shared_bytes > device.shared_per_block)
+    return "launch refused: " + number(shape.shared_bytes) +
+           " bytes of dynamic shared memory, the device has " + number(device.shared_per_block);
+  if (shape.cluster == 0 || shape.cluster > device.cluster)
+    return "launch refused: cluster of " + number(shape.cluster) + " blocks, 1 to " +
+           number(device.cluster) + " are possible";
+  if (shape.grid.x % shape.cluster != 0)
+    return "launch refused: the grid's x, " + number(shape.grid.x) +
+           ", is no multiple of the cluster of " + number(shape.cluster);
+  if (shape.cooperative && blocks > capacity(shape, device))
+    return "launch refused: cooperative launch of " + number(blocks) + " blocks, only " +
+           number(capacity(shape, device)) + " can be resident";
+  return {};
+}
+
+void run(const LaunchShape& shape, void* data, void (*body)(void*)) {
+  if (current) throw Error("a kernel cannot launch a kernel");
+  ++counters().launches;
+  Run(shape, data, body).execute();
+}
+
+}  // namespace lacuna::emulator
