@@ -49,6 +49,7 @@ void check_presence(const lacuna_layer& layer, const lacuna_batch& batch) {
            name_of(layer.evolve), layer.gap_input ? ", gap_input" : "", ") reads elapsed time");
   if (batch.carry_in.last_time && !batch.times && batch.tokens > 0)
     refuse(LACUNA_INVALID_ARGUMENT, "batch.carry_in.last_time: given, but batch.times is null");
+  check_first_gap(layer, batch, batch.carry_in.first_gap, "batch.carry_in.first_gap");
   if (batch.initial_cell && layer.cell != LACUNA_LSTM)
     refuse(LACUNA_INVALID_ARGUMENT, "batch.initial_cell: given, but a cell of ",
            name_of(layer.cell), " has no c; expected null");
@@ -135,9 +136,20 @@ void check_content_of(const lacuna_layer& layer, const lacuna_batch& batch) {
   check_times(layer, batch);
   check_durations<Real>("delta", batch.delta, batch.tokens, layer.features);
   check_durations<Real>("carry_in.since", batch.carry_in.since, batch.sequences, layer.features);
+  check_durations<Real>("carry_in.first_gap", batch.carry_in.first_gap, batch.sequences, 1);
 }
 
 }  // namespace
+
+void check_first_gap(const lacuna_layer& layer, const lacuna_batch& batch, const void* first_gap,
+                     std::string_view name) {
+  if (!first_gap) return;
+  if (!layer.reverse)
+    refuse(LACUNA_INVALID_ARGUMENT, name,
+           ": given, but layer.reverse is 0; its delta_t has that gap at the first token");
+  if (batch.tokens > 0 && !batch.delta_t)
+    refuse(LACUNA_INVALID_ARGUMENT, name, ": given, but batch.delta_t is null");
+}
 
 void check_shape(const Recipe& recipe, const lacuna_batch& batch, Arrays& arrays) {
   const lacuna_layer& layer = recipe.layer;
@@ -164,6 +176,7 @@ void check_shape(const Recipe& recipe, const lacuna_batch& batch, Arrays& arrays
                         {.rows = B, .columns = D, .element = real});
   arrays.optional_input("batch.carry_in.last_time", carry.last_time,
                         {.rows = B, .element = sizeof(double)});
+  arrays.optional_input("batch.carry_in.first_gap", carry.first_gap, {.rows = B, .element = real});
 }
 
 void check_content(const Recipe& recipe, const lacuna_batch& batch) {
@@ -180,9 +193,9 @@ BatchIdentity identify(const lacuna_batch& batch) {
       identity.offsets =
           (identity.offsets ^ static_cast<std::uint64_t>(batch.offsets[b])) * 0x9e3779b97f4a7c15u;
   const lacuna_carry& carry = batch.carry_in;
-  const void* const optional[] = {batch.mask,        batch.delta_t,        batch.times,
-                                  batch.delta,       batch.initial_hidden, batch.initial_cell,
-                                  carry.last_values, carry.since,          carry.last_time};
+  const void* const optional[] = {
+      batch.mask,         batch.delta_t,     batch.times, batch.delta,     batch.initial_hidden,
+      batch.initial_cell, carry.last_values, carry.since, carry.last_time, carry.first_gap};
   std::uint32_t bit = 1;
   for (const void* array : optional) {
     if (array) identity.presence |= bit;

@@ -85,6 +85,7 @@ void check_outputs(const lacuna_layer& layer, const lacuna_batch& batch,
            "outputs.carry_out.since: given, but the batch has neither delta_t, times nor delta");
   if (batch.tokens > 0 && carry.last_time && !batch.times)
     refuse(LACUNA_INVALID_ARGUMENT, "outputs.carry_out.last_time: given, but batch.times is null");
+  check_first_gap(layer, batch, carry.first_gap, "outputs.carry_out.first_gap");
 
   const std::int64_t N = batch.tokens, B = batch.sequences, D = layer.features, H = layer.hidden;
   const std::size_t real = size_of(layer.type);
@@ -97,6 +98,7 @@ void check_outputs(const lacuna_layer& layer, const lacuna_batch& batch,
   arrays.optional_output("outputs.carry_out.last_values", carry.last_values, {B, D, real});
   arrays.optional_output("outputs.carry_out.since", carry.since, {B, D, real});
   arrays.optional_output("outputs.carry_out.last_time", carry.last_time, {B, 1, sizeof(double)});
+  arrays.optional_output("outputs.carry_out.first_gap", carry.first_gap, {B, 1, real});
 }
 
 void check_output_gradients(const lacuna_layer& layer, const lacuna_batch& batch,

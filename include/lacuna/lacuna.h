@@ -311,7 +311,8 @@ typedef struct lacuna_batch {
   const uint8_t* mask;     /* [N,D], 1 measured, 0 not; null: NaN in values marks the missing ones. Null if impute is NONE. */
   /* Elapsed time, one of the two, or neither when the layer uses none: */
   const void* delta_t;     /* real [N]: time since the previous token, finite and >= 0. At a sequence's first token, since
-                              its initial state. (`reverse`: unused there, and the first gap to be read is 0.) */
+                              its initial state. (`reverse`: unused there, and the first gap to be read is 0, or
+                              carry_in.first_gap.) */
   const double* times;     /* [N]: time stamps, finite, not falling within a sequence; the first gap is 0, or counts from
                               carry_in.last_time (`reverse`: up to it). Gaps must be finite in the layer's type. */
   const void* delta;       /* real [N,D], optional: time since each feature was last measured, ready-made, finite and >= 0;

@@ -12,7 +12,8 @@ template <RealNumber Real>
 struct CarryIn {
   std::span<const Real> last_values{};  // [B, D], NaN where nothing has been measured yet
   std::span<const Real> since{};        // [B, D]
-  std::span<const double> last_time{};  // [B]
+  std::span<const double> last_time{};  // [B], NaN where there has been no token yet
+  std::span<const Real> first_gap{};    // [B], reversed layers with delta_t
 };
 
 template <RealNumber Real>
@@ -20,6 +21,7 @@ struct CarryOut {
   std::span<Real> last_values{};
   std::span<Real> since{};
   std::span<double> last_time{};
+  std::span<Real> first_gap{};
 };
 
 template <RealNumber Real>
@@ -110,6 +112,8 @@ lacuna_batch checked(const Batch<Real>& batch, const Extents& is) {
       const_cast<Real*>(optional("batch.carry_in.since", carry.since, is.sequences, is.features));
   c.carry_in.last_time =
       const_cast<double*>(optional("batch.carry_in.last_time", carry.last_time, is.sequences));
+  c.carry_in.first_gap =
+      const_cast<Real*>(optional("batch.carry_in.first_gap", carry.first_gap, is.sequences));
   return c;
 }
 
@@ -128,6 +132,7 @@ lacuna_outputs checked(const Outputs<Real>& outputs, const Extents& is) {
       optional("outputs.carry_out.last_values", carry.last_values, is.sequences, is.features);
   c.carry_out.since = optional("outputs.carry_out.since", carry.since, is.sequences, is.features);
   c.carry_out.last_time = optional("outputs.carry_out.last_time", carry.last_time, is.sequences);
+  c.carry_out.first_gap = optional("outputs.carry_out.first_gap", carry.first_gap, is.sequences);
   return c;
 }
 

@@ -49,7 +49,8 @@ lacuna_foreign_tensors checked(const Layer& layer, Convention convention,
 }  // namespace detail
 
 // For example:
-//   import_weights<float>(Convention::pytorch, {weight_ih, weight_hh, bias_ih, bias_hh}, parameters);
+//   import_weights<float>(Convention::pytorch, {weight_ih, weight_hh, bias_ih, bias_hh},
+//                         parameters);
 // An empty span: a bias that the other library's layer does not have.
 template <RealNumber Real>
 void import_weights(Convention convention, std::initializer_list<std::span<const Real>> source,
