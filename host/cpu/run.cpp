@@ -58,7 +58,7 @@ Job<T> describe(const Recipe& recipe, const lacuna_parameters& parameters, const
   job.initial_hidden = static_cast<const T*>(batch.initial_hidden);
   job.initial_cell = static_cast<const T*>(batch.initial_cell);
   job.carry_in = {static_cast<const T*>(batch.carry_in.last_values), static_cast<const T*>(batch.carry_in.since),
-                  batch.carry_in.last_time};
+                  batch.carry_in.last_time, static_cast<const T*>(batch.carry_in.first_gap)};
   for (int k = 0; k < LACUNA_PARAMETERS; ++k) job.parameter[k] = static_cast<const T*>(parameters.tensor[k]);
   if (tape != nullptr) {
     job.operands = at<T>(tape, lay.tape.operands);
@@ -132,6 +132,7 @@ void forward_empty(const Job<T>& job) {
     pass(job.initial_cell, b, h, job.final_cell, T(0));
     pass(job.carry_in.last_values, b, d, job.carry_out.last_values, static_cast<T>(NAN));
     pass(job.carry_in.since, b, d, job.carry_out.since, T(0));
+    pass(job.carry_in.first_gap, b, 1, job.carry_out.first_gap, T(0));
     pass(job.carry_in.last_time, b, 1, job.carry_out.last_time, static_cast<double>(NAN));
   }
 }
@@ -163,7 +164,7 @@ void forward_typed(const Recipe& recipe, Team& team, const lacuna_parameters& pa
   job.final_hidden = static_cast<T*>(outputs.final_hidden);
   job.final_cell = static_cast<T*>(outputs.final_cell);
   job.carry_out = {static_cast<T*>(outputs.carry_out.last_values), static_cast<T*>(outputs.carry_out.since),
-                   outputs.carry_out.last_time};
+                   outputs.carry_out.last_time, static_cast<T*>(outputs.carry_out.first_gap)};
   job.panel_x = at<T>(workspace, lay.workspace.panels);
   job.panel_h = job.panel_x + lay.panel_x;
   job.panel_candidate = job.panel_h + lay.panel_h;

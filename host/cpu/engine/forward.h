@@ -65,6 +65,8 @@ class ForwardGroup {
       if (!fires[l]) {
         std::copy_n(row[l] + lay_.h, lay_.units, h(l));
         if (lstm()) std::copy_n(cell_in[l], lay_.units, c(l));
+        // Its gates have no gradient, but the weight products multiply that zero with what stands here.
+        if (job_.gates != nullptr) std::fill_n(job_.saved(token, 0), lay_.saved_gates * lay_.units, T(0));
         continue;
       }
       const int i = firing.count++;
@@ -110,6 +112,7 @@ class ForwardGroup {
       std::copy_n(last, lay_.features, job_.carry_out.last_values + b * lay_.features);
     if (job_.carry_out.since != nullptr) std::copy_n(since, lay_.features, job_.carry_out.since + b * lay_.features);
     if (job_.carry_out.last_time != nullptr) job_.carry_out.last_time[b] = job_.times[token];
+    if (job_.carry_out.first_gap != nullptr) job_.carry_out.first_gap[b] = job_.delta_t[job_.offsets[b]];
     walk_[lane] = {walk_[lane].position + 1, 0};
   }
 

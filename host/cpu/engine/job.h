@@ -16,6 +16,7 @@ struct Carry {
   T* last_values = nullptr;
   T* since = nullptr;
   double* last_time = nullptr;
+  T* first_gap = nullptr;
 };
 
 template <class T>
@@ -98,7 +99,8 @@ struct Job {
   T gap(std::int64_t sequence, std::int64_t step) const {
     if (delta_t != nullptr) {
       const std::int64_t at = gap_index(sequence, step);
-      return at < 0 ? T(0) : delta_t[at];
+      if (at >= 0) return delta_t[at];
+      return carry_in.first_gap != nullptr ? carry_in.first_gap[sequence] : T(0);
     }
     if (times == nullptr) return T(0);
     const double now = times[token(sequence, step)];
