@@ -12,7 +12,8 @@
 #define SIMT_ON_DEVICE 1
 // Both paths may meet in one program (the conformance test), so their names must differ.
 #define SIMT_PATH device_path
-// Arguments: most threads per block [, least resident blocks per multiprocessor].
+// Arguments: most threads per block [, least resident blocks per multiprocessor]. A kernel that is no
+// template belongs to one source file: nvcc knows no inline kernels.
 #define SIMT_KERNEL(...) __global__ __launch_bounds__(__VA_ARGS__)
 #define SIMT_DEVICE __device__ __forceinline__
 #define SIMT_BOTH __host__ __device__ __forceinline__
@@ -24,7 +25,7 @@
 #include "emulator/core.h"
 #define SIMT_ON_DEVICE 0
 #define SIMT_PATH host_path
-#define SIMT_KERNEL(...)
+#define SIMT_KERNEL(...) inline
 #define SIMT_DEVICE inline
 #define SIMT_BOTH inline
 #define SIMT_UNROLL

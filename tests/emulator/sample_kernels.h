@@ -112,8 +112,8 @@ void product16(const T* a, const T* b, float* c, int columns, int depth) {
 }
 
 // The same in tf32, operands straight from global memory; K a multiple of 8.
-inline SIMT_KERNEL(32) void product_tf32(const float* a, const float* b, float* c, int columns,
-                                         int depth) {
+SIMT_KERNEL(32)
+void product_tf32(const float* a, const float* b, float* c, int columns, int depth) {
   const int lane = static_cast<int>(simt::lane_index());
   const int row = 16 * static_cast<int>(simt::block_index().y);
   const int column = 8 * static_cast<int>(simt::block_index().x);
@@ -133,8 +133,8 @@ inline SIMT_KERNEL(32) void product_tf32(const float* a, const float* b, float* 
 }
 
 // The same in fp64, 8x8 tiles; M a multiple of 8, K of 4. Grid (N / 8, M / 8).
-inline SIMT_KERNEL(32) void product_fp64(const double* a, const double* b, double* c, int columns,
-                                         int depth) {
+SIMT_KERNEL(32)
+void product_fp64(const double* a, const double* b, double* c, int columns, int depth) {
   const int lane = static_cast<int>(simt::lane_index());
   const int row = 8 * static_cast<int>(simt::block_index().y);
   const int column = 8 * static_cast<int>(simt::block_index().x);

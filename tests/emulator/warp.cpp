@@ -9,7 +9,8 @@ std::string place(const Fiber& fiber) {
          std::to_string(fiber.site.line);
 }
 
-// Everything about a mask that must hold before this lane may wait under it.
+// Everything about a mask that must hold before this lane may wait under it. A lane that gathers
+// elsewhere is no fault as long as only one of the two waits for the other: it will come.
 void check_mask(const Fiber& self, const Warp& warp, std::uint32_t mask, WarpOperation operation,
                 const char* what, Site site) {
   if (!(mask >> self.lane & 1))
@@ -20,19 +21,15 @@ void check_mask(const Fiber& self, const Warp& warp, std::uint32_t mask, WarpOpe
       fail(std::string("wrong mask ") + what + ": lane " + std::to_string(lane) +
                " has exited or does not exist",
            site);
-    const Fiber& other = *warp.lane[lane];
-    if (other.at_block_barrier)
-      fail(std::string("wrong mask ") + what + ": it names " + place(other), site);
-    if (!(warp.gathered >> lane & 1)) continue;
+    if (warp.lane[lane]->at_block_barrier)
+      fail(std::string("wrong mask ") + what + ": it names " + place(*warp.lane[lane]), site);
+  }
+  for (std::uint32_t m = warp.gathered & mask; m; m &= m - 1) {
+    const Fiber& other = *warp.lane[__builtin_ctz(m)];
+    if (!(other.mask >> self.lane & 1)) continue;
     const bool same_place =
         other.site.line == site.line && std::string_view(other.site.file) == site.file;
     if (other.mask != mask || other.operation != operation || !same_place)
-      fail(std::string("lanes diverge ") + what + ": " + place(other), site);
-  }
-  // A lane that waits for this one under a mask of its own would wait for ever.
-  for (std::uint32_t m = warp.gathered & ~mask; m; m &= m - 1) {
-    const Fiber& other = *warp.lane[__builtin_ctz(m)];
-    if (other.mask >> self.lane & 1)
       fail(std::string("lanes diverge ") + what + ": " + place(other), site);
   }
 }
