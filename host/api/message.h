@@ -4,6 +4,7 @@
 #pragma once
 
 #include <charconv>
+#include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -40,7 +41,11 @@ class Message {
   }
   template <std::floating_point Real>
   void append(Real number) {
-    append_number(number);
+    // A time stamp reads as 1700000000, not as the shorter 1.7e+09.
+    if (std::abs(number) >= Real(1e-5) && std::abs(number) < Real(1e15))
+      append_number(number, std::chars_format::fixed);
+    else
+      append_number(number);
   }
   void append(Address address) {
     append("0x");
@@ -48,10 +53,10 @@ class Message {
   }
 
  private:
-  template <class Number, class... Base>
-  void append_number(Number number, Base... base) {
+  template <class Number, class... Format>
+  void append_number(Number number, Format... format) {
     char digits[64];
-    const auto end = std::to_chars(digits, digits + sizeof digits, number, base...).ptr;
+    const auto end = std::to_chars(digits, digits + sizeof digits, number, format...).ptr;
     append(std::string_view(digits, static_cast<std::size_t>(end - digits)));
   }
 

@@ -19,14 +19,20 @@ void check(const lacuna_plan_options& options) {
            options.workspace_bytes);
 }
 
+// Far beyond any machine, and small enough for the plan to count in 64 bits.
+constexpr std::int64_t most_rows = std::int64_t{1} << 48;
+
+void check_capacity(std::int64_t rows, std::string_view argument) {
+  if (rows < 0 || rows > most_rows)
+    refuse(LACUNA_INVALID_ARGUMENT, argument, ": ", rows, ", expected 0 to ", most_rows);
+}
+
 Recipe recipe_for(const Context& context, const lacuna_layer* layer, const lacuna_capacity* given,
                   const lacuna_plan_options& options) {
   checked_on_cpu(layer);
   const lacuna_capacity& capacity = not_null(given, "capacity");
-  if (capacity.tokens < 0)
-    refuse(LACUNA_INVALID_ARGUMENT, "capacity.tokens: ", capacity.tokens, ", expected >= 0");
-  if (capacity.sequences < 0)
-    refuse(LACUNA_INVALID_ARGUMENT, "capacity.sequences: ", capacity.sequences, ", expected >= 0");
+  check_capacity(capacity.tokens, "capacity.tokens");
+  check_capacity(capacity.sequences, "capacity.sequences");
   check(options);
   try {
     return make_recipe(*layer, capacity, options.inference != 0, context.isa, context.team.size());

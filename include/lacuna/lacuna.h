@@ -250,8 +250,8 @@ LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_weights_export(const lacuna_lay
 
 /* The largest batch a plan will see. */
 typedef struct lacuna_capacity {
-  int64_t tokens;    /* N >= 0 */
-  int64_t sequences; /* B >= 0 */
+  int64_t tokens;    /* N, 0 .. 2^48 */
+  int64_t sequences; /* B, 0 .. 2^48 */
 } lacuna_capacity;
 
 typedef struct lacuna_plan_options {

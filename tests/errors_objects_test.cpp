@@ -1,0 +1,520 @@
+// Every argument of the calls that make, describe and measure objects: contexts, layers, plans,
+// tapes, padded batches.
+#include <cstdlib>
+#include <new>
+
+#include "api/example.h"
+#include "api/huge_allocations.h"
+
+namespace {
+
+using api_tests::Context;
+using api_tests::Example;
+using api_tests::misaligned;
+using api_tests::Plan;
+using api_tests::refused;
+using api_tests::Tape;
+
+lacuna_status create_context(const lacuna_context_options& options) {
+  lacuna_context* context = nullptr;
+  const lacuna_status status = lacuna_context_create(&options, &context);
+  EXPECT_EQ(context, nullptr) << "a context was made";
+  lacuna_context_destroy(context);
+  return status;
+}
+
+TEST(ContextErrors, Options) {
+  const auto with = [](auto change) {
+    lacuna_context_options options{};
+    change(options);
+    return create_context(options);
+  };
+  EXPECT_TRUE(refused(with([](auto& options) { options.threads = -3; }), LACUNA_INVALID_ARGUMENT,
+                      {"options.threads: -3, expected 0 to 1024"}));
+  EXPECT_TRUE(refused(with([](auto& options) { options.threads = 1025; }), LACUNA_INVALID_ARGUMENT,
+                      {"options.threads: 1025, expected 0 to 1024"}));
+  EXPECT_TRUE(refused(with([](auto& options) { options.backend = static_cast<lacuna_backend>(9); }),
+                      LACUNA_INVALID_ARGUMENT,
+                      {"options.backend: 9, expected a lacuna_backend, 0 to 2"}));
+  EXPECT_TRUE(
+      refused(with([](auto& options) { options.backend = static_cast<lacuna_backend>(-1); }),
+              LACUNA_INVALID_ARGUMENT, {"options.backend: -1, expected a lacuna_backend, 0 to 2"}));
+  EXPECT_TRUE(refused(with([](auto& options) { options.isa = static_cast<lacuna_isa>(4); }),
+                      LACUNA_INVALID_ARGUMENT, {"options.isa: 4, expected a lacuna_isa, 0 to 3"}));
+  EXPECT_TRUE(
+      refused(with([](auto& options) {
+                options.allocator.allocate = [](void*, std::size_t, std::size_t, void*) -> void* {
+                  return nullptr;
+                };
+              }),
+              LACUNA_INVALID_ARGUMENT,
+              {"options.allocator: deallocate is null, expected both functions or neither"}));
+  EXPECT_TRUE(refused(with([](auto& options) {
+                        options.allocator.deallocate = [](void*, void*, std::size_t, std::size_t,
+                                                          void*) {};
+                      }),
+                      LACUNA_INVALID_ARGUMENT,
+                      {"options.allocator: allocate is null, expected both functions or neither"}));
+}
+
+TEST(ContextErrors, CudaIsRefusedInPlainWordsWhereTheBuildHasNone) {
+#if LACUNA_HAVE_CUDA
+  GTEST_SKIP() << "this build has the CUDA backend";
+#else
+  lacuna_context_options options{};
+  options.backend = LACUNA_BACKEND_CUDA;
+  EXPECT_TRUE(
+      refused(create_context(options), LACUNA_UNSUPPORTED,
+              {"options.backend: LACUNA_BACKEND_CUDA, but this build has no CUDA backend"}));
+#endif
+}
+
+TEST(ContextErrors, NullArguments) {
+  EXPECT_TRUE(
+      refused(lacuna_context_create(nullptr, nullptr), LACUNA_INVALID_ARGUMENT, {"context: null"}));
+  lacuna_context_info info{};
+  EXPECT_TRUE(
+      refused(lacuna_context_query(nullptr, &info), LACUNA_INVALID_ARGUMENT, {"context: null"}));
+  EXPECT_TRUE(refused(lacuna_context_trim(nullptr), LACUNA_INVALID_ARGUMENT, {"context: null"}));
+  const Context context;
+  EXPECT_TRUE(
+      refused(lacuna_context_query(context, nullptr), LACUNA_INVALID_ARGUMENT, {"info: null"}));
+  lacuna_context_destroy(nullptr);
+  lacuna_plan_destroy(nullptr);
+  lacuna_tape_destroy(nullptr);
+}
+
+// ---- Layers ----
+
+TEST(LayerErrors, EveryField) {
+  const auto with = [](auto change) {
+    lacuna_layer layer = api_tests::gru_d();
+    change(layer);
+    return lacuna_layer_check(&layer);
+  };
+  const auto expect = [&](const char* message, auto change) {
+    EXPECT_TRUE(refused(with(change), LACUNA_INVALID_ARGUMENT, {message}));
+  };
+  expect("layer.cell: 6, expected a lacuna_cell, 0 to 5",
+         [](auto& l) { l.cell = static_cast<lacuna_cell>(6); });
+  expect("layer.cell: -1, expected", [](auto& l) { l.cell = static_cast<lacuna_cell>(-1); });
+  expect("layer.impute: 5, expected a lacuna_impute, 0 to 4",
+         [](auto& l) { l.impute = static_cast<lacuna_impute>(5); });
+  expect("layer.evolve: 4, expected a lacuna_evolve, 0 to 3",
+         [](auto& l) { l.evolve = static_cast<lacuna_evolve>(4); });
+  expect("layer.empty_rows: 2, expected a lacuna_empty_rows, 0 to 1",
+         [](auto& l) { l.empty_rows = static_cast<lacuna_empty_rows>(2); });
+  expect("layer.type: 4, expected a lacuna_type, 0 to 3",
+         [](auto& l) { l.type = static_cast<lacuna_type>(4); });
+  expect("layer.features: 0, expected 1 to 16777216", [](auto& l) { l.features = 0; });
+  expect("layer.features: 16777217, expected", [](auto& l) { l.features = 16777217; });
+  expect("layer.hidden: -64, expected 1 to 16777216", [](auto& l) { l.hidden = -64; });
+  expect("layer.hidden: 9223372036854775807, expected",
+         [](auto& l) { l.hidden = std::numeric_limits<std::int64_t>::max(); });
+  expect("layer.mask_input: 2, expected 0 or 1", [](auto& l) { l.mask_input = 2; });
+  expect("layer.gap_input: -1, expected 0 or 1", [](auto& l) { l.gap_input = -1; });
+  expect("layer.reverse: 7, expected 0 or 1", [](auto& l) { l.reverse = 7; });
+  expect("layer.mask_input: 1 needs a mask", [](auto& l) { l.impute = LACUNA_IMPUTE_NONE; });
+  expect("layer.empty_rows: LACUNA_EMPTY_ROWS_EVOLVE_ONLY needs a mask", [](auto& l) {
+    l.impute = LACUNA_IMPUTE_NONE;
+    l.mask_input = 0;
+    l.empty_rows = LACUNA_EMPTY_ROWS_EVOLVE_ONLY;
+  });
+  EXPECT_TRUE(refused(lacuna_layer_check(nullptr), LACUNA_INVALID_ARGUMENT, {"layer: null"}));
+}
+
+TEST(LayerErrors, EveryCallChecksItsLayer) {
+  lacuna_layer layer = api_tests::gru_d();
+  layer.hidden = 0;
+  std::int64_t number = -7;
+  lacuna_parameter_info info{};
+  std::vector<float> parameters(10000);
+  for (const lacuna_layer* given :
+       {static_cast<const lacuna_layer*>(nullptr), static_cast<const lacuna_layer*>(&layer)}) {
+    const char* const message = given ? "layer.hidden: 0, expected" : "layer: null";
+    EXPECT_TRUE(
+        refused(lacuna_layer_input_width(given, &number), LACUNA_INVALID_ARGUMENT, {message}));
+    EXPECT_TRUE(
+        refused(lacuna_layer_parameter_count(given, &number), LACUNA_INVALID_ARGUMENT, {message}));
+    EXPECT_TRUE(refused(lacuna_layer_parameter(given, LACUNA_BIAS, &info), LACUNA_INVALID_ARGUMENT,
+                        {message}));
+    EXPECT_TRUE(refused(lacuna_layer_initialize(given, 1, parameters.data()),
+                        LACUNA_INVALID_ARGUMENT, {message}));
+  }
+  EXPECT_EQ(number, -7);
+}
+
+TEST(LayerErrors, OtherArguments) {
+  const lacuna_layer layer = api_tests::gru_d();
+  lacuna_parameter_info info{};
+  EXPECT_TRUE(
+      refused(lacuna_layer_input_width(&layer, nullptr), LACUNA_INVALID_ARGUMENT, {"width: null"}));
+  EXPECT_TRUE(refused(lacuna_layer_parameter_count(&layer, nullptr), LACUNA_INVALID_ARGUMENT,
+                      {"count: null"}));
+  EXPECT_TRUE(refused(lacuna_layer_parameter(&layer, LACUNA_BIAS, nullptr), LACUNA_INVALID_ARGUMENT,
+                      {"info: null"}));
+  EXPECT_TRUE(refused(lacuna_layer_parameter(&layer, LACUNA_PARAMETERS, &info),
+                      LACUNA_INVALID_ARGUMENT, {"kind: 10, expected a lacuna_parameter, 0 to 9"}));
+  EXPECT_TRUE(refused(lacuna_layer_initialize(&layer, 1, nullptr), LACUNA_INVALID_ARGUMENT,
+                      {"parameters: null, expected ", " elements"}));
+  std::vector<float> parameters(10000);
+  EXPECT_TRUE(refused(lacuna_layer_initialize(&layer, 1, misaligned(parameters.data())),
+                      LACUNA_INVALID_ARGUMENT,
+                      {"parameters: address 0x", "expected a multiple of 4"}));
+}
+
+TEST(LayerErrors, HalfPrecisionIsDescribedButNotRunOnTheCpu) {
+  lacuna_layer layer = api_tests::gru_d();
+  const Context context;
+  const lacuna_capacity capacity{8, 4};
+  std::vector<float> parameters(10000);
+  for (const lacuna_type type : {LACUNA_F16, LACUNA_BF16}) {
+    layer.type = type;
+    const char* const name =
+        type == LACUNA_F16 ? "layer.type: LACUNA_F16" : "layer.type: LACUNA_BF16";
+    EXPECT_EQ(lacuna_layer_check(&layer), LACUNA_OK);
+    lacuna_plan* plan = nullptr;
+    EXPECT_TRUE(refused(lacuna_plan_create(context, &layer, &capacity, nullptr, &plan),
+                        LACUNA_UNSUPPORTED,
+                        {name, "the CPU backend computes in LACUNA_F32 and LACUNA_F64 only"}));
+    EXPECT_EQ(plan, nullptr);
+    EXPECT_TRUE(
+        refused(lacuna_layer_initialize(&layer, 1, parameters.data()), LACUNA_UNSUPPORTED, {name}));
+  }
+}
+
+// ---- Plans and tapes ----
+
+class PlanErrors : public testing::Test {
+ protected:
+  lacuna_status create(const lacuna_capacity* capacity,
+                       const lacuna_plan_options* options = nullptr) {
+    lacuna_plan* plan = nullptr;
+    const lacuna_status status = lacuna_plan_create(context, &layer, capacity, options, &plan);
+    EXPECT_EQ(plan, nullptr);
+    lacuna_plan_destroy(plan);
+    lacuna_plan_info info{};
+    const std::string message = lacuna_last_error();
+    // Measuring asks the same question, so it gives the same answer, but for the workspace that it
+    // does not look at.
+    if (message.find("workspace") == std::string::npos) {
+      EXPECT_EQ(lacuna_plan_measure(context, &layer, capacity, options, &info), status);
+      EXPECT_EQ(lacuna_last_error(), message);
+    }
+    return status;
+  }
+  lacuna_status create(lacuna_capacity capacity) { return create(&capacity); }
+
+  Context context;
+  lacuna_layer layer = api_tests::gru_d();
+  lacuna_capacity capacity{100, 10};
+};
+
+TEST_F(PlanErrors, NullArguments) {
+  lacuna_plan* plan = nullptr;
+  lacuna_plan_info info{};
+  EXPECT_TRUE(refused(lacuna_plan_create(nullptr, &layer, &capacity, nullptr, &plan),
+                      LACUNA_INVALID_ARGUMENT, {"context: null"}));
+  EXPECT_TRUE(refused(lacuna_plan_create(context, nullptr, &capacity, nullptr, &plan),
+                      LACUNA_INVALID_ARGUMENT, {"layer: null"}));
+  EXPECT_TRUE(refused(create(nullptr), LACUNA_INVALID_ARGUMENT, {"capacity: null"}));
+  EXPECT_TRUE(refused(lacuna_plan_create(context, &layer, &capacity, nullptr, nullptr),
+                      LACUNA_INVALID_ARGUMENT, {"plan: null"}));
+  EXPECT_TRUE(refused(lacuna_plan_measure(nullptr, &layer, &capacity, nullptr, &info),
+                      LACUNA_INVALID_ARGUMENT, {"context: null"}));
+  EXPECT_TRUE(refused(lacuna_plan_measure(context, &layer, &capacity, nullptr, nullptr),
+                      LACUNA_INVALID_ARGUMENT, {"info: null"}));
+  EXPECT_TRUE(refused(lacuna_plan_query(nullptr, &info), LACUNA_INVALID_ARGUMENT, {"plan: null"}));
+  std::size_t length = 0;
+  EXPECT_TRUE(refused(lacuna_plan_explain(nullptr, nullptr, &length), LACUNA_INVALID_ARGUMENT,
+                      {"plan: null"}));
+  const Plan made(context, layer, capacity);
+  EXPECT_TRUE(refused(lacuna_plan_query(made, nullptr), LACUNA_INVALID_ARGUMENT, {"info: null"}));
+  EXPECT_TRUE(refused(lacuna_plan_explain(made, nullptr, nullptr), LACUNA_INVALID_ARGUMENT,
+                      {"length: null"}));
+}
+
+TEST_F(PlanErrors, Capacity) {
+  EXPECT_TRUE(refused(create({-1, 10}), LACUNA_INVALID_ARGUMENT,
+                      {"capacity.tokens: -1, expected 0 to 281474976710656"}));
+  EXPECT_TRUE(refused(create({100, -5}), LACUNA_INVALID_ARGUMENT,
+                      {"capacity.sequences: -5, expected 0 to "}));
+  const std::int64_t vast = std::numeric_limits<std::int64_t>::max();
+  EXPECT_TRUE(refused(create({vast, 10}), LACUNA_INVALID_ARGUMENT,
+                      {"capacity.tokens: 9223372036854775807, expected 0 to "}));
+  EXPECT_TRUE(refused(create({100, vast}), LACUNA_INVALID_ARGUMENT,
+                      {"capacity.sequences: 9223372036854775807, expected"}));
+  layer.hidden = layer.features = 1 << 24;
+  EXPECT_TRUE(refused(
+      create({std::int64_t{1} << 48, 10}), LACUNA_INVALID_ARGUMENT,
+      {"capacity: 281474976710656 tokens in 10 sequences, too many for any memory with a layer of "
+       "16777216 features and 16777216 hidden units"}));
+}
+
+TEST_F(PlanErrors, MoreThanThereIs) {
+  // Fits a size_t but no machine.
+  EXPECT_TRUE(refused(
+      [&] {
+        const lacuna_capacity most{std::int64_t{1} << 46, 10};
+        lacuna_plan* plan = nullptr;
+        lacuna_status status = lacuna_plan_create(context, &layer, &most, nullptr, &plan);
+        if (status == LACUNA_OK) {  // a workspace may not grow with the tokens; a tape must
+          lacuna_tape* tape = nullptr;
+          status = lacuna_tape_create(plan, nullptr, 0, &tape);
+          EXPECT_EQ(tape, nullptr);
+        }
+        lacuna_plan_destroy(plan);
+        return status;
+      }(),
+      LACUNA_OUT_OF_MEMORY, {": the context's memory has no block of ", " bytes"}));
+  EXPECT_EQ(context.info().bytes_in_use, 0u);
+}
+
+TEST_F(PlanErrors, Options) {
+  lacuna_plan_options options{};
+  options.inference = 2;
+  EXPECT_TRUE(refused(create(&capacity, &options), LACUNA_INVALID_ARGUMENT,
+                      {"options.inference: 2, expected 0 or 1"}));
+  options = {};
+  options.workspace_bytes = 640;
+  EXPECT_TRUE(refused(create(&capacity, &options), LACUNA_INVALID_ARGUMENT,
+                      {"options.workspace: null, but options.workspace_bytes is 640"}));
+
+  lacuna_plan_info info{};
+  ASSERT_EQ(lacuna_plan_measure(context, &layer, &capacity, nullptr, &info), LACUNA_OK);
+  ASSERT_GT(info.workspace_bytes, 64u);
+  void* const memory = std::aligned_alloc(64, info.workspace_bytes + 64);
+  options = {.workspace = memory, .workspace_bytes = info.workspace_bytes - 1, .inference = 0};
+  EXPECT_TRUE(refused(create(&capacity, &options), LACUNA_INVALID_ARGUMENT,
+                      {"options.workspace_bytes: " + std::to_string(info.workspace_bytes - 1) +
+                       ", expected at least " + std::to_string(info.workspace_bytes)}));
+  options = {.workspace = static_cast<char*>(memory) + 16,
+             .workspace_bytes = info.workspace_bytes,
+             .inference = 0};
+  EXPECT_TRUE(refused(create(&capacity, &options), LACUNA_INVALID_ARGUMENT,
+                      {"options.workspace: address 0x", ", expected a multiple of 64"}));
+  std::free(memory);
+}
+
+TEST_F(PlanErrors, ExplainIntoTooSmallAText) {
+  const Plan plan(context, layer, capacity);
+  std::size_t needed = 0;
+  ASSERT_EQ(lacuna_plan_explain(plan, nullptr, &needed), LACUNA_OK);
+  std::string text(needed + 1, '#');
+  std::size_t room = needed;  // no place for the 0
+  EXPECT_TRUE(refused(
+      lacuna_plan_explain(plan, text.data(), &room), LACUNA_INVALID_ARGUMENT,
+      {"length: " + std::to_string(needed) + ", expected at least " + std::to_string(needed + 1)}));
+  EXPECT_EQ(text, std::string(needed + 1, '#'));
+  EXPECT_EQ(room, needed);
+}
+
+TEST_F(PlanErrors, Tapes) {
+  const Plan plan(context, layer, capacity);
+  lacuna_tape* tape = nullptr;
+  EXPECT_TRUE(refused(lacuna_tape_create(nullptr, nullptr, 0, &tape), LACUNA_INVALID_ARGUMENT,
+                      {"plan: null"}));
+  EXPECT_TRUE(refused(lacuna_tape_create(plan, nullptr, 0, nullptr), LACUNA_INVALID_ARGUMENT,
+                      {"tape: null"}));
+  EXPECT_TRUE(refused(lacuna_tape_create(plan, nullptr, 64, &tape), LACUNA_INVALID_ARGUMENT,
+                      {"memory: null, but bytes is 64"}));
+  const std::size_t bytes = plan.info().tape_bytes;
+  void* const memory = std::aligned_alloc(64, (bytes + 127) / 64 * 64);
+  EXPECT_TRUE(refused(
+      lacuna_tape_create(plan, memory, bytes - 1, &tape), LACUNA_INVALID_ARGUMENT,
+      {"bytes: " + std::to_string(bytes - 1) + ", expected at least " + std::to_string(bytes)}));
+  EXPECT_TRUE(refused(lacuna_tape_create(plan, static_cast<char*>(memory) + 4, bytes, &tape),
+                      LACUNA_INVALID_ARGUMENT,
+                      {"memory: address 0x", ", expected a multiple of 64"}));
+  EXPECT_EQ(tape, nullptr);
+  std::free(memory);
+}
+
+// ---- Allocators that fail ----
+
+// Counts its calls, and fails the one it is told to.
+struct FaultyMemory {
+  int calls = 0, fail_at = -1, outstanding = 0;
+  bool misalign = false;
+
+  lacuna_allocator table() {
+    return {.allocate = [](void* user, std::size_t bytes, std::size_t alignment, void*) -> void* {
+              auto& memory = *static_cast<FaultyMemory*>(user);
+              if (memory.calls++ == memory.fail_at) return nullptr;
+              ++memory.outstanding;
+              char* const block = static_cast<char*>(
+                  std::aligned_alloc(alignment, (bytes / alignment + 2) * alignment));
+              return memory.misalign ? block + 8 : block;
+            },
+            .deallocate =
+                [](void* user, void* block, std::size_t, std::size_t, void*) {
+                  auto& memory = *static_cast<FaultyMemory*>(user);
+                  --memory.outstanding;
+                  std::free(static_cast<char*>(block) - (memory.misalign ? 8 : 0));
+                },
+            .user = this};
+  }
+};
+
+// Makes a plan and a tape and runs them, or tells what failed.
+lacuna_status run_all(lacuna_context* context, Example<float>& example, std::string& result) {
+  lacuna_plan* plan = nullptr;
+  lacuna_tape* tape = nullptr;
+  const lacuna_capacity capacity = example.capacity();
+  lacuna_status status = lacuna_plan_create(context, &example.layer, &capacity, nullptr, &plan);
+  if (status == LACUNA_OK) status = lacuna_tape_create(plan, nullptr, 0, &tape);
+  example.poison();
+  if (status == LACUNA_OK) status = example.forward(plan, tape);
+  if (status == LACUNA_OK) status = example.backward(plan, tape);
+  result = example.bytes();
+  lacuna_tape_destroy(tape);
+  lacuna_plan_destroy(plan);
+  return status;
+}
+
+TEST(AllocatorErrors, EachAllocationFailsOnce) {
+  FaultyMemory memory;
+  lacuna_context_options options{};
+  options.allocator = memory.table();
+  const Context context(options);
+  Example<float> example(api_tests::gru_d());
+  std::string expected, result;
+  ASSERT_EQ(run_all(context, example, expected), LACUNA_OK) << lacuna_last_error();
+  const int allocations = memory.calls;
+  EXPECT_GT(allocations, 0);
+  EXPECT_EQ(static_cast<int>(context.info().allocations), allocations);
+  for (int failing = 0; failing < allocations; ++failing) {
+    SCOPED_TRACE(failing);
+    memory.calls = 0;
+    memory.fail_at = failing;
+    EXPECT_TRUE(refused(run_all(context, example, result), LACUNA_OUT_OF_MEMORY,
+                        {": the context's memory has no block of ", " bytes"}));
+    EXPECT_EQ(memory.outstanding, 0) << "a block was lost";
+    EXPECT_EQ(context.info().bytes_in_use, 0u);
+    memory.fail_at = -1;
+    EXPECT_EQ(run_all(context, example, result), LACUNA_OK);
+    EXPECT_EQ(result, expected);
+  }
+}
+
+TEST(AllocatorErrors, MisalignedBlocksGoBack) {
+  FaultyMemory memory;
+  memory.misalign = true;
+  lacuna_context_options options{};
+  options.allocator = memory.table();
+  const Context context(options);
+  Example<float> example(api_tests::gru_d());
+  std::string result;
+  EXPECT_TRUE(refused(run_all(context, example, result), LACUNA_INVALID_ARGUMENT,
+                      {"allocator.allocate: returned address 0x", ", expected a multiple of 64"}));
+  EXPECT_EQ(memory.outstanding, 0);
+}
+
+TEST(AllocatorErrors, AnExceptionStopsAtTheBorder) {
+  lacuna_context_options options{};
+  options.allocator.allocate = [](void*, std::size_t, std::size_t, void*) -> void* { throw 42; };
+  options.allocator.deallocate = [](void*, void*, std::size_t, std::size_t, void*) {};
+  const Context context(options);
+  Example<float> example(api_tests::gru_d());
+  std::string result;
+  EXPECT_TRUE(refused(run_all(context, example, result), LACUNA_INTERNAL,
+                      {"an exception from the caller's allocator"}));
+  EXPECT_EQ(context.info().bytes_in_use, 0u);
+}
+
+// ---- Padded batches ----
+
+class PackErrors : public testing::Test {
+ protected:
+  // Three sequences of at most 4 rows of 8 bytes.
+  lacuna_status pack() {
+    packed.assign(packed.size(), -7), offsets.assign(offsets.size(), -7);
+    const lacuna_status status =
+        lacuna_pack(context, sequences, max_length, row_bytes, lengths_given, padded_given,
+                    offsets_given, packed_given);
+    EXPECT_EQ(packed, std::vector<double>(packed.size(), -7));
+    EXPECT_EQ(offsets, std::vector<std::int64_t>(offsets.size(), -7));
+    return status;
+  }
+
+  Context context;
+  std::int64_t sequences = 3, max_length = 4, row_bytes = 8;
+  std::vector<std::int64_t> lengths{2, 0, 4};
+  std::vector<double> padded = std::vector<double>(12), packed = std::vector<double>(6);
+  std::vector<std::int64_t> offsets = std::vector<std::int64_t>(4);
+  const std::int64_t* lengths_given = lengths.data();
+  const void* padded_given = padded.data();
+  std::int64_t* offsets_given = offsets.data();
+  void* packed_given = packed.data();
+};
+
+TEST_F(PackErrors, EveryArgumentOfPack) {
+  const auto expect = [&](const char* message) {
+    EXPECT_TRUE(refused(pack(), LACUNA_INVALID_ARGUMENT, {message}));
+  };
+  EXPECT_TRUE(
+      refused(lacuna_pack(nullptr, 3, 4, 8, lengths.data(), nullptr, offsets.data(), nullptr),
+              LACUNA_INVALID_ARGUMENT, {"context: null"}));
+  sequences = -1, expect("sequences: -1, expected >= 0"), sequences = 3;
+  max_length = -4, expect("max_length: -4, expected >= 0"), max_length = 4;
+  row_bytes = 0, expect("row_bytes: 0, expected >= 1"), row_bytes = 8;
+  lengths[1] = 5, expect("lengths[1]: 5, expected 0 to max_length = 4");
+  lengths[1] = -1, expect("lengths[1]: -1, expected 0 to max_length = 4"), lengths[1] = 0;
+  lengths_given = nullptr, expect("lengths: null, expected 3 elements");
+  lengths_given = misaligned(lengths.data()), expect("lengths: address 0x"),
+  lengths_given = lengths.data();
+  offsets_given = nullptr, expect("offsets: null, expected 4 elements");
+  offsets_given = misaligned(offsets.data()), expect("offsets: address 0x"),
+  offsets_given = offsets.data();
+  padded_given = nullptr, expect("padded: null, expected both arrays or neither"),
+  padded_given = padded.data();
+  packed_given = nullptr, expect("packed: null, expected both arrays or neither"),
+  packed_given = packed.data();
+  packed_given = padded.data() + 8, expect("packed: overlaps padded"), packed_given = packed.data();
+  offsets_given = lengths.data(), expect("offsets: overlaps lengths"),
+  offsets_given = offsets.data();
+  max_length = std::numeric_limits<std::int64_t>::max(),
+  expect("sequences: 3 of max_length 9223372036854775807"), max_length = 4;
+  row_bytes = std::numeric_limits<std::int64_t>::max(), expect("elements do not fit in memory"),
+  row_bytes = 8;
+  EXPECT_EQ(
+      lacuna_pack(context, 3, 4, 8, lengths.data(), padded.data(), offsets.data(), packed.data()),
+      LACUNA_OK);
+  EXPECT_EQ(offsets, (std::vector<std::int64_t>{0, 2, 2, 6}));
+}
+
+TEST_F(PackErrors, EveryArgumentOfUnpack) {
+  offsets = {0, 2, 2, 6};
+  const auto unpack = [&](const std::int64_t* from, const void* source, void* target) {
+    return lacuna_unpack(context, sequences, max_length, row_bytes, from, source, target);
+  };
+  const auto expect = [&](const char* message) {
+    padded.assign(padded.size(), -7);
+    EXPECT_TRUE(refused(unpack(offsets.data(), packed.data(), padded.data()),
+                        LACUNA_INVALID_ARGUMENT, {message}));
+    EXPECT_EQ(padded, std::vector<double>(padded.size(), -7));
+  };
+  EXPECT_TRUE(refused(lacuna_unpack(nullptr, 3, 4, 8, offsets.data(), packed.data(), padded.data()),
+                      LACUNA_INVALID_ARGUMENT, {"context: null"}));
+  sequences = -3, expect("sequences: -3, expected >= 0"), sequences = 3;
+  max_length = -1, expect("max_length: -1, expected >= 0"), max_length = 4;
+  row_bytes = -8, expect("row_bytes: -8, expected >= 1"), row_bytes = 8;
+  offsets[0] = 1, expect("offsets[0]: 1, expected 0"), offsets[0] = 0;
+  offsets[2] = 1, expect("offsets[2]: 1, expected offsets[1] = 2 plus 0 to max_length = 4"),
+  offsets[2] = 2;
+  offsets[3] = 7, expect("offsets[3]: 7, expected offsets[2] = 2 plus 0 to max_length = 4"),
+  offsets[3] = 6;
+  EXPECT_TRUE(refused(unpack(nullptr, packed.data(), padded.data()), LACUNA_INVALID_ARGUMENT,
+                      {"offsets: null"}));
+  EXPECT_TRUE(refused(unpack(misaligned(offsets.data()), packed.data(), padded.data()),
+                      LACUNA_INVALID_ARGUMENT, {"offsets: address 0x"}));
+  EXPECT_TRUE(refused(unpack(offsets.data(), nullptr, padded.data()), LACUNA_INVALID_ARGUMENT,
+                      {"packed: null"}));
+  EXPECT_TRUE(refused(unpack(offsets.data(), packed.data(), nullptr), LACUNA_INVALID_ARGUMENT,
+                      {"padded: null"}));
+  EXPECT_TRUE(refused(unpack(offsets.data(), padded.data(), padded.data()), LACUNA_INVALID_ARGUMENT,
+                      {"padded: overlaps packed"}));
+  EXPECT_EQ(unpack(offsets.data(), packed.data(), padded.data()), LACUNA_OK);
+}
+
+}  // namespace
