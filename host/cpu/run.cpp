@@ -172,7 +172,7 @@ void forward_typed(const Recipe& recipe, Team& team, const lacuna_parameters& pa
 
   prepare(job);
   const Engine<T>& run = engine<T>(recipe.isa);
-  run.pack_forward(job);
+  team.run(run.pack_forward_tasks(job), [&](std::int64_t task, int) { run.pack_forward(job, task); });
   team.run(lay.groups, [&](std::int64_t group, int worker) { run.forward_group(job, group, worker_memory(job, worker)); });
   forward_empty(job);
 }
@@ -240,7 +240,7 @@ void backward_typed(const Recipe& recipe, Team& team, const lacuna_parameters& p
 
   prepare(job);
   const Engine<T>& run = engine<T>(recipe.isa);
-  run.pack_backward(job);
+  team.run(run.pack_backward_tasks(job), [&](std::int64_t task, int) { run.pack_backward(job, task); });
   team.run(lay.groups, [&](std::int64_t group, int worker) { run.backward_group(job, group, worker_memory(job, worker)); });
   backward_empty(job);
   if (job.wants_weights) {

@@ -138,10 +138,11 @@ void choose_groups(Layout& out, const lacuna_capacity& capacity, std::int64_t by
   out.groups = std::clamp<std::int64_t>(b / lanes, b >= 8 ? 2 : 1, 16);
   out.max_lanes = std::clamp<std::int64_t>((b + out.groups - 1) / out.groups, 1, most_lanes);
 
-  // Rows of a partial product: a quarter of a megabyte of them, so that they are still in the second-level cache.
+  // Rows of a partial product: as many as stay in the second-level cache, but enough to make up for reading and writing
+  // the sums themselves.
   constexpr std::int64_t row_budget = 256 << 10;
   const std::int64_t row_bytes = times(out.gradient_stride, bytes_each);
-  out.window = std::clamp<std::int64_t>(row_budget / row_bytes, 2 * out.max_lanes, 512);
+  out.window = std::clamp<std::int64_t>(row_budget / row_bytes, 256, most_window);
 
   constexpr std::int64_t sums_budget = std::int64_t{16} << 20;
   out.windowed = times(times(out.weight_sums, bytes_each), out.groups) <= sums_budget;

@@ -74,6 +74,7 @@ struct Layout {
 };
 
 inline constexpr std::int64_t most_lanes = 32;
+inline constexpr std::int64_t most_window = 512;
 // The widest panel of a product in registers, in elements: four AVX-512 registers of float.
 inline constexpr std::int64_t widest_panel = 64;
 

@@ -11,8 +11,6 @@
 
 namespace lacuna::cpu {
 
-inline constexpr std::int64_t most_window = 512;
-
 template <class V, class T, class Arch, class Cell>
 class BackwardGroup {
  public:
@@ -92,6 +90,8 @@ class BackwardGroup {
       add_row(d_h(l), job_.d_hidden, token[l]);
       if (lstm()) add_row(d_c(l), job_.d_cell, token[l]);
     }
+    for (int l = 0; l < active; ++l)
+      if (walk_[l].left > 1) prefetch(job_.token(sequence(l), walk_[l].left - 2));
     // A row that did not fire has zero gate gradients, and passes through the products unchanged.
     Cell::run(job_, back);
     for (int l = 0; l < active; ++l) evolve_backward(back, l);
@@ -131,6 +131,15 @@ class BackwardGroup {
       WeightSums<V, T, Arch>::add(lay_, window, scratch_.panel, weight_sums_);
     }
     rows_ = 0;
+  }
+
+  // The lanes' next rows lie far apart, a few cache lines each: too short for the hardware to see them coming.
+  void prefetch(std::int64_t token) const {
+    prefetch_row<false>(job_.saved(token, 0), lay_.saved_gates * lay_.units);
+    prefetch_row<false>(job_.operands + token * lay_.operand_stride, lay_.operand_stride);
+    if (lstm()) prefetch_row<false>(job_.cells + token * lay_.units, lay_.units);
+    if (lay_.elapsed_width > 0) prefetch_row<false>(job_.decay + token * lay_.units, lay_.units);
+    if (job_.d_hidden != nullptr) prefetch_row<false>(job_.d_hidden + token * lay_.hidden, lay_.hidden);
   }
 
   void add_row(T* to, const T* from, std::int64_t token) const {

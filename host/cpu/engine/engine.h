@@ -7,8 +7,10 @@ namespace lacuna::cpu {
 
 template <class T>
 struct Engine {
-  void (*pack_forward)(const Job<T>& job);
-  void (*pack_backward)(const Job<T>& job);
+  std::int64_t (*pack_forward_tasks)(const Job<T>& job);
+  void (*pack_forward)(const Job<T>& job, std::int64_t task);
+  std::int64_t (*pack_backward_tasks)(const Job<T>& job);
+  void (*pack_backward)(const Job<T>& job, std::int64_t task);
   void (*forward_group)(const Job<T>& job, std::int64_t group, T* worker);
   void (*backward_group)(const Job<T>& job, std::int64_t group, T* worker);
   // Weight gradients over all tokens at once, when they are not summed window by window. One task per panel of columns.

@@ -80,6 +80,8 @@ class ForwardGroup {
       firing.candidate[i] = scratch_.candidate + l * lay_.units;
       firing.dt[i] = dt[l];
     }
+    for (int l = 0; l < active; ++l)
+      if (walk_[l].at + 1 < job_.length(sequence(l))) prefetch(job_.token(sequence(l), walk_[l].at + 1));
     Cell::run(job_, firing);
 
     for (int l = 0; l < active; ++l) {
@@ -88,6 +90,18 @@ class ForwardGroup {
       if (job_.cell != nullptr) std::copy_n(c(l), lay_.hidden, job_.cell + token * lay_.hidden);
       if (++walk_[l].at == job_.length(sequence(l))) end(l, token);
     }
+  }
+
+  // The rows the next step reads and writes, while this one multiplies (see BackwardGroup::prefetch).
+  void prefetch(std::int64_t token) const {
+    prefetch_row<false>(job_.values + token * lay_.features, lay_.features);
+    if (job_.mask != nullptr) prefetch_row<false>(job_.mask + token * lay_.features, lay_.features);
+    if (job_.hidden != nullptr) prefetch_row<true>(job_.hidden + token * lay_.hidden, lay_.hidden);
+    if (job_.operands == nullptr) return;
+    prefetch_row<true>(job_.operands + token * lay_.operand_stride, lay_.operand_stride);
+    prefetch_row<true>(job_.saved(token, 0), lay_.saved_gates * lay_.units);
+    if (lstm()) prefetch_row<true>(job_.cells + token * lay_.units, lay_.units);
+    if (lay_.elapsed_width > 0) prefetch_row<true>(job_.decay + token * lay_.units, lay_.units);
   }
 
   void begin(int lane) {

@@ -13,9 +13,6 @@ template <class T, class Arch>
 struct Instance {
   using V = Vec<T, Arch>;
 
-  static void pack_forward(const Job<T>& job) { Panels<V, T>::pack_forward(job); }
-  static void pack_backward(const Job<T>& job) { Panels<V, T>::pack_backward(job); }
-
   template <class Cell>
   static void forward(const Job<T>& job, std::int64_t group, T* worker) {
     ForwardGroup<V, T, Arch, Cell>(job, group, worker).run();
@@ -82,7 +79,9 @@ struct Instance {
   }
 
   static const Engine<T>& engine() {
-    static constexpr Engine<T> table{pack_forward, pack_backward, forward_group, backward_group, weight_tasks, weight_task};
+    static constexpr Engine<T> table{Panels<V, T>::forward_tasks,  Panels<V, T>::pack_forward,
+                                     Panels<V, T>::backward_tasks, Panels<V, T>::pack_backward,
+                                     forward_group, backward_group, weight_tasks, weight_task};
     return table;
   }
 };

@@ -1,5 +1,8 @@
-// Weights packed into panels, once per run: the order in which the products of products.h read them.
+// Weights packed into panels, once per run: the order in which the products of products.h read them. Work is cut into
+// tasks that threads can share.
 #pragma once
+
+#include <algorithm>
 
 #include "host/cpu/engine/job.h"
 #include "host/cpu/engine/products.h"
@@ -7,126 +10,174 @@
 
 namespace lacuna::cpu {
 
-// The caller's weights of one cell gate, by element: zero outside, so that padded units come out as zeros.
+// A row-major matrix of the caller's, or null for zeros.
 template <class T>
-struct GateWeights {
-  const Job<T>& job;
-
-  T x(std::int64_t gate, std::int64_t unit, std::int64_t column) const {
-    const Layout& lay = *job.layout;
-    if (unit >= lay.hidden) return T(0);
-    const std::int64_t row = gate * lay.hidden + unit;
-    return column < lay.input ? job.parameter[LACUNA_WEIGHTS_X][row * lay.input + column] : job.parameter[LACUNA_BIAS][row];
-  }
-  T h(std::int64_t gate, std::int64_t unit, std::int64_t column) const {
-    const Layout& lay = *job.layout;
-    return unit >= lay.hidden ? T(0) : job.parameter[LACUNA_WEIGHTS_H][(gate * lay.hidden + unit) * lay.hidden + column];
-  }
+struct Matrix {
+  const T* data;
+  std::int64_t stride;
 };
 
 template <class V, class T>
 struct Panels {
-  // Rows x (gates of V::size units): gates of a unit side by side. `weight(k, gate, unit)`.
-  template <class Weight>
-  static T* pack_units(T* out, std::int64_t first_unit, std::int64_t rows, std::int64_t gate_count, Weight weight) {
-    for (std::int64_t k = 0; k < rows; ++k)
-      for (std::int64_t g = 0; g < gate_count; ++g)
-        for (std::int64_t u = 0; u < V::size; ++u) *out++ = weight(k, g, first_unit + u);
-    return out;
-  }
-
-  // One block of V::size units of an lstm or gru. A lane's row and the panel run side by side: x, 1, then h.
-  static void pack_gated(const Job<T>& job, std::int64_t unit) {
-    const Layout& lay = *job.layout;
-    const GateWeights<T> weights{job};
-    const auto x = [&](std::int64_t k, std::int64_t g, std::int64_t u) { return weights.x(g, u, k); };
-    const auto h = [&](std::int64_t k, std::int64_t g, std::int64_t u) { return weights.h(g, u, k); };
-    const std::int64_t cell_gates = gates(job.layer.cell);
-    switch (job.layer.cell) {
-      case LACUNA_LSTM: {
-        T* out = job.panel_x + unit * 4 * (lay.input + 1 + lay.hidden);
-        pack_units(pack_units(out, unit, lay.input + 1, 4, x), unit, lay.hidden, 4, h);
-        break;
+  // Forward panels are as wide as the gates of V::size units, gates of a unit one vector apart; row k holds the weights
+  // of operand column k. The caller's rows are units, so this transposes: a strip of `strip` columns at a time, so that
+  // what one store needs is in the first-level cache.
+  //
+  // out[k][gate][u] = rows[unit + u][k] for k in [0, columns); units from `hidden` on are zeros.
+  static void transpose(const Matrix<T>& rows, std::int64_t unit, std::int64_t hidden, std::int64_t columns, T* out,
+                        std::int64_t out_stride) {
+    constexpr std::int64_t strip = 64 / sizeof(T);
+    const std::int64_t present = std::clamp<std::int64_t>(hidden - unit, 0, V::size);
+    for (std::int64_t first = 0; first < columns; first += strip) {
+      const std::int64_t end = std::min(first + strip, columns);
+      for (std::int64_t u = 0; u < present; ++u) {
+        const T* const from = rows.data + (unit + u) * rows.stride;
+        for (std::int64_t k = first; k < end; ++k) out[k * out_stride + u] = from[k];
       }
-      case LACUNA_GRU: {
-        pack_units(job.panel_x + unit * 3 * (lay.input + 1), unit, lay.input + 1, 3, x);
-        const auto bias_hn = [&](std::int64_t, std::int64_t g, std::int64_t u) {
-          return g == 2 && u < lay.hidden ? job.parameter[LACUNA_BIAS_HN][u] : T(0);
-        };
-        T* out = job.panel_h + unit * 3 * (1 + lay.hidden);
-        pack_units(pack_units(out, unit, 1, 3, bias_hn), unit, lay.hidden, 3, h);
-        break;
-      }
-      case LACUNA_GRU_RESET_BEFORE:
-        pack_units(job.panel_x + unit * cell_gates * (lay.input + 1), unit, lay.input + 1, 3, x);
-        pack_units(job.panel_h + unit * 2 * lay.hidden, unit, lay.hidden, 2, h);
-        break;
-      default: break;
+      for (std::int64_t k = first; k < end; ++k) std::fill(out + k * out_stride + present, out + k * out_stride + V::size, T(0));
     }
   }
 
-  // Rows x (vectors of neighbouring columns), for columns [0, columns): `weight(k, column)`.
-  template <class Weight>
-  static void pack_columns(T* out, std::int64_t columns, std::int64_t rows, Weight weight) {
-    for_panels<V>(columns, [&](std::int64_t first, auto vectors) {
-      T* at = out + first * rows;
-      for (std::int64_t k = 0; k < rows; ++k)
-        for (std::int64_t c = 0; c < decltype(vectors)::value * V::size; ++c) *at++ = weight(k, first + c);
+  static Matrix<T> x_of(const Job<T>& job, std::int64_t gate) {
+    const Layout& lay = *job.layout;
+    return {job.parameter[LACUNA_WEIGHTS_X] + gate * lay.hidden * lay.input, lay.input};
+  }
+  static Matrix<T> h_of(const Job<T>& job, std::int64_t gate) {
+    const Layout& lay = *job.layout;
+    return {job.parameter[LACUNA_WEIGHTS_H] + gate * lay.hidden * lay.hidden, lay.hidden};
+  }
+  static Matrix<T> column(const T* vector) { return {vector, 1}; }
+
+  // One vector of units. `width`: vectors in a panel row; `slot`: this one's place among them.
+  struct Slot {
+    T* panel;
+    std::int64_t width, slot, unit, hidden;
+
+    // Rows of the panel, from row `first`.
+    void put(const Matrix<T>& weights, std::int64_t columns, std::int64_t first) const {
+      transpose(weights, unit, hidden, columns, panel + first * width * V::size + slot * V::size, width * V::size);
+    }
+    void zero(std::int64_t row) const { std::fill_n(panel + (row * width + slot) * V::size, V::size, T(0)); }
+  };
+
+  // Units in panels of up to four vectors: the panel, and the slot within it, that `unit` belongs to.
+  static Slot in_columns(T* panels, std::int64_t rows, std::int64_t units, std::int64_t unit, std::int64_t hidden) {
+    const std::int64_t first = unit / (4 * V::size) * (4 * V::size);
+    const std::int64_t width = std::min<std::int64_t>(4, (units - first) / V::size);
+    return {panels + first * rows, width, (unit - first) / V::size, unit, hidden};
+  }
+
+  static std::int64_t forward_tasks(const Job<T>& job) { return job.layout->units / V::size; }
+
+  static void pack_forward(const Job<T>& job, std::int64_t task) {
+    const Layout& lay = *job.layout;
+    const std::int64_t unit = task * V::size, k = lay.input, h = lay.hidden;
+    const auto bias = [&](std::int64_t gate) { return column(job.parameter[LACUNA_BIAS] + gate * h); };
+    switch (job.layer.cell) {
+      case LACUNA_LSTM:
+        for (std::int64_t g = 0; g < 4; ++g) {
+          const Slot slot{job.panel_x + unit * 4 * (k + 1 + h), 4, g, unit, h};
+          slot.put(x_of(job, g), k, 0);
+          slot.put(bias(g), 1, k);
+          slot.put(h_of(job, g), h, k + 1);
+        }
+        break;
+      case LACUNA_GRU:
+      case LACUNA_GRU_RESET_BEFORE: {
+        // The state's part of the candidate: with its own bias in the same panel (gru), or in a panel of its own.
+        const bool before = job.layer.cell == LACUNA_GRU_RESET_BEFORE;
+        const std::int64_t h_gates = before ? 2 : 3, bias_rows = before ? 0 : 1;
+        for (std::int64_t g = 0; g < 3; ++g) {
+          const Slot x{job.panel_x + unit * 3 * (k + 1), 3, g, unit, h};
+          x.put(x_of(job, g), k, 0);
+          x.put(bias(g), 1, k);
+          if (g == h_gates) break;
+          const Slot state{job.panel_h + unit * h_gates * (bias_rows + h), h_gates, g, unit, h};
+          if (!before && g < 2) state.zero(0);
+          if (!before && g == 2) state.put(column(job.parameter[LACUNA_BIAS_HN]), 1, 0);
+          state.put(h_of(job, g), h, bias_rows);
+        }
+        if (before) in_columns(job.panel_candidate, h, lay.units, unit, h).put(h_of(job, 2), h, 0);
+        break;
+      }
+      default: {
+        const Slot slot = in_columns(job.panel_x, k + 1 + h, lay.units, unit, h);
+        slot.put(x_of(job, 0), k, 0);
+        slot.put(bias(0), 1, k);
+        slot.put(h_of(job, 0), h, k + 1);
+      }
+    }
+    if (lay.elapsed_width > 0) {
+      const Slot slot = in_columns(job.panel_decay, lay.elapsed_width + 1, lay.units, unit, h);
+      slot.put({job.parameter[LACUNA_EVOLVE_WEIGHT], lay.elapsed_width}, lay.elapsed_width, 0);
+      slot.put(column(job.parameter[LACUNA_EVOLVE_BIAS]), 1, lay.elapsed_width);
+    }
+  }
+
+  // The transposed products, gradient rows times W_h, W_x and W_g, sum over the units of several gates: a panel row is a
+  // piece of one of the caller's rows. Tasks are numbered through the panels of all products.
+  static std::int64_t backward_tasks(const Job<T>& job) {
+    std::int64_t tasks = 0;
+    for_backward_panels(job, [&](auto&&...) { ++tasks; });
+    return tasks;
+  }
+
+  static void pack_backward(const Job<T>& job, std::int64_t task) {
+    std::int64_t at = 0;
+    for_backward_panels(job, [&](const BackPanel& panel) {
+      if (at++ == task) pack_rows(job, panel);
     });
   }
 
-  static void pack_forward(const Job<T>& job) {
-    const Layout& lay = *job.layout;
-    const GateWeights<T> weights{job};
-    switch (job.layer.cell) {
-      case LACUNA_LSTM:
-      case LACUNA_GRU:
-      case LACUNA_GRU_RESET_BEFORE:
-        for (std::int64_t unit = 0; unit < lay.units; unit += V::size) pack_gated(job, unit);
-        break;
-      default:
-        pack_columns(job.panel_x, lay.units, lay.input + 1 + lay.hidden, [&](std::int64_t k, std::int64_t u) {
-          return k <= lay.input ? weights.x(0, u, k) : weights.h(0, u, k - lay.input - 1);
-        });
-    }
-    if (job.layer.cell == LACUNA_GRU_RESET_BEFORE)
-      pack_columns(job.panel_candidate, lay.units, lay.hidden,
-                   [&](std::int64_t k, std::int64_t u) { return weights.h(2, u, k); });
-    if (lay.elapsed_width > 0)
-      pack_columns(job.panel_decay, lay.units, lay.elapsed_width + 1, [&](std::int64_t k, std::int64_t u) {
-        if (u >= lay.hidden) return T(0);
-        return k < lay.elapsed_width ? job.parameter[LACUNA_EVOLVE_WEIGHT][u * lay.elapsed_width + k]
-                                     : job.parameter[LACUNA_EVOLVE_BIAS][u];
-      });
+ private:
+  struct BackPanel {
+    T* out;
+    std::int64_t first, width;        // columns, in elements
+    std::int64_t gates;
+    Matrix<T> matrix[4];              // per gate: `hidden` rows
+    std::int64_t columns;             // present in the matrices
+    std::int64_t extra = -1;          // one more column after those, from this column of the matrices; -1: none
+  };
+
+  static void pack_rows(const Job<T>& job, const BackPanel& panel) {
+    T* out = panel.out;
+    const std::int64_t copied = std::clamp<std::int64_t>(panel.columns - panel.first, 0, panel.width);
+    const std::int64_t extra_at = panel.columns - panel.first;
+    for (std::int64_t g = 0; g < panel.gates; ++g)
+      for (std::int64_t u = 0; u < job.layout->hidden; ++u, out += panel.width) {
+        const T* const row = panel.matrix[g].data + u * panel.matrix[g].stride;
+        std::copy_n(row + panel.first, copied, out);
+        std::fill(out + copied, out + panel.width, T(0));
+        if (panel.extra >= 0 && extra_at >= 0 && extra_at < panel.width) out[extra_at] = row[panel.extra];
+      }
   }
 
-  // The transposed products: gradient rows times W_h, W_x and W_g. Sums run over the gates of all units.
-  static void pack_backward(const Job<T>& job) {
+  template <class F>
+  static void for_backward_panels(const Job<T>& job, F&& f) {
     const Layout& lay = *job.layout;
-    const GateWeights<T> weights{job};
-    // The gradient row of gru starts with n's own product, whose weights are W_hn.
-    const auto cell_gate = [&](std::int64_t gate) {
-      if (job.layer.cell != LACUNA_GRU) return gate;
-      return gate == 0 ? std::int64_t{2} : gate - 1;
+    const auto visit = [&](T* panels, std::int64_t elements, BackPanel panel) {
+      for_panels<V>(elements, [&](std::int64_t first, auto vectors) {
+        panel.out = panels + first * panel.gates * lay.hidden;
+        panel.first = first;
+        panel.width = decltype(vectors)::value * V::size;
+        f(panel);
+      });
     };
-    const auto h = [&](std::int64_t k, std::int64_t column) {
-      return column < lay.hidden ? weights.h(cell_gate(k / lay.hidden), k % lay.hidden, column) : T(0);
-    };
-    pack_columns(job.panel_h, lay.units, lay.h_gates * lay.hidden, h);
+    BackPanel h{nullptr, 0, 0, lay.h_gates, {}, lay.hidden};
+    // The gradient row of gru starts with the candidate's own product, whose weights are W_hn.
+    for (std::int64_t g = 0; g < lay.h_gates; ++g)
+      h.matrix[g] = h_of(job, job.layer.cell == LACUNA_GRU ? (g + 2) % 3 : g);
+    visit(job.panel_h, lay.units, h);
     if (job.layer.cell == LACUNA_GRU_RESET_BEFORE)
-      pack_columns(job.panel_candidate, lay.units, lay.hidden, [&](std::int64_t k, std::int64_t column) {
-        return column < lay.hidden ? weights.h(2, k, column) : T(0);
-      });
-    if (job.wants_input)
-      pack_columns(job.panel_x, lay.d_input, lay.x_gates * lay.hidden, [&](std::int64_t k, std::int64_t column) {
-        const bool gap = job.layer.gap_input != 0 && column == lay.features;
-        if (column >= lay.features && !gap) return T(0);
-        return weights.x(k / lay.hidden, k % lay.hidden, gap ? lay.input - 1 : column);
-      });
+      visit(job.panel_candidate, lay.units, {nullptr, 0, 0, 1, {h_of(job, 2)}, lay.hidden});
+    if (job.wants_input) {
+      BackPanel x{nullptr, 0, 0, lay.x_gates, {}, lay.features, job.layer.gap_input ? lay.input - 1 : -1};
+      for (std::int64_t g = 0; g < lay.x_gates; ++g) x.matrix[g] = x_of(job, g);
+      visit(job.panel_x, lay.d_input, x);
+    }
     if (job.wants_delta && job.layer.evolve == LACUNA_EVOLVE_DECAY)
-      pack_columns(job.panel_decay, lay.channels, lay.hidden, [&](std::int64_t k, std::int64_t column) {
-        return column < lay.features ? job.parameter[LACUNA_EVOLVE_WEIGHT][k * lay.features + column] : T(0);
-      });
+      visit(job.panel_decay, lay.channels,
+            {nullptr, 0, 0, 1, {Matrix<T>{job.parameter[LACUNA_EVOLVE_WEIGHT], lay.features}}, lay.features});
   }
 };
 
