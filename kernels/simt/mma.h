@@ -11,11 +11,9 @@ inline namespace SIMT_PATH {
 #if !SIMT_ON_DEVICE
 namespace host {
 
-// Products of 11-bit significands are exact in double, and so are sums of a few of them: the host
-// rounds once, where the tensor core truncates partial sums. Kernels must tolerate either.
-template <class Sum, int M, int K>
+template <int M, int K>
 struct Tile {
-  Sum a[M][K], b[K][8], c[M][8];
+  double a[M][K], b[K][8];
 };
 
 template <class T>
@@ -24,9 +22,28 @@ struct Mma16 {
   float* c;
 };
 
+// Products of 11-bit significands are exact in double, and so are sums of a few of them: the host
+// rounds once, where the tensor core truncates partial sums. Kernels must tolerate either.
+template <class Argument, int K>
+void multiply(const Tile<16, K>& tile, void* const* lanes) {
+  double c[16][8];
+  const auto each = [&](auto use) {
+    for (int lane = 0; lane < 32; ++lane)
+      for (int i = 0; i < 4; ++i)
+        use(static_cast<const Argument*>(lanes[lane])->c[i],
+            c[fragment::c_row(lane, i)][fragment::c_column(lane, i)]);
+  };
+  each([](float& of_lane, double& of_tile) { of_tile = of_lane; });
+  for (int row = 0; row < 16; ++row)
+    for (int k = 0; k < K; ++k)
+      for (int column = 0; column < 8; ++column)
+        c[row][column] += tile.a[row][k] * tile.b[k][column];
+  each([](float& of_lane, double& of_tile) { of_lane = static_cast<float>(of_tile); });
+}
+
 template <class T>
 void mma16_lanes(void* const* lanes, std::uint32_t) {
-  Tile<double, 16, 16> tile;
+  Tile<16, 16> tile;
   for (int lane = 0; lane < 32; ++lane) {
     const auto& own = *static_cast<const Mma16<T>*>(lanes[lane]);
     for (int r = 0; r < 4; ++r) {
@@ -38,20 +55,12 @@ void mma16_lanes(void* const* lanes, std::uint32_t) {
       tile.b[k][n] = unpack_low<T>(own.b[r]), tile.b[k + 1][n] = unpack_high<T>(own.b[r]);
     }
   }
-  for (int lane = 0; lane < 32; ++lane) {
-    float* c = static_cast<const Mma16<T>*>(lanes[lane])->c;
-    for (int i = 0; i < 4; ++i) {
-      const int row = fragment::c_row(lane, i), column = fragment::c_column(lane, i);
-      double sum = c[i];
-      for (int k = 0; k < 16; ++k) sum += tile.a[row][k] * tile.b[k][column];
-      c[i] = static_cast<float>(sum);
-    }
-  }
+  multiply<Mma16<T>>(tile, lanes);
 }
 
 inline void mma_tf32_lanes(void* const* lanes, std::uint32_t) {
   const auto value = [](std::uint32_t bits) { return bits_as<float>(bits & ~0x1fffu); };
-  Tile<double, 16, 8> tile;
+  Tile<16, 8> tile;
   for (int lane = 0; lane < 32; ++lane) {
     const auto& own = *static_cast<const Mma16<float>*>(lanes[lane]);
     for (int r = 0; r < 4; ++r)
@@ -59,15 +68,7 @@ inline void mma_tf32_lanes(void* const* lanes, std::uint32_t) {
     for (int r = 0; r < 2; ++r)
       tile.b[fragment::b32_k(lane, r)][fragment::b32_column(lane)] = value(own.b[r]);
   }
-  for (int lane = 0; lane < 32; ++lane) {
-    float* c = static_cast<const Mma16<float>*>(lanes[lane])->c;
-    for (int i = 0; i < 4; ++i) {
-      const int row = fragment::c_row(lane, i), column = fragment::c_column(lane, i);
-      double sum = c[i];
-      for (int k = 0; k < 8; ++k) sum += tile.a[row][k] * tile.b[k][column];
-      c[i] = static_cast<float>(sum);
-    }
-  }
+  multiply<Mma16<float>>(tile, lanes);
 }
 
 struct MmaDouble {
@@ -76,7 +77,7 @@ struct MmaDouble {
 };
 
 inline void mma_double_lanes(void* const* lanes, std::uint32_t) {
-  Tile<double, 8, 4> tile;
+  Tile<8, 4> tile;
   for (int lane = 0; lane < 32; ++lane) {
     const auto& own = *static_cast<const MmaDouble*>(lanes[lane]);
     tile.a[fragment::a64_row(lane)][fragment::a64_k(lane)] = own.a;

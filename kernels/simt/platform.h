@@ -60,9 +60,10 @@ struct Dim3 {
   SIMT_BOTH constexpr unsigned count() const { return x * y * z; }
 };
 
-// The same bits as another type: std::bit_cast is not callable from device code.
+// The same bits as another type: std::bit_cast is not callable from device code. By value, because
+// nvcc copies from a reference byte by byte.
 template <class To, class From>
-SIMT_BOTH To bits_as(const From& from) {
+SIMT_BOTH To bits_as(From from) {
   static_assert(sizeof(To) == sizeof(From));
   static_assert(std::is_trivially_copyable_v<To> && std::is_trivially_copyable_v<From>);
   To to;

@@ -53,7 +53,7 @@ void sync_block(Site site) {
   }
   if (!block.barrier.waiting.empty()) {
     const Fiber& first = *block.barrier.waiting.front();
-    if (place(first.site) != place(site))
+    if (!(first.site == site))
       fail("divergent barrier: " + describe(first) + " waits at " + place(first.site), site);
   }
   gather(run, block.barrier, static_cast<unsigned>(block.fibers.size()), "in sync_block", site);

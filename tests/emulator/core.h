@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace lacuna {
 
@@ -15,6 +16,9 @@ struct KernelSite {
   static constexpr KernelSite current(const char* file = __builtin_FILE(),
                                       unsigned line = __builtin_LINE()) {
     return {file, line};
+  }
+  bool operator==(const KernelSite& other) const {
+    return line == other.line && (file == other.file || std::string_view(file) == other.file);
   }
 };
 

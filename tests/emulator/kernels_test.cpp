@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
+#include <thread>
 
 #include "emulator/sample_runs.h"
 
@@ -84,7 +86,6 @@ std::string refusal(const simt::LaunchConfig& config) {
 }
 
 TEST(Emulator, RefusesWhatADeviceRefuses) {
-  using testing::PrintToString;
   const auto has = [](const std::string& text, const char* part) {
     return text.find(part) != std::string::npos;
   };
@@ -102,6 +103,21 @@ TEST(Emulator, RefusesWhatADeviceRefuses) {
   EXPECT_EQ(refusal(fits), "");
   const simt::LaunchConfig too_many{.grid = {9}, .block = {1024}, .cooperative = true};
   EXPECT_TRUE(has(refusal(too_many), "9 blocks, only 8 can be resident"));
+}
+
+TEST(EmulatorHostThreads, EachHasItsOwnLaunchesAndSettings) {
+  std::vector<std::thread> threads;
+  std::array<double, 4> errors{};
+  for (std::size_t i = 0; i < errors.size(); ++i)
+    threads.emplace_back([&errors, i] {
+      emulator::settings().order = emulator::Order::random;
+      emulator::settings().seed = i + 1;
+      for (int repeat = 0; repeat < 3; ++repeat)
+        errors[i] += sample::run_block_sum() + sample::run_cluster_exchange(2);
+    });
+  for (auto& thread : threads) thread.join();
+  for (double error : errors) EXPECT_LE(error, 3 * 6000 * fp32_unit);
+  EXPECT_EQ(emulator::settings().order, emulator::Order::forward);
 }
 
 TEST(Emulator, GoesOnAfterAFailedLaunch) {

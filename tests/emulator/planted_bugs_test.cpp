@@ -4,6 +4,7 @@
 
 #include <functional>
 
+#include "emulator/fiber_stacks.h"
 #include "emulator/sample_runs.h"
 
 namespace lacuna {
@@ -260,6 +261,26 @@ TEST(PlantedBugs, ABusyHangEndsToo) {
   const emulator::WithSettings with(impatient);
   EXPECT_THROW(simt::launch({.grid = {1}, .block = {32}}, nullptr, hangs_while_looking_busy, flags),
                emulator::Error);
+}
+
+// Fills a local array as large as a whole stack, in a thread whose neighbour has already gone.
+SIMT_KERNEL(2) void outgrows_its_stack(char* out) {
+  if (simt::thread_rank() == 0) return;
+  volatile char local[emulator::FiberStacks::bytes];
+  for (std::size_t i = 0; i < sizeof local; ++i) local[i] = static_cast<char>(i);
+  *out = local[sizeof local / 2];
+}
+
+TEST(PlantedBugs, AThreadThatOutgrowsItsStack) {
+  char out;
+  try {
+    simt::launch({.grid = {1}, .block = {2}}, nullptr, outgrows_its_stack, &out);
+    ADD_FAILURE() << "no error";
+  } catch (const emulator::Error& error) {
+    EXPECT_NE(std::string(error.what()).find("thread (1,0,0): outgrew its stack"),
+              std::string::npos)
+        << error.what();
+  }
 }
 
 }  // namespace

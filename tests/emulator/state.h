@@ -44,7 +44,7 @@ struct Fiber : ThreadContext {
   Site site{"", 0};               // of its latest wait
   const void* polled = nullptr;   // flag of its latest poll
 
-  bool in_collective = false, at_block_barrier = false;
+  bool at_block_barrier = false;
   std::uint32_t mask = 0;
   void* argument = nullptr;
   WarpOperation operation = nullptr;

@@ -9,28 +9,31 @@ std::string place(const Fiber& fiber) {
          std::to_string(fiber.site.line);
 }
 
-// Everything about a mask that must hold before this lane may wait under it. A lane that gathers
-// elsewhere is no fault as long as only one of the two waits for the other: it will come.
-void check_mask(const Fiber& self, const Warp& warp, std::uint32_t mask, WarpOperation operation,
-                const char* what, Site site) {
-  if (!(mask >> self.lane & 1))
-    fail(std::string("wrong mask ") + what + ": the calling lane is not in it", site);
-  for (std::uint32_t m = mask & ~(1u << self.lane); m; m &= m - 1) {
-    const int lane = __builtin_ctz(m);
-    if (!(warp.alive >> lane & 1))
-      fail(std::string("wrong mask ") + what + ": lane " + std::to_string(lane) +
-               " has exited or does not exist",
-           site);
-    if (warp.lane[lane]->at_block_barrier)
-      fail(std::string("wrong mask ") + what + ": it names " + place(*warp.lane[lane]), site);
+// Two lanes that each wait for the other must wait for the same thing. Where only one of them waits
+// for the other there is no fault: the other will come.
+void check_agreement(const Fiber& self, const Fiber& other, const char* what) {
+  if (other.mask != self.mask || other.operation != self.operation || !(other.site == self.site))
+    fail(std::string("lanes diverge ") + what + ": " + place(other), self.site);
+}
+
+// What must hold before this lane may wait under its mask.
+void check_mask(const Fiber& self, const Warp& warp, const char* what) {
+  if (!(self.mask >> self.lane & 1))
+    fail(std::string("wrong mask ") + what + ": the calling lane is not in it", self.site);
+  if (const std::uint32_t gone = self.mask & ~warp.alive)
+    fail(std::string("wrong mask ") + what + ": lane " + std::to_string(__builtin_ctz(gone)) +
+             " has exited or does not exist",
+         self.site);
+  for (std::uint32_t m = self.mask & ~warp.gathered & ~(1u << self.lane); m; m &= m - 1) {
+    const Fiber& other = *warp.lane[__builtin_ctz(m)];
+    if (other.at_block_barrier)
+      fail(std::string("wrong mask ") + what + ": it names " + place(other), self.site);
   }
-  for (std::uint32_t m = warp.gathered & mask; m; m &= m - 1) {
+  for (std::uint32_t m = warp.gathered & self.mask; m; m &= m - 1) {
     const Fiber& other = *warp.lane[__builtin_ctz(m)];
     if (!(other.mask >> self.lane & 1)) continue;
-    const bool same_place =
-        other.site.line == site.line && std::string_view(other.site.file) == site.file;
-    if (other.mask != mask || other.operation != operation || !same_place)
-      fail(std::string("lanes diverge ") + what + ": " + place(other), site);
+    check_agreement(self, other, what);
+    break;  // those of one opinion have been compared with each other as they came
   }
 }
 
@@ -49,17 +52,20 @@ void warp_collective(std::uint32_t mask, void* argument, WarpOperation operation
   Run& run = Run::active();
   Fiber& self = run.self();
   Warp& warp = *self.warp;
-  check_mask(self, warp, mask, operation, what, site);
   self.argument = argument;
   self.operation = operation;
   self.mask = mask;
-  self.site = site;  // also before the wait below: an error may name a lane that is still arriving
+  self.site = site;
   self.waiting = what;
+  check_mask(self, warp, what);
   warp.gathered |= 1u << self.lane;
   if ((warp.gathered & mask) == mask) {
-    void* arguments[32];
-    for (int lane = 0; lane < 32; ++lane)
-      arguments[lane] = mask >> lane & 1 ? warp.lane[lane]->argument : nullptr;
+    void* arguments[32] = {};
+    for (std::uint32_t m = mask; m; m &= m - 1) {
+      const int lane = __builtin_ctz(m);
+      check_agreement(self, *warp.lane[lane], what);
+      arguments[lane] = warp.lane[lane]->argument;
+    }
     operation(arguments, mask);
     warp.gathered &= ~mask;
     for (std::uint32_t m = mask; m; m &= m - 1) run.make_ready(*warp.lane[__builtin_ctz(m)]);
