@@ -1,5 +1,9 @@
 #include "host/memory/pool.h"
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include <bit>
 #include <cstdint>
 #include <new>
@@ -26,6 +30,29 @@ SizeClass size_class(std::size_t bytes) {
   return {4 * (octave - 2) + steps - 1, (half + steps * step) * alignment};
 }
 
+// The bytes of the class with this index: the inverse of size_class.
+std::size_t class_bytes(std::size_t index) {
+  if (index < 4) return (index + 1) * alignment;
+  const std::size_t half = std::size_t{1} << (index / 4 + 1);
+  return (half + (index % 4 + 1) * (half / 4)) * alignment;
+}
+
+// A tape is walked in many places at once, a few rows each: with small pages every other row costs a look-up of its page.
+// Large blocks therefore start at a huge page's border and ask for huge pages.
+constexpr std::size_t huge_page = std::size_t{2} << 20;
+
+std::align_val_t alignment_of(std::size_t bytes) {
+  return std::align_val_t{bytes >= huge_page ? huge_page : alignment};
+}
+
+void* from_system(std::size_t bytes) {
+  void* const block = ::operator new (bytes, alignment_of(bytes), std::nothrow);
+#if defined(__linux__)
+  if (block && bytes >= huge_page) (void)madvise(block, bytes, MADV_HUGEPAGE);  // advice: a refusal costs speed alone
+#endif
+  return block;
+}
+
 // Beyond it the rounding up would overflow; no machine has it.
 constexpr std::size_t largest_block = SIZE_MAX / 4;
 
@@ -42,7 +69,7 @@ void* Pool::take(std::size_t bytes) {
       return block;
     }
   }
-  return ::operator new (size.bytes, std::align_val_t{alignment}, std::nothrow);
+  return from_system(size.bytes);
 }
 
 void Pool::give(void* block, std::size_t bytes) noexcept {
@@ -59,10 +86,10 @@ void Pool::trim() noexcept {
     std::swap(released, kept_);
     bytes_kept_ = 0;
   }
-  for (Kept* block : released) {
-    while (block) {
+  for (std::size_t index = 0; index < released.size(); ++index) {
+    for (Kept* block = released[index]; block;) {
       Kept* const next = block->next;
-      ::operator delete (block, std::align_val_t{alignment});
+      ::operator delete (block, alignment_of(class_bytes(index)));
       block = next;
     }
   }
