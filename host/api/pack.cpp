@@ -45,9 +45,6 @@ Piece piece(const PaddedShape& shape, std::int64_t sequence, std::int64_t begin,
 void pack(Context& context, const PaddedShape& shape, const std::int64_t* lengths,
           const std::byte* padded, std::int64_t* offsets, std::byte* packed) {
   check(shape);
-  if (!padded != !packed)
-    refuse(LACUNA_INVALID_ARGUMENT, padded ? "packed" : "padded",
-           ": null, expected both arrays or neither");
   Arrays arrays;
   arrays.input("lengths", lengths, {.rows = shape.sequences, .element = sizeof(std::int64_t)});
   arrays.output("offsets", offsets, {.rows = shape.sequences + 1, .element = sizeof(std::int64_t)});
@@ -58,13 +55,16 @@ void pack(Context& context, const PaddedShape& shape, const std::int64_t* length
              ", expected 0 to max_length = ", shape.max_length);
     tokens += lengths[b];
   }
+  if (tokens > 0 && !padded != !packed)
+    refuse(LACUNA_INVALID_ARGUMENT, padded ? "packed" : "padded",
+           ": null, expected both arrays or neither");
   arrays.optional_input("padded", padded, {.rows = padded_rows(shape), .columns = shape.row_bytes});
   arrays.optional_output("packed", packed, {.rows = tokens, .columns = shape.row_bytes});
   arrays.check();
 
   offsets[0] = 0;
   for (std::int64_t b = 0; b < shape.sequences; ++b) offsets[b + 1] = offsets[b] + lengths[b];
-  if (!packed) return;
+  if (!packed || !padded) return;
   context.team.run(shape.sequences, [&](std::int64_t b, int) {
     const Piece rows = piece(shape, b, offsets[b], offsets[b + 1]);
     if (rows.bytes > 0) std::memcpy(packed + rows.packed, padded + rows.padded, rows.bytes);

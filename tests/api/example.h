@@ -232,6 +232,20 @@ inline lacuna_layer plain_gru() {
   return layer_of(LACUNA_GRU, LACUNA_IMPUTE_NONE, LACUNA_EVOLVE_NONE);
 }
 
+// How a layer reads in test names and failures.
+inline std::string words(const lacuna_layer& layer) {
+  const char* const cells[] = {"rnn_tanh", "rnn_relu", "rnn_euler",
+                               "lstm",     "gru",      "gru_reset_before"};
+  const char* const imputes[] = {"none", "mean", "forward", "decay", "relax"};
+  const char* const evolves[] = {"none", "decay", "decay_step", "relax"};
+  return std::string(cells[layer.cell]) + "_" + imputes[layer.impute] + "_" +
+         evolves[layer.evolve] + (layer.gap_input ? "_gap" : "") +
+         (layer.reverse ? "_reverse" : "");
+}
+inline std::string test_name(const testing::TestParamInfo<lacuna_layer>& info) {
+  return words(info.param);
+}
+
 // ---- Handles that clean up ----
 
 struct Context {
@@ -304,3 +318,8 @@ Pointer* misaligned(Pointer* pointer) {
 }
 
 }  // namespace api_tests
+
+// GoogleTest looks for it beside the type.
+inline void PrintTo(const lacuna_layer& layer, std::ostream* out) {
+  *out << api_tests::words(layer);
+}

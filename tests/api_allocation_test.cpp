@@ -1,0 +1,133 @@
+// After a plan and a tape are made, running allocates nothing: not from the context's memory, and
+// not from the heap, which this program's own operator new counts.
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "api/example.h"
+
+namespace {
+std::atomic<std::size_t> heap_allocations{0};
+
+void* counted(std::size_t bytes, std::size_t alignment = alignof(std::max_align_t)) {
+  ++heap_allocations;
+  return std::aligned_alloc(
+      alignment, (bytes + alignment - 1) / alignment * alignment + (bytes == 0 ? alignment : 0));
+}
+}  // namespace
+
+void* operator new(std::size_t bytes) {
+  if (void* const block = counted(bytes)) return block;
+  throw std::bad_alloc();
+}
+void* operator new(std::size_t bytes, std::align_val_t alignment) {
+  if (void* const block = counted(bytes, static_cast<std::size_t>(alignment))) return block;
+  throw std::bad_alloc();
+}
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept { return counted(bytes); }
+void* operator new(std::size_t bytes, std::align_val_t alignment, const std::nothrow_t&) noexcept {
+  return counted(bytes, static_cast<std::size_t>(alignment));
+}
+// Not inline: seen side by side, new and free look mismatched to the compiler.
+[[gnu::noinline]] void operator delete(void* block) noexcept { std::free(block); }
+[[gnu::noinline]] void operator delete(void* block, std::size_t) noexcept { std::free(block); }
+[[gnu::noinline]] void operator delete(void* block, std::align_val_t) noexcept { std::free(block); }
+[[gnu::noinline]] void operator delete(void* block, std::size_t, std::align_val_t) noexcept {
+  std::free(block);
+}
+
+namespace {
+
+using api_tests::Context;
+using api_tests::Example;
+using api_tests::Plan;
+using api_tests::Tape;
+
+TEST(Allocation, TheCounterCounts) {
+  const std::size_t before = heap_allocations;
+  int* volatile number = new int(7);  // volatile: a pair that nobody looks at may be left out
+  delete number;
+  EXPECT_EQ(heap_allocations, before + 1);
+}
+
+TEST(Allocation, ASecondRunAllocatesNothing) {
+  for (const lacuna_layer& layer :
+       {api_tests::gru_d(), api_tests::relaxing_lstm(), api_tests::plain_gru()}) {
+    for (const int threads : {1, 3}) {
+      const Context context(api_tests::with_threads(threads));
+      Example<float> first(layer, {50, 0, 70, 1, 3, 3, 20}), second(layer, {1, 20, 0, 80, 30});
+      const Plan plan(context, first.layer, {200, 10});
+      const Tape tape(plan);
+      ASSERT_EQ(first.forward(plan, tape), LACUNA_OK);
+      ASSERT_EQ(first.backward(plan, tape), LACUNA_OK);
+
+      const auto parameters = second.parameters();
+      const auto batch = second.batch();
+      const auto outputs = second.outputs();
+      const auto d_outputs = second.d_outputs();
+      const auto d_parameters = second.d_parameters();
+      const auto d_inputs = second.d_inputs();
+      const std::size_t allocations = context.info().allocations;
+      const std::size_t heap_before = heap_allocations;
+      const lacuna_status forward =
+          lacuna_forward(plan, &parameters, &batch, &outputs, tape, nullptr);
+      const lacuna_status backward = lacuna_backward(plan, &parameters, &batch, &d_outputs, tape,
+                                                     &d_parameters, &d_inputs, nullptr);
+      const std::size_t heap_after = heap_allocations;
+      EXPECT_EQ(forward, LACUNA_OK);
+      EXPECT_EQ(backward, LACUNA_OK);
+      EXPECT_EQ(heap_after, heap_before);
+      EXPECT_EQ(context.info().allocations, allocations);
+    }
+  }
+}
+
+TEST(Allocation, TrainingStepsAllocateNothing) {
+  const Context context(api_tests::with_threads(2));
+  const std::int64_t rows = 3000, in = 40, out = 6;
+  std::vector<float> x(rows * in, 0.5f), weights(in * out, 0.1f), y(rows * out),
+      targets(rows * out, 1), d_x(rows * in), d_weights(in * out), first(in * out),
+      second(in * out);
+  double loss = 0;
+  std::int64_t count = 0;
+  const lacuna_adam adam{1e-3, 0.9, 0.999, 1e-8, 0, 1};
+  void* const gradients[] = {d_weights.data()};
+  const std::int64_t counts[] = {in * out};
+  const std::size_t before = heap_allocations;
+  int failures = 0;
+  failures += LACUNA_OK != lacuna_linear_forward(context, LACUNA_F32, rows, in, out, x.data(),
+                                                 weights.data(), nullptr, y.data());
+  failures += LACUNA_OK != lacuna_loss_evaluate(context, LACUNA_LOSS_BINARY_CROSS_ENTROPY,
+                                                LACUNA_F32, rows, out, y.data(), targets.data(),
+                                                nullptr, 1, &loss, &count, nullptr);
+  failures += LACUNA_OK != lacuna_linear_backward(context, LACUNA_F32, rows, in, out, x.data(),
+                                                  weights.data(), y.data(), d_x.data(),
+                                                  d_weights.data(), nullptr);
+  failures +=
+      LACUNA_OK != lacuna_clip_gradient_norm(context, LACUNA_F32, 1, gradients, counts, 1, nullptr);
+  failures += LACUNA_OK != lacuna_adam_step(context, &adam, LACUNA_F32, in * out, d_weights.data(),
+                                            weights.data(), first.data(), second.data());
+  const std::size_t after = heap_allocations;
+  EXPECT_EQ(failures, 0) << lacuna_last_error();
+  EXPECT_EQ(after, before);
+}
+
+TEST(Allocation, ARefusedRunAllocatesNothingEither) {
+  const Context context(api_tests::with_threads(1));
+  Example<float> example(api_tests::gru_d());
+  const Plan plan(context, example.layer, example.capacity());
+  const auto parameters = example.parameters();
+  auto batch = example.batch();
+  const auto outputs = example.outputs();
+  example.delta_t[5] = -0.25f;
+  (void)lacuna_forward(plan, &parameters, &batch, &outputs, nullptr,
+                       nullptr);  // the thread's first message
+  const std::size_t before = heap_allocations;
+  const lacuna_status status =
+      lacuna_forward(plan, &parameters, &batch, &outputs, nullptr, nullptr);
+  const std::size_t after = heap_allocations;
+  EXPECT_EQ(status, LACUNA_INVALID_ARGUMENT);
+  EXPECT_EQ(after, before);
+}
+
+}  // namespace
