@@ -76,6 +76,7 @@ Run::Run(const LaunchShape& shape, void* data, void (*body)(void*))
 }
 
 Run::~Run() {
+  join_abandoned();
   if (sanitizers::has_tsan())
     for (Fiber& fiber : fibers_)
       if (fiber.tsan) __tsan_destroy_fiber(fiber.tsan);
@@ -86,7 +87,6 @@ Run::~Run() {
 std::uint64_t Run::random() { return xorshift(random_); }
 
 void Run::execute() {
-  const sanitizers::Quiet quiet;
   start_clusters();
   while (!clusters_.empty() && !error_) {
     Fiber* fiber = next();
@@ -95,6 +95,22 @@ void Run::execute() {
     if (finished_ && !error_) reap(*std::exchange(finished_, nullptr));
   }
   if (error_) std::rethrow_exception(error_);
+}
+
+// After a failure: to a race detector, what every thread did comes before what the host does next,
+// although the threads never came to their end.
+void Run::join_abandoned() {
+  if (!sanitizers::has_tsan()) return;
+  for (const auto& cluster : clusters_)
+    for (const auto& block : cluster->blocks) {
+      for (const Fiber* fiber : block->fibers) {
+        if (fiber->exited) continue;
+        __tsan_switch_to_fiber(fiber->tsan, 1);
+        sanitizers::release(&block->exit_tag);
+        __tsan_switch_to_fiber(main_.tsan, 1);
+      }
+      sanitizers::acquire(&block->exit_tag);
+    }
 }
 
 void Run::start_clusters() {

@@ -230,7 +230,8 @@ void cluster_exchange(const float* initial, float* out, int steps) {
   }
   if (bug == Bug::early_exit_of_peer && rank == 0) return;
   const float* neighbour = simt::peer_shared(x[last], (rank + 1) % size);
-  for (unsigned i = own; i < values; i += exchange_slice) out[rank * values + i] = neighbour[i];
+  for (unsigned i = own; i < values; i += exchange_slice)
+    out[simt::block_rank() * values + i] = neighbour[i];
   if (bug == Bug::early_exit_of_peer) return;
   simt::cluster_arrive_relaxed();  // nobody leaves while others read
   simt::cluster_wait();

@@ -163,6 +163,7 @@ class Run {
   void start_clusters();
   void start_block(Cluster& cluster, unsigned number);
   void reap(Block& block);
+  void join_abandoned();
   [[noreturn]] void deadlock() const;
 
   LaunchShape shape_;
