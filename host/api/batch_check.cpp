@@ -72,7 +72,9 @@ void check_offsets(const lacuna_batch& batch) {
 
 template <class Real>
 bool is_duration(Real time) {
-  return time >= 0 && time <= std::numeric_limits<Real>::max();  // false for NaN
+  // False for NaN; & and not &&, which would branch.
+  return static_cast<bool>(static_cast<int>(time >= 0) &
+                           static_cast<int>(time <= std::numeric_limits<Real>::max()));
 }
 
 // [rows, columns] of finite numbers >= 0. The first loop has no way out, so that it vectorises.

@@ -36,6 +36,40 @@ double sum_of_squares(cpu::Team& team, const Real* values, std::int64_t count) {
   return sum;
 }
 
+// What does not depend on the element, computed once, in double: 1 - beta^t of a first step loses
+// digits in float.
+template <class Real>
+struct AdamFactors {
+  explicit AdamFactors(const lacuna_adam& adam)
+      : beta1(static_cast<Real>(adam.beta1)),
+        rest1(static_cast<Real>(1 - adam.beta1)),
+        beta2(static_cast<Real>(adam.beta2)),
+        rest2(static_cast<Real>(1 - adam.beta2)),
+        keep(static_cast<Real>(1 - adam.learning_rate * adam.weight_decay)) {
+    const auto t = static_cast<double>(adam.step);
+    const double root_correction = std::sqrt(1 - std::pow(adam.beta2, t));
+    rate = static_cast<Real>(adam.learning_rate * root_correction / (1 - std::pow(adam.beta1, t)));
+    // Not rounded to 0, which would divide by 0 wherever a gradient has always been 0.
+    epsilon = std::max(static_cast<Real>(adam.epsilon * root_correction),
+                       std::numeric_limits<Real>::min());
+  }
+  Real beta1, rest1, beta2, rest2, keep, rate, epsilon;
+};
+
+template <class Real>
+void adam_chunk(const AdamFactors<Real> k, std::int64_t count, const Real* __restrict gradients,
+                Real* __restrict parameters, Real* __restrict first_moment,
+                Real* __restrict second_moment) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    const Real g = gradients[i];
+    const Real m = k.beta1 * first_moment[i] + k.rest1 * g;
+    const Real v = k.beta2 * second_moment[i] + k.rest2 * g * g;
+    first_moment[i] = m;
+    second_moment[i] = v;
+    parameters[i] = k.keep * parameters[i] - k.rate * m / (std::sqrt(v) + k.epsilon);
+  }
+}
+
 }  // namespace
 
 template <class Real>
@@ -62,27 +96,10 @@ double clip_gradient_norm(cpu::Team& team, std::int64_t arrays, void* const* gra
 template <class Real>
 void adam_step(cpu::Team& team, const lacuna_adam& adam, std::int64_t count, const Real* gradients,
                Real* parameters, Real* first_moment, Real* second_moment) {
-  // What does not depend on the element is computed once, in double: 1 - beta^t of a first step
-  // loses digits in float.
-  const auto t = static_cast<double>(adam.step);
-  const double root_correction = std::sqrt(1 - std::pow(adam.beta2, t));
-  const auto rate =
-      static_cast<Real>(adam.learning_rate * root_correction / (1 - std::pow(adam.beta1, t)));
-  // Not rounded to 0, which would divide by 0 wherever a gradient has always been 0.
-  const auto epsilon =
-      std::max(static_cast<Real>(adam.epsilon * root_correction), std::numeric_limits<Real>::min());
-  const auto keep = static_cast<Real>(1 - adam.learning_rate * adam.weight_decay);
-  const auto beta1 = static_cast<Real>(adam.beta1), rest1 = static_cast<Real>(1 - adam.beta1);
-  const auto beta2 = static_cast<Real>(adam.beta2), rest2 = static_cast<Real>(1 - adam.beta2);
+  const AdamFactors<Real> factors(adam);
   Chunks(count, least_elements).run(team, [&](std::int64_t begin, std::int64_t end, std::int64_t) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const Real g = gradients[i];
-      const Real m = beta1 * first_moment[i] + rest1 * g;
-      const Real v = beta2 * second_moment[i] + rest2 * g * g;
-      first_moment[i] = m;
-      second_moment[i] = v;
-      parameters[i] = keep * parameters[i] - rate * m / (std::sqrt(v) + epsilon);
-    }
+    adam_chunk(factors, end - begin, gradients + begin, parameters + begin, first_moment + begin,
+               second_moment + begin);
   });
 }
 
