@@ -198,6 +198,7 @@ const std::vector<std::string>& standard_cases() {
       for (const char* cell : {"lstm", "gru"}) names.push_back(std::string(cell) + "_f32_" + shape);
     }
     names.emplace_back("grud_f32_n64_t200_d41_h64_miss85");
+    names.emplace_back("grud_f32_n64_lenphysionet2012_d37_h64_miss85");
     names.emplace_back("grud_f32_n256_lenphysionet2012_d37_h64_miss85");
     return names;
   }();

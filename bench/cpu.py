@@ -24,7 +24,7 @@ from workers import HERE, WorkerError, find_torch, physical_cores, start_native,
 SETTLE = 0.04  # seconds between samples: idle threads of the last library stop spinning meanwhile
 # Others may use this machine too. A sample whose threads waited for a core for more than this share
 # of its time is taken again. On one thread waiting only adds, so it is subtracted and may be longer.
-DISTURBED = {1: 0.25, 2: 0.03}
+DISTURBED = {1: 0.6, 2: 0.03}
 QUICK = r"(lstm|gru)_f32_n64_(t200|len50-200)_d41|grud_"
 MEMORY = r"(lstm|gru)_f32_(n64_(t200|len50-200)|n128_)|grud_"
 STATIC = {"RecordID", "Age", "Gender", "Height", "ICUType"}
@@ -109,7 +109,8 @@ class Seat:
         quarters = statistics.quantiles(used, n=4) if len(used) > 1 else [used[0]] * 3
         return {"who": self.who, "threads": self.threads, "median_ns": statistics.median(used),
                 "quartiles_ns": [quarters[0], quarters[2]], "samples_ns": used,
-                "disturbed": len(self.samples) - len(clean), "difference": self.difference}
+                "disturbed": len(self.samples) - len(clean), "settled": used is clean,
+                "difference": self.difference}
 
 
 class Harness:
@@ -128,17 +129,18 @@ class Harness:
         for name in ("lacuna", "onednn", "sgemm"):
             if not self.libraries[name]:
                 self.notes.append(f"{name} takes no part: not in this build")
-        self.lengths = ""
-        if options.physionet:
-            self.lengths = self.path("lengths")
-            with open(self.lengths, "w") as file:
-                file.write(" ".join(map(str, physionet_lengths(options.physionet, 256))))
 
     def path(self, name):
         return os.path.join(self.folder.name, name)
 
     def open(self, native, case):
-        return native.ask("open", case, self.lengths if "lenphysionet2012" in case else "")
+        lengths = ""
+        if self.options.physionet and "lenphysionet2012" in case:
+            lengths = self.path("lengths")
+            sequences = int(re.search(r"_n(\d+)", case).group(1))
+            with open(lengths, "w") as file:
+                file.write(" ".join(map(str, physionet_lengths(self.options.physionet, sequences))))
+        return native.ask("open", case, lengths)
 
     def seats(self, case, threads):
         """Everyone who can compute the case, results compared; raises where two differ."""

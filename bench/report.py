@@ -5,7 +5,7 @@ import os
 import platform
 import subprocess
 
-from bars import bar, kept, quantities, verdicts
+from bars import bar, kept, quantities, unsettled, verdicts
 from workers import HERE
 
 ISAS = ("avx512f", "avx2", "avx", "sse2", "asimd")
@@ -53,22 +53,23 @@ def commit():
     return head + ("+changes" if changed else "")
 
 
-def cell(case, threads, row, quantity):
-    """`0.81 >=0.75 ok`: the value, and the promise where there is one."""
+def cell(case, threads, row, quantity, busy):
+    """`0.81 (>=0.75 met)`: the value, and the promise where there is one."""
     value = row.get(quantity)
     if value is None:
         return "-"
-    text = f"{value:.2f}"
+    text = f"{value:.2f}" + ("?" if busy else "")
     promise = bar(case, threads, quantity)
     if promise is None:
         return text
     sign = ">=" if promise > 0 else "<="
-    return f"{text} ({sign}{abs(promise):g} {'met' if kept(value, promise) else 'MISSED'})"
+    verdict = "machine busy" if busy else "met" if kept(value, promise) else "MISSED"
+    return f"{text} ({sign}{abs(promise):g} {verdict})"
 
 
 def tables(findings):
     """[(title, headings, rows)]; ratios first, milliseconds last."""
-    found = quantities(findings)
+    found, busy = quantities(findings), unsettled(findings)
     runs = {(case["case"], run["threads"], run["who"]): run
             for case in findings["cases"] for run in case["runs"]}
     result = []
@@ -85,7 +86,9 @@ def tables(findings):
             if lacuna:
                 low, high = lacuna["quartiles_ns"]
                 time = f"{lacuna['median_ns'] / 1e6:.2f} ± {(high - low) / 2e6:.2f}"
-            rows.append([name, str(threads)] + [cell(name, threads, row, what) for _, what in columns]
+            rows.append([name, str(threads)]
+                        + [cell(name, threads, row, what, (name, threads) in busy)
+                           for _, what in columns]
                         + [f"{row.get('sgemm_gflops', 0):.0f}", time])
         result.append((title, ["case", "threads"] + [heading for heading, _ in columns]
                        + ["sgemm GF/s", "ms"], rows))
@@ -138,6 +141,8 @@ def summary(findings):
              "One training step: forward, and backward to inputs, weights and biases; fp32; real "
              f"tokens only; medians of {findings['repeats']} alternated repeats. The first columns "
              "are fractions of the sgemm rate, then times faster than the peer."]
+    if unsettled(findings):
+        lines.append("A question mark: others kept the machine busy, so the number means little.")
     judged = verdicts(findings)
     measured = [one for one in judged if one["kept"] is not None]
     if measured:
