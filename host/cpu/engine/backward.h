@@ -91,7 +91,7 @@ class BackwardGroup {
       if (lstm()) add_row(d_c(l), job_.d_cell, token[l]);
     }
     for (int l = 0; l < active; ++l)
-      if (walk_[l].left > 1) prefetch(job_.token(sequence(l), walk_[l].left - 2));
+      if (walk_[l].left > 1) look_ahead(job_.token(sequence(l), walk_[l].left - 2), back.ahead);
     // A row that did not fire has zero gate gradients, and passes through the products unchanged.
     Cell::run(job_, back);
     for (int l = 0; l < active; ++l) evolve_backward(back, l);
@@ -133,13 +133,12 @@ class BackwardGroup {
     rows_ = 0;
   }
 
-  // The lanes' next rows lie far apart, a few cache lines each: too short for the hardware to see them coming.
-  void prefetch(std::int64_t token) const {
-    prefetch_row<false>(job_.saved(token, 0), lay_.saved_gates * lay_.units);
-    prefetch_row<false>(job_.operands + token * lay_.operand_stride, lay_.operand_stride);
-    if (lstm()) prefetch_row<false>(job_.cells + token * lay_.units, lay_.units);
-    if (lay_.elapsed_width > 0) prefetch_row<false>(job_.decay + token * lay_.units, lay_.units);
-    if (job_.d_hidden != nullptr) prefetch_row<false>(job_.d_hidden + token * lay_.hidden, lay_.hidden);
+  void look_ahead(std::int64_t token, Ahead& ahead) const {
+    ahead.add(job_.saved(token, 0), lay_.saved_gates * lay_.units);
+    if (lstm()) ahead.add(job_.cells + token * lay_.units, lay_.units);
+    if (job_.d_hidden != nullptr) ahead.add(job_.d_hidden + token * lay_.hidden, lay_.hidden);
+    if (lay_.elapsed_width > 0) ahead.add(job_.decay + token * lay_.units, lay_.units);
+    ahead.add(job_.operands + token * lay_.operand_stride, lay_.operand_stride);
   }
 
   void add_row(T* to, const T* from, std::int64_t token) const {

@@ -2,6 +2,7 @@
 // recurrent product to the state that entered.
 #pragma once
 
+#include "host/cpu/engine/ahead.h"
 #include "host/cpu/engine/job.h"
 #include "host/cpu/engine/products.h"
 #include "kernels/cells/gru.h"
@@ -23,13 +24,14 @@ struct BackStep {
   T* d_reset[most_lanes];        // dL/d(r h) of gru_reset_before
   T dt[most_lanes];
   T d_dt[most_lanes];            // "+="
+  Ahead ahead;
 };
 
 // d_h += (gradient columns of `gates`, from `gate` on) * panel.
 template <class V, class T, class Arch>
 struct BackProduct {
   template <int L, int Width>
-  static void block(const Layout& lay, const BackStep<T>& step, int first, std::int64_t unit, std::int64_t gate,
+  static void block(const Layout& lay, BackStep<T>& step, int first, std::int64_t unit, std::int64_t gate,
                     std::int64_t gates, const T* panel, T* const (&out)[most_lanes]) {
     V sum[L][Width];
 #pragma GCC unroll 8
@@ -38,6 +40,7 @@ struct BackProduct {
       for (int a = 0; a < Width; ++a) sum[l][a] = V::load(out[first + l] + unit + a * V::size);
     const T* at = panel + unit * gates * lay.hidden;
     for (std::int64_t g = gate; g < gate + gates; ++g) {
+      step.ahead.pull(lines_per_product);
       const T* rows[L];
 #pragma GCC unroll 8
       for (int l = 0; l < L; ++l) rows[l] = step.gradient[first + l] + g * lay.units;
@@ -49,7 +52,7 @@ struct BackProduct {
       for (int a = 0; a < Width; ++a) sum[l][a].store(out[first + l] + unit + a * V::size);
   }
 
-  static void run(const Layout& lay, const BackStep<T>& step, std::int64_t gate, std::int64_t gates, std::int64_t columns,
+  static void run(const Layout& lay, BackStep<T>& step, std::int64_t gate, std::int64_t gates, std::int64_t columns,
                   const T* panel, T* const (&out)[most_lanes]) {
     for_panels<V>(columns, [&](std::int64_t unit, auto width) {
       for_row_blocks<most_rows<Arch>>(step.count, [&](int first, auto rows) {

@@ -81,7 +81,7 @@ class ForwardGroup {
       firing.dt[i] = dt[l];
     }
     for (int l = 0; l < active; ++l)
-      if (walk_[l].at + 1 < job_.length(sequence(l))) prefetch(job_.token(sequence(l), walk_[l].at + 1));
+      if (walk_[l].at + 1 < job_.length(sequence(l))) look_ahead(job_.token(sequence(l), walk_[l].at + 1), firing.ahead);
     Cell::run(job_, firing);
 
     for (int l = 0; l < active; ++l) {
@@ -92,16 +92,15 @@ class ForwardGroup {
     }
   }
 
-  // The rows the next step reads and writes, while this one multiplies (see BackwardGroup::prefetch).
-  void prefetch(std::int64_t token) const {
-    prefetch_row<false>(job_.values + token * lay_.features, lay_.features);
-    if (job_.mask != nullptr) prefetch_row<false>(job_.mask + token * lay_.features, lay_.features);
-    if (job_.hidden != nullptr) prefetch_row<true>(job_.hidden + token * lay_.hidden, lay_.hidden);
-    if (job_.operands == nullptr) return;
-    prefetch_row<true>(job_.operands + token * lay_.operand_stride, lay_.operand_stride);
-    prefetch_row<true>(job_.saved(token, 0), lay_.saved_gates * lay_.units);
-    if (lstm()) prefetch_row<true>(job_.cells + token * lay_.units, lay_.units);
-    if (lay_.elapsed_width > 0) prefetch_row<true>(job_.decay + token * lay_.units, lay_.units);
+  void look_ahead(std::int64_t token, Ahead& ahead) const {
+    ahead.add(job_.values + token * lay_.features, lay_.features);
+    if (job_.mask != nullptr) ahead.add(job_.mask + token * lay_.features, lay_.features);
+    if (job_.operands != nullptr) {
+      ahead.add(job_.operands + token * lay_.operand_stride, lay_.operand_stride);
+      ahead.add(job_.saved(token, 0), lay_.saved_gates * lay_.units);
+      if (lstm()) ahead.add(job_.cells + token * lay_.units, lay_.units);
+    }
+    if (job_.hidden != nullptr) ahead.add(job_.hidden + token * lay_.hidden, lay_.hidden);
   }
 
   void begin(int lane) {

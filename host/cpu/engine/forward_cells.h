@@ -1,6 +1,7 @@
 // One step of each cell for all lanes that fire: product, gates and state while the sums are still in registers.
 #pragma once
 
+#include "host/cpu/engine/ahead.h"
 #include "host/cpu/engine/job.h"
 #include "host/cpu/engine/products.h"
 #include "kernels/cells/gru.h"
@@ -22,6 +23,7 @@ struct Step {
   T* update[most_lanes];
   T* candidate[most_lanes];
   T dt[most_lanes];
+  Ahead ahead;
 };
 
 template <int L, class T>
@@ -33,8 +35,9 @@ LACUNA_FN void block_rows(const T* const (&from)[most_lanes], int first, std::in
 template <class V, class T, class Arch>
 struct LstmForward {
   template <int L>
-  static void block(const Job<T>& job, const Step<T>& step, int first, std::int64_t unit) {
+  static void block(const Job<T>& job, Step<T>& step, int first, std::int64_t unit) {
     const Layout& lay = *job.layout;
+    step.ahead.pull(lines_per_product);
     const std::int64_t length = lay.input + 1 + lay.hidden;
     const T* rows[L];
     block_rows(step.row, first, lay.x, rows);
@@ -56,7 +59,7 @@ struct LstmForward {
     }
   }
 
-  static void run(const Job<T>& job, const Step<T>& step) {
+  static void run(const Job<T>& job, Step<T>& step) {
     for (std::int64_t unit = 0; unit < job.layout->units; unit += V::size)
       for_row_blocks<most_rows<Arch>>(step.count,
                                       [&](int first, auto rows) { block<decltype(rows)::value>(job, step, first, unit); });
@@ -66,8 +69,9 @@ struct LstmForward {
 template <class V, class T, class Arch>
 struct GruForward {
   template <int L>
-  static void block(const Job<T>& job, const Step<T>& step, int first, std::int64_t unit) {
+  static void block(const Job<T>& job, Step<T>& step, int first, std::int64_t unit) {
     const Layout& lay = *job.layout;
+    step.ahead.pull(lines_per_product);
     const T* rows[L];
     V sum[L][4];  // r, z, the input's and the state's part of n
     clear(sum);
@@ -90,7 +94,7 @@ struct GruForward {
     }
   }
 
-  static void run(const Job<T>& job, const Step<T>& step) {
+  static void run(const Job<T>& job, Step<T>& step) {
     for (std::int64_t unit = 0; unit < job.layout->units; unit += V::size)
       for_row_blocks<most_rows<Arch>>(step.count,
                                       [&](int first, auto rows) { block<decltype(rows)::value>(job, step, first, unit); });
@@ -101,8 +105,9 @@ struct GruForward {
 template <class V, class T, class Arch>
 struct GruResetBeforeForward {
   template <int L>
-  static void gates(const Job<T>& job, const Step<T>& step, int first, std::int64_t unit) {
+  static void gates(const Job<T>& job, Step<T>& step, int first, std::int64_t unit) {
     const Layout& lay = *job.layout;
+    step.ahead.pull(lines_per_product);
     const T* rows[L];
     V sum[L][3];
     clear(sum);
@@ -125,8 +130,9 @@ struct GruResetBeforeForward {
   }
 
   template <int L, int Width>
-  static void candidate(const Job<T>& job, const Step<T>& step, int first, std::int64_t unit) {
+  static void candidate(const Job<T>& job, Step<T>& step, int first, std::int64_t unit) {
     const Layout& lay = *job.layout;
+    step.ahead.pull(lines_per_product);
     const T* rows[L];
 #pragma GCC unroll 8
     for (int l = 0; l < L; ++l) rows[l] = step.reset_h[first + l];
@@ -147,7 +153,7 @@ struct GruResetBeforeForward {
     }
   }
 
-  static void run(const Job<T>& job, const Step<T>& step) {
+  static void run(const Job<T>& job, Step<T>& step) {
     for (std::int64_t unit = 0; unit < job.layout->units; unit += V::size)
       for_row_blocks<most_rows<Arch>>(step.count,
                                       [&](int first, auto rows) { gates<decltype(rows)::value>(job, step, first, unit); });
@@ -162,8 +168,9 @@ struct GruResetBeforeForward {
 template <class V, class T, class Arch, class Form>
 struct RnnForward {
   template <int L, int Width>
-  static void block(const Job<T>& job, const Step<T>& step, int first, std::int64_t unit) {
+  static void block(const Job<T>& job, Step<T>& step, int first, std::int64_t unit) {
     const Layout& lay = *job.layout;
+    step.ahead.pull(lines_per_product);
     const std::int64_t length = lay.input + 1 + lay.hidden;
     const T* rows[L];
     block_rows(step.row, first, lay.x, rows);
@@ -181,7 +188,7 @@ struct RnnForward {
     }
   }
 
-  static void run(const Job<T>& job, const Step<T>& step) {
+  static void run(const Job<T>& job, Step<T>& step) {
     for_panels<V>(job.layout->units, [&](std::int64_t unit, auto width) {
       for_row_blocks<most_rows<Arch>>(step.count, [&](int first, auto rows) {
         block<decltype(rows)::value, decltype(width)::value>(job, step, first, unit);

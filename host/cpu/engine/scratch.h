@@ -23,13 +23,6 @@ class Carver {
   T* at_;
 };
 
-// Asks for the cache lines of a short row; a long one is left to the hardware.
-template <bool Write, class T>
-void prefetch_row(const T* row, std::int64_t elements) {
-  constexpr std::int64_t line = 64 / sizeof(T), most = 32;
-  for (std::int64_t i = 0; i < std::min(elements, most * line); i += line) __builtin_prefetch(row + i, Write ? 1 : 0);
-}
-
 template <class T>
 ObserveScratch<T> take_observe_scratch(Carver<T>& carver, std::int64_t channels) {
   ObserveScratch<T> scratch{carver.take(channels), carver.take(channels), carver.take(channels), carver.take(channels)};
