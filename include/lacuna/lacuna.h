@@ -1,23 +1,29 @@
-/* Lacuna: fused recurrent layers for irregular time series. This is the C ABI, the only exported symbols.
+/* Lacuna: fused recurrent layers for irregular time series. This is the C ABI, and these are the
+ * only exported symbols.
  *
  * The way through it is describe -> plan -> run:
  *   lacuna_context    where things run: a backend, its threads, its memory
- *   lacuna_layer      what is computed: one choice of impute, evolve and update (docs/equations.md)
+ *   lacuna_layer      what is computed: a choice of impute, evolve and update (docs/equations.md)
  *   lacuna_plan       how, for batches up to a capacity; owns the workspace
  *   lacuna_tape       what a forward run leaves for its backward run
  *
  * Conventions
- *   - Arrays are dense, row-major and token-major: a batch of B sequences is N = sum(length_b) rows stored back to
- *     back, and sequence b owns rows offsets[b] .. offsets[b+1]-1. Lengths 0 and 1 are legal; nothing is sorted.
- *   - D features, H hidden units, G gates, K = width of the cell's input (lacuna_layer_input_width), S = H, or 2H for
- *     an LSTM that relaxes.
- *   - `real` stands for float or double, as lacuna_layer.type says. Pointers of type `real` must be aligned to it.
- *   - "=" a buffer is written; "+=" a buffer is added to. Parameter gradients are "+=", everything else is "=".
+ *   - Arrays are dense, row-major and token-major: a batch of B sequences is N = sum(length_b)
+ *     rows stored back to back, and sequence b owns rows offsets[b] .. offsets[b+1]-1. Lengths 0
+ *     and 1 are legal; nothing is sorted.
+ *   - D features, H hidden units, G gates, K = width of the cell's input
+ *     (lacuna_layer_input_width), S = H, or 2H for an LSTM that relaxes.
+ *   - `real` stands for float or double, as lacuna_layer.type says. Pointers of type `real` must
+ *     be aligned to it.
+ *   - "=" a buffer is written; "+=" a buffer is added to. Parameter gradients are "+=",
+ *     everything else is "=".
  *   - No output may overlap another buffer of the same call.
- *   - Every call returns a status; lacuna_last_error() then names the argument, its value and what was expected.
- *     A call that fails leaves its objects usable and checks its arguments before it writes any output.
+ *   - Every call returns a status; lacuna_last_error() then names the argument, its value and
+ *     what was expected. A call that fails leaves its objects usable and checks its arguments
+ *     before it writes any output.
  *   - After lacuna_plan_create and lacuna_tape_create a run allocates nothing.
- *   - A context may be shared by threads. A plan, or a tape, serves one thread at a time.
+ *   - A context may be shared by threads. A plan, or a tape, serves one thread at a time; a plan
+ *     refuses a second.
  */
 #ifndef LACUNA_LACUNA_H
 #define LACUNA_LACUNA_H
@@ -44,11 +50,12 @@ extern "C" {
 #define LACUNA_NODISCARD
 #endif
 
-/* ---- Status --------------------------------------------------------------------------------------------------- */
+/* ---- Status ---------------------------------------------------------------------------------- */
 
 typedef enum lacuna_status {
   LACUNA_OK = 0,
-  LACUNA_INVALID_ARGUMENT = 1,  /* an argument is null, misaligned, out of range, NaN, or contradicts another */
+  /* an argument is null, misaligned, out of range, NaN, or contradicts another */
+  LACUNA_INVALID_ARGUMENT = 1,
   LACUNA_CAPACITY_EXCEEDED = 2, /* the batch is larger than the plan was made for */
   LACUNA_MISMATCH = 3,          /* a tape, plan or batch that do not belong together */
   LACUNA_OUT_OF_MEMORY = 4,     /* the allocator returned null; nothing was lost */
@@ -56,13 +63,15 @@ typedef enum lacuna_status {
   LACUNA_INTERNAL = 6           /* a defect in Lacuna */
 } lacuna_status;
 
-/* The message of this thread's latest failed call; "" when there was none. Valid until the thread's next failure. */
+/* The message of this thread's latest failed call; "" when there was none. Valid until the
+ * thread's next failure. */
 LACUNA_API const char* lacuna_last_error(void);
 LACUNA_API const char* lacuna_status_name(lacuna_status status);
-/* "major.minor.patch" of the library that is loaded; compare with the LACUNA_VERSION_* it was compiled against. */
+/* "major.minor.patch" of the library that is loaded; compare with the LACUNA_VERSION_* it was
+ * compiled against. */
 LACUNA_API const char* lacuna_version(void);
 
-/* ---- Context -------------------------------------------------------------------------------------------------- */
+/* ---- Context --------------------------------------------------------------------------------- */
 
 typedef enum lacuna_backend {
   LACUNA_BACKEND_BEST = 0, /* CUDA when the build and the machine have it, else CPU */
@@ -70,7 +79,8 @@ typedef enum lacuna_backend {
   LACUNA_BACKEND_CUDA = 2
 } lacuna_backend;
 
-/* Instruction sets of the CPU backend, in rising order. A context never uses more than the machine has. */
+/* Instruction sets of the CPU backend, in rising order. A context never uses more than the
+ * machine has. */
 typedef enum lacuna_isa {
   LACUNA_ISA_BEST = 0,
   LACUNA_ISA_BASELINE = 1, /* SSE2 on x86-64, NEON on AArch64 */
@@ -78,10 +88,11 @@ typedef enum lacuna_isa {
   LACUNA_ISA_AVX512 = 3    /* F, BW, DQ, VL */
 } lacuna_isa;
 
-/* The caller's memory. `allocate` returns `bytes` aligned to `alignment` (a power of two), or null when it cannot;
- * `deallocate` gets what was asked for. `stream` is null on the CPU; on CUDA the block may be used in the order of that
- * stream. Both are called from the thread that creates or destroys an object, never during a run; from several threads at
- * once when these share a context. */
+/* The caller's memory. `allocate` returns `bytes` aligned to `alignment` (a power of two), or
+ * null when it cannot; `deallocate` gets what was asked for. `stream` is null on the CPU; on
+ * CUDA the block may be used in the order of that stream. Both are called from the thread that
+ * creates or destroys an object, never during a run; from several threads at once when these
+ * share a context. */
 typedef struct lacuna_allocator {
   void* (*allocate)(void* user, size_t bytes, size_t alignment, void* stream);
   void (*deallocate)(void* user, void* block, size_t bytes, size_t alignment, void* stream);
@@ -91,57 +102,84 @@ typedef struct lacuna_allocator {
 /* All zero is a good choice: the best backend, all cores, the built-in pool. */
 typedef struct lacuna_context_options {
   lacuna_backend backend;
-  int32_t threads;             /* CPU threads, 0 .. 1024; 0: all cores this process may use */
-  lacuna_isa isa;              /* the most that may be used */
-  lacuna_allocator allocator;  /* all null: the built-in pool */
+  int32_t threads;            /* CPU threads, 0 .. 1024; 0: all cores this process may use */
+  lacuna_isa isa;             /* the most that may be used */
+  lacuna_allocator allocator; /* all null: the built-in pool */
 } lacuna_context_options;
 
 typedef struct lacuna_context_info {
   lacuna_backend backend; /* the one in use */
   int32_t threads;
   lacuna_isa isa;
-  size_t bytes_in_use;    /* taken from the pool or the caller's allocator by plans and tapes, now */
-  size_t bytes_peak;      /* the most there has been */
-  size_t allocations;     /* calls of the allocator so far: it stands still while plans run */
+  /* taken from the pool or the caller's allocator by plans and tapes, now */
+  size_t bytes_in_use;
+  size_t bytes_peak;  /* the most there has been */
+  size_t allocations; /* calls of the allocator so far: it stands still while plans run */
 } lacuna_context_info;
 
 typedef struct lacuna_context lacuna_context;
 
-/* `options` may be null (all zero). The context is kept alive by the plans and tapes made from it. */
-LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_context_create(const lacuna_context_options* options, lacuna_context** context);
-LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_context_query(const lacuna_context* context, lacuna_context_info* info);
+/* `options` may be null (all zero). The context is kept alive by the plans and tapes made from
+ * it. */
+LACUNA_NODISCARD LACUNA_API lacuna_status
+lacuna_context_create(const lacuna_context_options* options, lacuna_context** context);
+LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_context_query(const lacuna_context* context,
+                                                               lacuna_context_info* info);
 /* Blocks that the built-in pool keeps for reuse go back to the system. */
 LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_context_trim(lacuna_context* context);
 LACUNA_API void lacuna_context_destroy(lacuna_context* context); /* null is ignored */
 
-/* ---- Layer ---------------------------------------------------------------------------------------------------- */
+/* ---- Layer ----------------------------------------------------------------------------------- */
 
-typedef enum lacuna_type { LACUNA_F32 = 0, LACUNA_F64 = 1, LACUNA_F16 = 2, LACUNA_BF16 = 3 } lacuna_type;
+typedef enum lacuna_type {
+  LACUNA_F32 = 0,
+  LACUNA_F64 = 1,
+  LACUNA_F16 = 2,
+  LACUNA_BF16 = 3
+} lacuna_type;
 
+/* How the state takes in what was observed; x is the cell's input, h and c its state.
+ *   rnn_tanh           h' = tanh(W_x x + W_h h + b)
+ *   rnn_relu           h' = max(0, W_x x + W_h h + b)
+ *   rnn_euler          h' = h + dt tanh(W_x x + W_h h + b)
+ *   lstm               gates i, f, g, o: c' = f c + i g, h' = o tanh(c')
+ *   gru                gates r, z, n: n = tanh(W_xn x + b_n + r (W_hn h + b_hn)),
+ *   gru_reset_before                  n = tanh(W_xn x + b_n + W_hn (r h)); both h' = (1-z) n + z h
+ */
 typedef enum lacuna_cell {
-  LACUNA_RNN_TANH = 0,        /* h' = tanh(W_x x + W_h h + b)                                              */
-  LACUNA_RNN_RELU = 1,        /* h' = max(0, W_x x + W_h h + b)                                            */
-  LACUNA_RNN_EULER = 2,       /* h' = h + dt tanh(W_x x + W_h h + b)                                       */
-  LACUNA_LSTM = 3,            /* gates i, f, g, o: c' = f c + i g, h' = o tanh(c')                         */
-  LACUNA_GRU = 4,             /* gates r, z, n; n = tanh(W_xn x + b_n + r (W_hn h + b_hn))                 */
-  LACUNA_GRU_RESET_BEFORE = 5 /* gates r, z, n; n = tanh(W_xn x + b_n + W_hn (r h)); both: h' = (1-z)n + z h */
+  LACUNA_RNN_TANH = 0,
+  LACUNA_RNN_RELU = 1,
+  LACUNA_RNN_EULER = 2,
+  LACUNA_LSTM = 3,
+  LACUNA_GRU = 4,
+  LACUNA_GRU_RESET_BEFORE = 5
 } lacuna_cell;
 
-/* What a missing feature reads as. With a mask m, the measured value where m = 1, and where m = 0: */
+/* What a missing feature reads as. With a mask m: x where m = 1, and where m = 0
+ *   none      there is no mask: every value is read
+ *   mean      x_mean
+ *   forward   x_last, the latest value measured before; x_mean when there is none
+ *   decay     g x_last + (1-g) x_mean, g = exp(-max(0, w delta + b))          Che et al. 2018
+ *   relax     the same with g = exp(-softplus(w) delta): two gaps compose exactly
+ */
 typedef enum lacuna_impute {
-  LACUNA_IMPUTE_NONE = 0,    /* no mask: every value is read */
-  LACUNA_IMPUTE_MEAN = 1,    /* x_mean */
-  LACUNA_IMPUTE_FORWARD = 2, /* x_last, the latest value measured before; x_mean when there is none */
-  LACUNA_IMPUTE_DECAY = 3,   /* g x_last + (1-g) x_mean, g = exp(-max(0, w delta + b))     Che et al. 2018 */
-  LACUNA_IMPUTE_RELAX = 4    /* the same with g = exp(-softplus(w) delta): two gaps compose exactly */
+  LACUNA_IMPUTE_NONE = 0,
+  LACUNA_IMPUTE_MEAN = 1,
+  LACUNA_IMPUTE_FORWARD = 2,
+  LACUNA_IMPUTE_DECAY = 3,
+  LACUNA_IMPUTE_RELAX = 4
 } lacuna_impute;
 
-/* What elapsed time does to the state before the update. */
+/* What elapsed time does to the state before the update.
+ *   decay        h <- g h, g = exp(-max(0, W_g delta + b))                    Che et al. 2018
+ *   decay_step   h <- g h, g = exp(-max(0, w dt + b))                         Cao et al. 2018 (RITS)
+ *   relax        s <- s_inf + exp(-softplus(lambda) dt) (s - s_inf), the whole state
+ */
 typedef enum lacuna_evolve {
   LACUNA_EVOLVE_NONE = 0,
-  LACUNA_EVOLVE_DECAY = 1,      /* h <- g h, g = exp(-max(0, W_g delta + b))               Che et al. 2018 */
-  LACUNA_EVOLVE_DECAY_STEP = 2, /* h <- g h, g = exp(-max(0, w dt + b))                    Cao et al. 2018 (RITS) */
-  LACUNA_EVOLVE_RELAX = 3       /* s <- s_inf + exp(-softplus(lambda) dt) (s - s_inf), the whole state */
+  LACUNA_EVOLVE_DECAY = 1,
+  LACUNA_EVOLVE_DECAY_STEP = 2,
+  LACUNA_EVOLVE_RELAX = 3
 } lacuna_evolve;
 
 /* What happens at a token where no feature was measured. */
@@ -156,19 +194,21 @@ typedef struct lacuna_layer {
   lacuna_evolve evolve;
   lacuna_empty_rows empty_rows; /* must be UPDATE when impute is NONE: there is no mask */
   lacuna_type type;
-  int64_t features;             /* D, 1 .. 2^24 */
-  int64_t hidden;               /* H, 1 .. 2^24 */
-  int32_t mask_input;           /* 0 or 1: the cell's input is [x, m]; needs a mask */
-  int32_t gap_input;            /* 0 or 1: log(1 + dt) is the input's last column */
-  int32_t reverse;              /* 0 or 1: read each sequence from its end. The gap of token s is then dt[s+1], and
-                                   x_last and delta look at the tokens after s */
+  int64_t features;   /* D, 1 .. 2^24 */
+  int64_t hidden;     /* H, 1 .. 2^24 */
+  int32_t mask_input; /* 0 or 1: the cell's input is [x, m]; needs a mask */
+  int32_t gap_input;  /* 0 or 1: log(1 + dt) is the input's last column */
+  /* 0 or 1: read each sequence from its end. The gap of token s is then dt[s+1], and x_last and
+   * delta look at the tokens after s */
+  int32_t reverse;
 } lacuna_layer;
 
 LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_layer_check(const lacuna_layer* layer);
 /* K = D (1 + mask_input) + gap_input */
-LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_layer_input_width(const lacuna_layer* layer, int64_t* width);
+LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_layer_input_width(const lacuna_layer* layer,
+                                                                   int64_t* width);
 
-/* ---- Parameters ----------------------------------------------------------------------------------------------- */
+/* ---- Parameters ------------------------------------------------------------------------------ */
 
 /* Gates are stacked by rows in the order the cell names them. */
 typedef enum lacuna_parameter {
@@ -196,38 +236,47 @@ typedef struct lacuna_parameter_gradients {
 } lacuna_parameter_gradients;
 
 typedef struct lacuna_parameter_info {
-  const char* name;    /* "weights_x", ... */
+  const char* name;      /* "weights_x", ... */
   int64_t rows, columns; /* columns = 1 for a vector; both 0 when the layer does not have it */
-  int64_t offset;      /* in elements, if all parameters lie back to back in enum order */
+  int64_t offset;        /* in elements, if all parameters lie back to back in enum order */
 } lacuna_parameter_info;
 
-LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_layer_parameter(const lacuna_layer* layer, lacuna_parameter kind,
+LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_layer_parameter(const lacuna_layer* layer,
+                                                                 lacuna_parameter kind,
                                                                  lacuna_parameter_info* info);
 /* Elements of all parameters together. */
-LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_layer_parameter_count(const lacuna_layer* layer, int64_t* count);
-/* The customary start, in the back-to-back layout: the cell's weights and biases uniform in +-1/sqrt(H), x_mean, s_inf,
- * impute and evolve biases 0, decay weights uniform in [0, 1/sqrt(H)) (impute: [0, 1)), relax rates softplus^-1 of values
- * log-uniform in [0.01, 1]. The same seed gives the same numbers everywhere, in either type. */
-LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_layer_initialize(const lacuna_layer* layer, uint64_t seed, void* parameters);
+LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_layer_parameter_count(const lacuna_layer* layer,
+                                                                       int64_t* count);
+/* The customary start, in the back-to-back layout: the cell's weights and biases uniform in
+ * +-1/sqrt(H), x_mean, s_inf, impute and evolve biases 0, decay weights uniform in [0,
+ * 1/sqrt(H)) (impute: [0, 1)), relax rates softplus^-1 of values log-uniform in [0.01, 1]. The
+ * same seed gives the same numbers everywhere, in either type. */
+LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_layer_initialize(const lacuna_layer* layer,
+                                                                  uint64_t seed, void* parameters);
 
-/* Other libraries' weights. `source` and `target` are the foreign tensors in the order given here, null where the layer
- * has none; a foreign bias that is null reads as 0. The import overwrites target->tensor, the export the foreign tensors,
- * both skip null targets; decay, relax and imputation parameters have no foreign counterpart except where said. */
+/* Other libraries' weights. `source` and `target` are the foreign tensors in the order given
+ * here, null where the layer has none; a foreign bias that is null reads as 0. The import
+ * overwrites target->tensor, the export the foreign tensors, both skip null targets; decay,
+ * relax and imputation parameters have no foreign counterpart except where said. */
 typedef enum lacuna_convention {
-  LACUNA_PYTORCH = 0, /* weight_ih [GH,K], weight_hh [GH,H], bias_ih [GH], bias_hh [GH]; lstm, gru, rnn. Gates as here.
-                         Export puts the whole bias into bias_ih, except gru's b_hn. */
-  LACUNA_KERAS = 1,   /* kernel [K,GH], recurrent_kernel [H,GH], bias ([GH], or [2,3H] for gru, which is reset_after=True).
-                         lstm i,f,g,o; gru z,r,n. gru_reset_before is reset_after=False. */
-  LACUNA_ONNX = 2,    /* W [GH,K], R [GH,H], B [2GH]; lstm i,o,f,g; gru z,r,n; gru is linear_before_reset=1,
-                         gru_reset_before 0. One direction. */
-  LACUNA_GRU_D = 3    /* the authors' Keras code, gru_reset_before with decay and mask input: kernel [D,3H],
-                         recurrent_kernel [H,3H], masking_kernel [D,3H], bias [3H] (gates z,r,n),
-                         input_decay_kernel [D], input_decay_bias [D], hidden_decay_kernel [D,H], hidden_decay_bias [H].
-                         It feeds 1-m and decays to 0, the mean of standardised inputs: the import negates the mask's
-                         weights, adds them to the bias and sets x_mean to 0; the export undoes that, and is for inputs
-                         with x_mean subtracted. What weights cannot carry over: that code blends with the undecayed h
-                         (the paper, and Lacuna, with the decayed), and its defaults are a logistic candidate and
-                         piecewise linear gates. */
+  /* weight_ih [GH,K], weight_hh [GH,H], bias_ih [GH], bias_hh [GH]; lstm, gru, rnn. Gates as
+   * here. Export puts the whole bias into bias_ih, except gru's b_hn. */
+  LACUNA_PYTORCH = 0,
+  /* kernel [K,GH], recurrent_kernel [H,GH], bias ([GH], or [2,3H] for gru, which is
+   * reset_after=True). lstm i,f,g,o; gru z,r,n. gru_reset_before is reset_after=False. */
+  LACUNA_KERAS = 1,
+  /* W [GH,K], R [GH,H], B [2GH]; lstm i,o,f,g; gru z,r,n; gru is linear_before_reset=1,
+   * gru_reset_before 0. One direction. */
+  LACUNA_ONNX = 2,
+  /* the authors' Keras code, gru_reset_before with decay and mask input: kernel [D,3H],
+   * recurrent_kernel [H,3H], masking_kernel [D,3H], bias [3H] (gates z,r,n), input_decay_kernel
+   * [D], input_decay_bias [D], hidden_decay_kernel [D,H], hidden_decay_bias [H]. It feeds 1-m
+   * and decays to 0, the mean of standardised inputs: the import negates the mask's weights,
+   * adds them to the bias and sets x_mean to 0; the export undoes that, and is for inputs with
+   * x_mean subtracted. What weights cannot carry over: that code blends with the undecayed h
+   * (the paper, and Lacuna, with the decayed), and its defaults are a logistic candidate and
+   * piecewise linear gates. */
+  LACUNA_GRU_D = 3
 } lacuna_convention;
 
 #define LACUNA_FOREIGN_TENSORS 8
@@ -235,18 +284,21 @@ typedef struct lacuna_foreign_tensors {
   void* tensor[LACUNA_FOREIGN_TENSORS];
 } lacuna_foreign_tensors;
 
-/* Name and shape of the foreign tensor with this index (0 .. LACUNA_FOREIGN_TENSORS - 1); rows and columns 0 and an empty
- * name when the convention has none there for this layer. UNSUPPORTED when it cannot hold the layer's cell at all. */
-LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_weights_describe(const lacuna_layer* layer, lacuna_convention convention,
-                                                                  int32_t index, lacuna_parameter_info* info);
-LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_weights_import(const lacuna_layer* layer, lacuna_convention convention,
-                                                                const lacuna_foreign_tensors* source,
-                                                                const lacuna_parameter_gradients* target);
-LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_weights_export(const lacuna_layer* layer, lacuna_convention convention,
-                                                                const lacuna_parameters* source,
-                                                                const lacuna_foreign_tensors* target);
+/* Name and shape of the foreign tensor with this index (0 .. LACUNA_FOREIGN_TENSORS - 1); rows
+ * and columns 0 and an empty name when the convention has none there for this layer. UNSUPPORTED
+ * when it cannot hold the layer's cell at all. */
+LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_weights_describe(const lacuna_layer* layer,
+                                                                  lacuna_convention convention,
+                                                                  int32_t index,
+                                                                  lacuna_parameter_info* info);
+LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_weights_import(
+    const lacuna_layer* layer, lacuna_convention convention, const lacuna_foreign_tensors* source,
+    const lacuna_parameter_gradients* target);
+LACUNA_NODISCARD LACUNA_API lacuna_status
+lacuna_weights_export(const lacuna_layer* layer, lacuna_convention convention,
+                      const lacuna_parameters* source, const lacuna_foreign_tensors* target);
 
-/* ---- Plan and tape -------------------------------------------------------------------------------------------- */
+/* ---- Plan and tape --------------------------------------------------------------------------- */
 
 /* The largest batch a plan will see. */
 typedef struct lacuna_capacity {
@@ -255,7 +307,8 @@ typedef struct lacuna_capacity {
 } lacuna_capacity;
 
 typedef struct lacuna_plan_options {
-  /* The caller's own workspace, aligned to 64 bytes and kept until the plan is destroyed; null: the context allocates. */
+  /* The caller's own workspace, aligned to 64 bytes and kept until the plan is destroyed; null:
+   * the context allocates. */
   void* workspace;
   size_t workspace_bytes;
   int32_t inference; /* 1: no backward will be run; a smaller workspace */
@@ -270,53 +323,73 @@ typedef struct lacuna_plan lacuna_plan;
 typedef struct lacuna_tape lacuna_tape;
 
 /* `options` may be null. */
-LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_plan_create(lacuna_context* context, const lacuna_layer* layer,
+LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_plan_create(lacuna_context* context,
+                                                             const lacuna_layer* layer,
                                                              const lacuna_capacity* capacity,
-                                                             const lacuna_plan_options* options, lacuna_plan** plan);
+                                                             const lacuna_plan_options* options,
+                                                             lacuna_plan** plan);
 /* What lacuna_plan_create would need, without making anything. */
-LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_plan_measure(lacuna_context* context, const lacuna_layer* layer,
+LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_plan_measure(lacuna_context* context,
+                                                              const lacuna_layer* layer,
                                                               const lacuna_capacity* capacity,
-                                                              const lacuna_plan_options* options, lacuna_plan_info* info);
-LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_plan_query(const lacuna_plan* plan, lacuna_plan_info* info);
-/* Writes what will run and why, as text for people, with a closing 0. `length`: in, the size of `text`, which must hold
- * all of it; out, the length without the 0. A null text asks for the length alone. */
-LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_plan_explain(const lacuna_plan* plan, char* text, size_t* length);
+                                                              const lacuna_plan_options* options,
+                                                              lacuna_plan_info* info);
+LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_plan_query(const lacuna_plan* plan,
+                                                            lacuna_plan_info* info);
+/* Writes what will run and why, as text for people, with a closing 0. `length`: in, the size of
+ * `text`, which must hold all of it; out, the length without the 0. A null text asks for the
+ * length alone. */
+LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_plan_explain(const lacuna_plan* plan, char* text,
+                                                              size_t* length);
 LACUNA_API void lacuna_plan_destroy(lacuna_plan* plan);
 
-/* `memory` (64-byte aligned, at least lacuna_plan_info.tape_bytes, kept until the tape is destroyed) or null: the context
- * allocates. A tape is not tied to the life of its plan: any plan of the same layer and capacity, made from the same
- * context, may use it. A plan made for inference has no tape. */
-LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_tape_create(lacuna_plan* plan, void* memory, size_t bytes, lacuna_tape** tape);
+/* `memory` (64-byte aligned, at least lacuna_plan_info.tape_bytes, kept until the tape is
+ * destroyed) or null: the context allocates. A tape is not tied to the life of its plan: any
+ * plan of the same layer and capacity, made from the same context, may use it. A plan made for
+ * inference has no tape. */
+LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_tape_create(lacuna_plan* plan, void* memory,
+                                                             size_t bytes, lacuna_tape** tape);
 LACUNA_API void lacuna_tape_destroy(lacuna_tape* tape);
 
-/* ---- Run ------------------------------------------------------------------------------------------------------ */
+/* ---- Run ------------------------------------------------------------------------------------- */
 
-/* What a sequence cut in pieces carries across the cut besides its state. As an output, the arrays describe the end of
- * the piece (for `reverse`, its beginning, to be handed to the piece before); as an input, what preceded it. Values are
- * constants to the backward run. */
+/* What a sequence cut in pieces carries across the cut besides its state. As an output, the
+ * arrays describe the end of the piece (for `reverse`, its beginning, to be handed to the piece
+ * before); as an input, what preceded it. Values are constants to the backward run. */
 typedef struct lacuna_carry {
-  void* last_values; /* real [B,D]: the latest measured value; NaN where there has been none. Needs a mask. */
-  void* since;       /* real [B,D]: time from the latest measurement to the piece's last token; where there was none,
-                        since the sequence began. Needs a mask. */
-  double* last_time; /* [B]: the time stamp of the last token; NaN where there has been none. Needs times. */
-  void* first_gap;   /* real [B]: `reverse` with delta_t only: the gap before the first token read, whose delta_t stands in
-                        the piece that was read before */
+  /* real [B,D]: the latest measured value; NaN where there has been none. Needs a mask. */
+  void* last_values;
+  /* real [B,D]: time from the latest measurement to the piece's last token; where there was
+   * none, since the sequence began. Needs a mask. */
+  void* since;
+  /* [B]: the time stamp of the last token; NaN where there has been none. Needs times. */
+  double* last_time;
+  /* real [B]: `reverse` with delta_t only: the gap before the first token read, whose delta_t
+   * stands in the piece that was read before */
+  void* first_gap;
 } lacuna_carry;
 
 typedef struct lacuna_batch {
-  int64_t sequences;       /* B */
-  int64_t tokens;          /* N */
-  const int64_t* offsets;  /* [B+1], from 0 to N, never falling. On the host. May be null when B is 0. */
-  const void* values;      /* real [N,D]. Unmeasured values are never read. May be null when N is 0. */
-  const uint8_t* mask;     /* [N,D], 1 measured, 0 not; null: NaN in values marks the missing ones. Null if impute is NONE. */
-  /* Elapsed time, one of the two, or neither when the layer uses none: */
-  const void* delta_t;     /* real [N]: time since the previous token, finite and >= 0. At a sequence's first token, since
-                              its initial state. (`reverse`: unused there, and the first gap to be read is 0, or
-                              carry_in.first_gap.) */
-  const double* times;     /* [N]: time stamps, finite, not falling within a sequence; the first gap is 0, or counts from
-                              carry_in.last_time (`reverse`: up to it). Gaps must be finite in the layer's type. */
-  const void* delta;       /* real [N,D], optional: time since each feature was last measured, ready-made, finite and >= 0;
-                              null: computed from the gaps and the mask */
+  int64_t sequences; /* B */
+  int64_t tokens;    /* N */
+  /* [B+1], from 0 to N, never falling. On the host. May be null when B is 0. */
+  const int64_t* offsets;
+  /* real [N,D]. Unmeasured values are never read. May be null when N is 0. */
+  const void* values;
+  /* [N,D], 1 measured, 0 not; null: NaN in values marks the missing ones. Null if impute is
+   * NONE. */
+  const uint8_t* mask;
+  /* Elapsed time: delta_t, or times, or neither when the layer uses none. */
+  /* real [N]: time since the previous token, finite and >= 0. At a sequence's first token, since
+   * its initial state. (`reverse`: unused there, and the first gap to be read is 0, or
+   * carry_in.first_gap.) */
+  const void* delta_t;
+  /* [N]: time stamps, finite, not falling within a sequence; the first gap is 0, or counts from
+   * carry_in.last_time (`reverse`: up to it). Gaps must be finite in the layer's type. */
+  const double* times;
+  /* real [N,D], optional: time since each feature was last measured, ready-made, finite and >=
+   * 0; null: computed from the gaps and the mask */
+  const void* delta;
   const void* initial_hidden; /* real [B,H]; null: 0 */
   const void* initial_cell;   /* real [B,H], lstm; null: 0 */
   lacuna_carry carry_in;      /* null entries: the sequence begins here */
@@ -328,15 +401,18 @@ typedef struct lacuna_outputs {
   void* cell;           /* real [N,H]: c after each token, lstm */
   void* evolved_hidden; /* real [N,H]: the state before each update, after evolve */
   void* imputed;        /* real [N,D]: x, measured or imputed */
-  void* final_hidden;   /* real [B,H]: after the last token read; the initial state of an empty sequence */
-  void* final_cell;     /* real [B,H], lstm */
+  /* real [B,H]: after the last token read; the initial state of an empty sequence */
+  void* final_hidden;
+  void* final_cell; /* real [B,H], lstm */
   lacuna_carry carry_out;
 } lacuna_outputs;
 
-/* `tape` null: inference, nothing is kept. The batch and the parameters are read again by lacuna_backward. `stream` is a
- * cudaStream_t on CUDA and must be null on the CPU. */
-LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_forward(lacuna_plan* plan, const lacuna_parameters* parameters,
-                                                         const lacuna_batch* batch, const lacuna_outputs* outputs,
+/* `tape` null: inference, nothing is kept. The batch and the parameters are read again by
+ * lacuna_backward. `stream` is a cudaStream_t on CUDA and must be null on the CPU. */
+LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_forward(lacuna_plan* plan,
+                                                         const lacuna_parameters* parameters,
+                                                         const lacuna_batch* batch,
+                                                         const lacuna_outputs* outputs,
                                                          lacuna_tape* tape, void* stream);
 
 /* dL/d(output). Null: 0. */
@@ -349,77 +425,90 @@ typedef struct lacuna_output_gradients {
 
 /* dL/d(input), "=". Null: not wanted. */
 typedef struct lacuna_input_gradients {
-  void* d_values;         /* real [N,D]: 0 where unmeasured; includes what flows back through x_last */
-  void* d_delta_t;        /* real [N]: with respect to batch.delta_t (with times: to the gaps they imply). A ready-made
-                             batch.delta is a constant. */
+  /* real [N,D]: 0 where unmeasured; includes what flows back through x_last */
+  void* d_values;
+  /* real [N]: with respect to batch.delta_t (with times: to the gaps they imply). A ready-made
+   * batch.delta is a constant. */
+  void* d_delta_t;
   void* d_initial_hidden; /* real [B,H] */
   void* d_initial_cell;   /* real [B,H], lstm */
 } lacuna_input_gradients;
 
-/* The same parameters and batch as the forward run that wrote `tape`. The tape is only read: backward may run again.
- * `d_parameters` ("+=") and `d_inputs` may be null. MISMATCH when the tape is empty, was made for another plan's layer,
- * capacity or context, or was filled by a batch of other sizes, offsets or optional arrays. */
-LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_backward(lacuna_plan* plan, const lacuna_parameters* parameters,
-                                                          const lacuna_batch* batch,
-                                                          const lacuna_output_gradients* d_outputs, const lacuna_tape* tape,
-                                                          const lacuna_parameter_gradients* d_parameters,
-                                                          const lacuna_input_gradients* d_inputs, void* stream);
+/* The same parameters and batch as the forward run that wrote `tape`. The tape is only read:
+ * backward may run again. `d_parameters` ("+=") and `d_inputs` may be null. MISMATCH when the
+ * tape is empty, was made for another plan's layer, capacity or context, or was filled by a
+ * batch of other sizes, offsets or optional arrays. */
+LACUNA_NODISCARD LACUNA_API lacuna_status
+lacuna_backward(lacuna_plan* plan, const lacuna_parameters* parameters, const lacuna_batch* batch,
+                const lacuna_output_gradients* d_outputs, const lacuna_tape* tape,
+                const lacuna_parameter_gradients* d_parameters,
+                const lacuna_input_gradients* d_inputs, void* stream);
 
-/* ---- Padded batches ------------------------------------------------------------------------------------------- */
+/* ---- Padded batches -------------------------------------------------------------------------- */
 
-/* Rows of `row_bytes` bytes: padded [B,T,row], packed [N,row]. offsets [B+1] is written from lengths [B] (each 0 .. T),
- * and `padded` and `packed` may both be null to get the offsets alone. Padding is not read. */
-LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_pack(lacuna_context* context, int64_t sequences, int64_t max_length,
-                                                      int64_t row_bytes, const int64_t* lengths, const void* padded,
+/* Rows of `row_bytes` bytes: padded [B,T,row], packed [N,row]. offsets [B+1] is written from
+ * lengths [B] (each 0 .. T), and `padded` and `packed` may both be null to get the offsets alone.
+ * Padding is not read. */
+LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_pack(lacuna_context* context, int64_t sequences,
+                                                      int64_t max_length, int64_t row_bytes,
+                                                      const int64_t* lengths, const void* padded,
                                                       int64_t* offsets, void* packed);
 /* The way back. Padding is filled with zero bytes. */
-LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_unpack(lacuna_context* context, int64_t sequences, int64_t max_length,
-                                                        int64_t row_bytes, const int64_t* offsets, const void* packed,
+LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_unpack(lacuna_context* context, int64_t sequences,
+                                                        int64_t max_length, int64_t row_bytes,
+                                                        const int64_t* offsets, const void* packed,
                                                         void* padded);
 
-/* ---- The last mile of training -------------------------------------------------------------------------------- */
+/* ---- The last mile of training --------------------------------------------------------------- */
 
 /* y = x W^T + b.  x [rows, in], W [out, in], b [out] or null, y [rows, out]; y "=". */
-LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_linear_forward(lacuna_context* context, lacuna_type type, int64_t rows,
-                                                                int64_t in, int64_t out, const void* x, const void* weights,
+LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_linear_forward(lacuna_context* context,
+                                                                lacuna_type type, int64_t rows,
+                                                                int64_t in, int64_t out,
+                                                                const void* x, const void* weights,
                                                                 const void* bias, void* y);
 /* d_x [rows, in] "=", d_weights [out, in] "+=", d_bias [out] "+="; each may be null. */
-LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_linear_backward(lacuna_context* context, lacuna_type type, int64_t rows,
-                                                                 int64_t in, int64_t out, const void* x, const void* weights,
-                                                                 const void* d_y, void* d_x, void* d_weights, void* d_bias);
+LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_linear_backward(
+    lacuna_context* context, lacuna_type type, int64_t rows, int64_t in, int64_t out, const void* x,
+    const void* weights, const void* d_y, void* d_x, void* d_weights, void* d_bias);
 
 typedef enum lacuna_loss {
   LACUNA_LOSS_BINARY_CROSS_ENTROPY = 0, /* per element, from logits; targets real in [0,1] */
-  LACUNA_LOSS_CROSS_ENTROPY = 1,        /* per row, from logits [rows, columns]; targets int32 [rows]; mask [rows] */
-  LACUNA_LOSS_SQUARED_ERROR = 2,        /* per element, (p - t)^2 */
-  LACUNA_LOSS_ABSOLUTE_ERROR = 3        /* per element, |p - t| */
+  /* per row, from logits [rows, columns]; targets int32 [rows]; mask [rows] */
+  LACUNA_LOSS_CROSS_ENTROPY = 1,
+  LACUNA_LOSS_SQUARED_ERROR = 2, /* per element, (p - t)^2 */
+  LACUNA_LOSS_ABSOLUTE_ERROR = 3 /* per element, |p - t| */
 } lacuna_loss;
 
-/* loss = sum over measured targets, count = how many there were. mask [rows, columns] (cross entropy: [rows]), null: all.
- * An unmeasured target is never read. d_predictions [rows, columns] "=" scale * d(loss)/d(prediction), 0 where
- * unmeasured; may be null. */
-LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_loss_evaluate(lacuna_context* context, lacuna_loss kind, lacuna_type type,
-                                                               int64_t rows, int64_t columns, const void* predictions,
-                                                               const void* targets, const uint8_t* mask, double scale,
-                                                               double* loss, int64_t* count, void* d_predictions);
+/* loss = sum over measured targets, count = how many there were. mask [rows, columns] (cross
+ * entropy: [rows]), null: all. An unmeasured target is never read. d_predictions [rows, columns]
+ * "=" scale * d(loss)/d(prediction), 0 where unmeasured; may be null. */
+LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_loss_evaluate(
+    lacuna_context* context, lacuna_loss kind, lacuna_type type, int64_t rows, int64_t columns,
+    const void* predictions, const void* targets, const uint8_t* mask, double scale, double* loss,
+    int64_t* count, void* d_predictions);
 
-/* A list of gradients is scaled together to Euclidean norm max_norm when theirs is larger. `norm` (may be null) gets the
- * norm before. A norm that is not finite changes nothing and is reported as it is. */
-LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_clip_gradient_norm(lacuna_context* context, lacuna_type type,
-                                                                    int64_t arrays, void* const* gradients,
-                                                                    const int64_t* counts, double max_norm, double* norm);
+/* A list of gradients is scaled together to Euclidean norm max_norm when theirs is larger.
+ * `norm` (may be null) gets the norm before. A norm that is not finite changes nothing and is
+ * reported as it is. */
+LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_clip_gradient_norm(
+    lacuna_context* context, lacuna_type type, int64_t arrays, void* const* gradients,
+    const int64_t* counts, double max_norm, double* norm);
 
 typedef struct lacuna_adam {
   double learning_rate;
-  double beta1, beta2;  /* in [0, 1) */
+  double beta1, beta2; /* in [0, 1) */
   double epsilon;
-  double weight_decay;  /* decoupled (AdamW): parameter -= learning_rate * weight_decay * parameter */
-  int64_t step;         /* 1 for the first step */
+  /* decoupled (AdamW): parameter -= learning_rate * weight_decay * parameter */
+  double weight_decay;
+  int64_t step; /* 1 for the first step */
 } lacuna_adam;
 
 /* Kingma & Ba 2015. parameters, first and second moment are updated in place. */
-LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_adam_step(lacuna_context* context, const lacuna_adam* adam, lacuna_type type,
-                                                           int64_t count, const void* gradients, void* parameters,
+LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_adam_step(lacuna_context* context,
+                                                           const lacuna_adam* adam,
+                                                           lacuna_type type, int64_t count,
+                                                           const void* gradients, void* parameters,
                                                            void* first_moment, void* second_moment);
 
 #if defined(__cplusplus)
