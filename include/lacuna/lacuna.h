@@ -171,8 +171,8 @@ typedef enum lacuna_impute {
 } lacuna_impute;
 
 /* What elapsed time does to the state before the update.
- *   decay        h <- g h, g = exp(-max(0, W_g delta + b))                    Che et al. 2018
- *   decay_step   h <- g h, g = exp(-max(0, w dt + b))                         Cao et al. 2018 (RITS)
+ *   decay        h <- g h, g = exp(-max(0, W_g delta + b))                   Che et al. 2018
+ *   decay_step   h <- g h, g = exp(-max(0, w dt + b))                        Cao et al. 2018 (RITS)
  *   relax        s <- s_inf + exp(-softplus(lambda) dt) (s - s_inf), the whole state
  */
 typedef enum lacuna_evolve {
