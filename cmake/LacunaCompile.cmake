@@ -13,20 +13,24 @@ find_package(Threads REQUIRED)
 find_program(LACUNA_CCACHE ccache)
 mark_as_advanced(LACUNA_CCACHE)
 if(LACUNA_CCACHE AND PROJECT_IS_TOP_LEVEL)
+  # With paths relative to the source tree, a second clone finds what the first has compiled.
+  set(launcher ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1
+               ${LACUNA_CCACHE})
   foreach(language C CXX CUDA)
     if(NOT DEFINED CMAKE_${language}_COMPILER_LAUNCHER)
-      set(CMAKE_${language}_COMPILER_LAUNCHER ${LACUNA_CCACHE})
+      set(CMAKE_${language}_COMPILER_LAUNCHER ${launcher})
     endif()
   endforeach()
 endif()
 
-# One interface target carries what all of our own code is compiled with, tests included.
+# One interface target carries what all of our own code is compiled with, tests included. A field that
+# a designated initialiser leaves out has its default, on purpose, so that is no warning.
 add_library(lacuna_compile INTERFACE)
 target_compile_options(
   lacuna_compile
-  INTERFACE $<$<COMPILE_LANGUAGE:C,CXX>:-Wall;-Wextra>
+  INTERFACE $<$<COMPILE_LANGUAGE:C,CXX>:-Wall;-Wextra;-Wno-missing-field-initializers>
             $<$<AND:$<BOOL:${LACUNA_WERROR}>,$<COMPILE_LANGUAGE:C,CXX>>:-Werror>
-            $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>
+            $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra,-Wno-missing-field-initializers>
             $<$<AND:$<BOOL:${LACUNA_WERROR}>,$<COMPILE_LANGUAGE:CUDA>>:-Werror=all-warnings>
             $<$<AND:$<BOOL:${LACUNA_NATIVE}>,$<COMPILE_LANGUAGE:C,CXX>>:-march=native>)
 
@@ -39,6 +43,10 @@ if(LACUNA_SANITIZE)
   # -fno-sanitize-recover turns a report into a failing test instead of a line in a log.
   set(lacuna_sanitize_flags -fsanitize=${LACUNA_SANITIZE} -fno-sanitize-recover=all
                             -fno-omit-frame-pointer)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND LACUNA_SANITIZE MATCHES "address")
+    # A call per access instead of the check in place: the SIMD files compile five times as fast.
+    list(APPEND lacuna_sanitize_flags --param=asan-instrumentation-with-call-threshold=0)
+  endif()
   target_compile_options(lacuna_compile
                          INTERFACE "$<$<COMPILE_LANGUAGE:C,CXX>:${lacuna_sanitize_flags}>")
   target_link_options(lacuna_compile INTERFACE ${lacuna_sanitize_flags})
@@ -49,9 +57,11 @@ find_package(xsimd QUIET CONFIG)
 if(NOT xsimd_FOUND)
   find_path(XSIMD_INCLUDE_DIR xsimd/xsimd.hpp REQUIRED)
 endif()
+if(xsimd_FOUND)
+  get_target_property(XSIMD_INCLUDE_DIR xsimd INTERFACE_INCLUDE_DIRECTORIES)
+endif()
 add_library(lacuna_simd INTERFACE)
-target_include_directories(
-  lacuna_simd SYSTEM INTERFACE $<IF:$<TARGET_EXISTS:xsimd>,$<TARGET_PROPERTY:xsimd,INTERFACE_INCLUDE_DIRECTORIES>,${XSIMD_INCLUDE_DIR}>)
+target_include_directories(lacuna_simd SYSTEM INTERFACE ${XSIMD_INCLUDE_DIR})
 
 # Gives each file named *_<isa>.cpp the instruction set in its name, and drops from `sources_var`
 # those of another processor family. Dispatch at run time picks among them.
@@ -67,13 +77,18 @@ function(lacuna_apply_isa_flags sources_var)
   set(flags_avx512 -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mprefer-vector-width=512)
   set(flags_neon "")
 
-  set(common $<$<CONFIG:Release,RelWithDebInfo>:-O3>)
+  set(common $<$<CONFIG:Release>:-O3>)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # g++ 12 takes its own AVX-512 intrinsics' deliberate "undefined" operand for a mistake (its bug 105593).
     list(APPEND common -Wno-maybe-uninitialized -Wno-uninitialized)
   endif()
   if(LACUNA_FP_CONTRACT)
     list(APPEND common -ffp-contract=${LACUNA_FP_CONTRACT})
+  endif()
+
+  if(LACUNA_SANITIZE MATCHES "undefined")
+    # AddressSanitizer finds what these find; on every vector they are most of the compile time.
+    list(APPEND common -fno-sanitize=null,object-size,vptr)
   endif()
 
   set(kept ${${sources_var}})
