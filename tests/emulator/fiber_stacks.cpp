@@ -6,8 +6,6 @@
 #include <cstring>
 #include <new>
 
-#include "emulator/sanitizers.h"
-
 namespace lacuna::emulator {
 namespace {
 
@@ -35,8 +33,6 @@ FiberStacks::FiberStacks(std::size_t count) {
     mapping.bytes = count * bytes;
   }
   base_ = mapping.base;
-  // A launch that failed leaves fibers that never unwound, and their frames' red zones with them.
-  sanitizers::unpoison(base_, count * bytes);
 }
 
 void FiberStacks::mark_end(char* low) { std::memcpy(low, &end_mark, sizeof end_mark); }

@@ -146,6 +146,8 @@ void Run::start_block(Cluster& cluster, unsigned number) {
     fiber->warp->lane[fiber->lane] = fiber;
     fiber->warp->alive |= 1u << fiber->lane;
     if (sanitizers::has_tsan()) fiber->tsan = __tsan_create_fiber(0);
+    // A thread never unwinds its last frames, and leaves their red zones to the next one here.
+    sanitizers::unpoison(stack, FiberStacks::bytes);
     FiberStacks::mark_end(stack);
     // Stacks that all began at the same offset of a page would fight for the same cache sets.
     const std::size_t colour = static_cast<std::size_t>(fiber - fibers_.data()) % 61 * 64;

@@ -1,5 +1,5 @@
 // Every detector detects: kernels with one planted bug, and the error or the wrong result each must
-// give. Bugs that only a sanitizer sees are in sanitizer_test.cpp.
+// give. Bugs that only a sanitizer sees are in emulator_sanitizer_test.cpp.
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -47,7 +47,7 @@ int noticed(const std::function<double()>& run, const std::vector<emulator::Sett
   return count;
 }
 
-// A race is a report, and so a failed program, under ThreadSanitizer: sanitizer_test.cpp expects it.
+// A race is a report, and so a failed program, under ThreadSanitizer: emulator_sanitizer_test.cpp expects it.
 #define SKIP_RACES_UNDER_TSAN() \
   if (sample::built_with_tsan) GTEST_SKIP() << "sanitizer_test expects the report"
 
