@@ -10,8 +10,9 @@ namespace lacuna {
 
 LACUNA_FN float exponential(float x) { return std::exp(x); }
 LACUNA_FN double exponential(double x) { return std::exp(x); }
-LACUNA_FN float exponential_minus_one(float x) { return std::expm1(x); }
-LACUNA_FN double exponential_minus_one(double x) { return std::expm1(x); }
+// Finite for every finite x: beyond 80 it stays at exp(80)-1.
+LACUNA_FN float exponential_minus_one(float x) { return std::expm1(x > 80 ? 80 : x); }
+LACUNA_FN double exponential_minus_one(double x) { return std::expm1(x > 80 ? 80 : x); }
 LACUNA_FN float maximum(float a, float b) { return b < a ? a : b; }
 LACUNA_FN double maximum(double a, double b) { return b < a ? a : b; }
 LACUNA_FN float minimum(float a, float b) { return a < b ? a : b; }
@@ -30,11 +31,10 @@ LACUNA_FN V sigmoid_slope(V value) {
   return value * (V(1) - value);
 }
 
-// e/(e+2) with e = exp(2x)-1 keeps its relative accuracy through zero. Beyond 20 it is +-1 in every type here, and the
-// bound keeps e finite. The bound stands first so that a NaN passes.
+// e/(e+2) with e = exp(2x)-1 keeps its relative accuracy through zero, and is +-1 where e is far from it; e stays finite.
 template <class V>
 LACUNA_FN V hyperbolic_tangent(V x) {
-  const V e = exponential_minus_one(V(2) * maximum(V(-20), minimum(V(20), x)));
+  const V e = exponential_minus_one(x + x);
   return e / (e + V(2));
 }
 

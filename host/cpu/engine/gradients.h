@@ -39,6 +39,8 @@ struct WeightSums {
 #pragma GCC unroll 8
         for (int a = 0; a < Width; ++a) sum[l][a] = multiply_add(element, weight[a], sum[l][a]);
       }
+      // The next blocks read on from here in every row; rows are too far apart for the hardware to know.
+      __builtin_prefetch(gradient + 64 / sizeof(T));
       gradient += stride;
       panel += Width * V::size;
     }
