@@ -60,25 +60,30 @@ TYPED_TEST_SUITE(Activations, Types);
 TYPED_TEST(Activations, ExponentialIsAccurate) {
   using T = TypeParam;
   const T end = sizeof(T) == 4 ? T(87) : T(707);
-  expect_within<T>(1.5, arguments<T>(-end, end), [](auto x) { return exponential(x); }, [](long double x) { return std::exp(x); });
+  expect_within<T>(
+      1.5, arguments<T>(-end, end), [](auto x) { return exponential(x); },
+      [](long double x) { return std::exp(x); });
 }
 
 TYPED_TEST(Activations, ExponentialMinusOneIsAccurateThroughZero) {
   using T = TypeParam;
-  expect_within<T>(2.0, arguments<T>(T(-40), T(40)), [](auto x) { return exponential_minus_one(x); },
-                   [](long double x) { return std::expm1(x); });
+  expect_within<T>(
+      2.0, arguments<T>(T(-40), T(40)), [](auto x) { return exponential_minus_one(x); },
+      [](long double x) { return std::expm1(x); });
 }
 
 TYPED_TEST(Activations, HyperbolicTangentIsAccurateThroughZero) {
   using T = TypeParam;
-  expect_within<T>(3.5, arguments<T>(T(-30), T(30)), [](auto x) { return lacuna::hyperbolic_tangent(x); },
-                   [](long double x) { return std::tanh(x); });
+  expect_within<T>(
+      3.5, arguments<T>(T(-30), T(30)), [](auto x) { return lacuna::hyperbolic_tangent(x); },
+      [](long double x) { return std::tanh(x); });
 }
 
 TYPED_TEST(Activations, SigmoidIsAccurate) {
   using T = TypeParam;
-  expect_within<T>(3.5, arguments<T>(T(-80), T(80)), [](auto x) { return lacuna::sigmoid(x); },
-                   [](long double x) { return 1 / (1 + std::exp(-x)); });
+  expect_within<T>(
+      3.5, arguments<T>(T(-80), T(80)), [](auto x) { return lacuna::sigmoid(x); },
+      [](long double x) { return 1 / (1 + std::exp(-x)); });
 }
 
 TYPED_TEST(Activations, EndsAreFiniteAndNaNPasses) {

@@ -19,7 +19,8 @@ struct Expected {
 
 template <class Real>
 Expected<Real> expect_from_oracle(const Case& c, const reference::BasicParameters<Real>& parameters,
-                                  const reference::BasicBatch<Real>& batch, const reference::BasicUpstream<Real>& upstream) {
+                                  const reference::BasicBatch<Real>& batch,
+                                  const reference::BasicUpstream<Real>& upstream) {
   const auto forward = reference::forward(c.layer, parameters, batch);
   const auto gradients = reference::backward(c.layer, parameters, batch, forward, upstream);
   Expected<Real> out;
@@ -28,10 +29,12 @@ Expected<Real> expect_from_oracle(const Case& c, const reference::BasicParameter
   out.values["cell"] = forward.cell;
   out.values["final_hidden"] = forward.final_hidden;
   out.values["final_cell"] = forward.final_cell;
-  const std::size_t k = static_cast<std::size_t>(c.layer.input_width()), d = static_cast<std::size_t>(c.layer.features);
+  const std::size_t k = static_cast<std::size_t>(c.layer.input_width()),
+                    d = static_cast<std::size_t>(c.layer.features);
   out.values["imputed"] = {};
   for (std::size_t s = 0; s * k < forward.input.size(); ++s)
-    out.values["imputed"].insert(out.values["imputed"].end(), forward.input.begin() + static_cast<std::ptrdiff_t>(s * k),
+    out.values["imputed"].insert(out.values["imputed"].end(),
+                                 forward.input.begin() + static_cast<std::ptrdiff_t>(s * k),
                                  forward.input.begin() + static_cast<std::ptrdiff_t>(s * k + d));
   for (const auto& [name, tensor] : reference::named_tensors(gradients.parameters))
     out.values[std::string("d_") + name] = *tensor;
@@ -44,7 +47,8 @@ Expected<Real> expect_from_oracle(const Case& c, const reference::BasicParameter
 
 // The rows that are judged together: kinds that belong to one unit, feature or token.
 std::size_t row_width(const std::string& name, const Case& c) {
-  if (name == "hidden" || name == "cell" || name == "evolved_hidden" || name.starts_with("final") || name.starts_with("d_initial"))
+  if (name == "hidden" || name == "cell" || name == "evolved_hidden" || name.starts_with("final") ||
+      name.starts_with("d_initial"))
     return static_cast<std::size_t>(c.layer.hidden);
   if (name == "imputed" || name == "d_values") return static_cast<std::size_t>(c.layer.features);
   return 0;
@@ -56,8 +60,9 @@ void check(const std::string& text, const Case& c, lacuna_isa isa) {
   const auto batch = support::make_batch(c);
   const auto upstream = support::make_upstream(c);
   const auto expected = expect_from_oracle<double>(c, parameters, batch, upstream);
-  const auto plain = expect_from_oracle<Real>(c, support::convert<Real>(parameters), support::convert<Real>(batch),
-                                              support::convert<Real>(upstream));
+  const auto plain =
+      expect_from_oracle<Real>(c, support::convert<Real>(parameters), support::convert<Real>(batch),
+                               support::convert<Real>(upstream));
   const auto context = support::make_cpu_context(1, isa);
   support::LibraryRun<Real> run(c, parameters, batch, upstream);
   run.run(context.get());
@@ -69,14 +74,15 @@ void check(const std::string& text, const Case& c, lacuna_isa isa) {
     EXPECT_TRUE(support::guards_are_whole(name, *buffer));
     if (name.starts_with("carry")) continue;  // tests/context_test.cpp
     const bool summed = name.starts_with("d_") && row_width(name, c) == 0;
-    double tolerance =
-        support::rounding_tolerance<Real>(summed ? std::max(n, wide) : wide, support::mixing_steps(c.max_length()));
+    double tolerance = support::rounding_tolerance<Real>(summed ? std::max(n, wide) : wide,
+                                                         support::mixing_steps(c.max_length()));
     // Terms of either sign add up to the square root of their number, while their errors belong to their sizes.
     if (summed) tolerance *= std::sqrt(static_cast<double>(std::max<std::int64_t>(n, 1)));
     const auto found = expected.values.find(name);
     ASSERT_NE(found, expected.values.end()) << name;
-    EXPECT_TRUE(support::agrees(name, support::compare_with_baseline<Real>(buffer->span(), plain.values.at(name), found->second,
-                                                                           tolerance, row_width(name, c))));
+    EXPECT_TRUE(support::agrees(
+        name, support::compare_with_baseline<Real>(buffer->span(), plain.values.at(name),
+                                                   found->second, tolerance, row_width(name, c))));
   }
 }
 
@@ -101,51 +107,65 @@ INSTANTIATE_TEST_SUITE_P(
     Models, Oracle,
     testing::Values("rnn_f32_n7_h34_len0-19_seed1", "rnn_relu_f64_n5_d3_h17_len0-9_seed2",
                     "lstm_f32_n9_h31_len0-23_init_seed3", "gru_f64_n6_d7_h16_len1-12_seed4",
-                    "gru_reset_before_f32_n7_h33_len0-9_init_seed5", "rnn_decay_f32_n7_h34_len0-19_miss50_seed6",
-                    "gru_decay_f64_n7_h20_len0-19_miss80_rev_seed7", "lstm_decay_f32_n7_h34_len0-19_miss80_times_seed8",
-                    "grud_f32_n7_h34_len0-19_miss80_seed3", "grud_f64_n7_d41_h64_len0-19_miss80_nan_times_seed3",
-                    "grud_relax_f32_n7_h34_len0-19_miss80_seed9", "grud_relax_f64_n4_h5_len1-30_miss90_carry_rev_init_seed10",
-                    "gru_gap_f32_n7_h34_len0-19_miss50_seed11", "ode_euler_f32_n7_h13_len0-19_miss50_seed12",
+                    "gru_reset_before_f32_n7_h33_len0-9_init_seed5",
+                    "rnn_decay_f32_n7_h34_len0-19_miss50_seed6",
+                    "gru_decay_f64_n7_h20_len0-19_miss80_rev_seed7",
+                    "lstm_decay_f32_n7_h34_len0-19_miss80_times_seed8",
+                    "grud_f32_n7_h34_len0-19_miss80_seed3",
+                    "grud_f64_n7_d41_h64_len0-19_miss80_nan_times_seed3",
+                    "grud_relax_f32_n7_h34_len0-19_miss80_seed9",
+                    "grud_relax_f64_n4_h5_len1-30_miss90_carry_rev_init_seed10",
+                    "gru_gap_f32_n7_h34_len0-19_miss50_seed11",
+                    "ode_euler_f32_n7_h13_len0-19_miss50_seed12",
                     "ode_euler_f64_n3_h7_len0-9_miss50_rev_seed13"),
     support::test_name);
 
 INSTANTIATE_TEST_SUITE_P(
     Shapes, Oracle,
-    testing::Values("lstm_f32_n1_d1_h1_len1_seed1", "gru_f32_n1_d1_h1_len0_seed2", "grud_f32_n3_d37_h127_len1-7_miss85_seed3",
-                    "lstm_f64_n40_d3_h7_len0-5_seed4", "gru_f32_n70_d2_h100_len1-9+40_seed5",
-                    "lstm_f32_n33_d100_h128_len3_seed6", "grud_f64_n2_d13_h3_len60_miss100_seed7",
+    testing::Values("lstm_f32_n1_d1_h1_len1_seed1", "gru_f32_n1_d1_h1_len0_seed2",
+                    "grud_f32_n3_d37_h127_len1-7_miss85_seed3", "lstm_f64_n40_d3_h7_len0-5_seed4",
+                    "gru_f32_n70_d2_h100_len1-9+40_seed5", "lstm_f32_n33_d100_h128_len3_seed6",
+                    "grud_f64_n2_d13_h3_len60_miss100_seed7",
                     "grud_f32_n5_d41_h64_len0-11_miss0_seed8", "rnn_f32_n8_d5_h257_len2-4_seed9",
                     "grud_relax_f32_n20_d37_h64_len0-40+200_miss85_nan_times_seed10",
                     // Large enough for the weight gradients to be summed over all tokens at once.
-                    "lstm_f32_n17_d40_h520_len1-4_seed11", "gru_reset_before_f32_n17_d30_h600_len1-4_seed12",
+                    "lstm_f32_n17_d40_h520_len1-4_seed11",
+                    "gru_reset_before_f32_n17_d30_h600_len1-4_seed12",
                     "gru_f32_n18_d30_h600_len0-4_seed13"),
     support::test_name);
 
 INSTANTIATE_TEST_SUITE_P(
     Options, Oracle,
-    testing::Values("lstm+decay+relax_f64_n5_d3_h17_len1-30_miss50_eo_mask_gap_rev_init_carry_seed9",
-                    "gru+relax+decay_f32_n5_d3_h17_len1-30_miss70_eo_mask_gap_delta_seed10",
-                    "gru_reset_before+mean+decay_step_f32_n5_d9_h17_len0-30_miss70_eo_gap_carry_times_seed11",
-                    "lstm+mean+decay_f64_n5_d9_h8_len0-30_miss70_nan_delta_seed12",
-                    "rnn_relu+relax+relax_f32_n5_d9_h8_len0-30_miss70_eo_nan_carry_times_rev_seed13",
-                    "gru+none+decay_f32_n5_d9_h8_len0-30_seed14", "lstm+none+decay_f64_n5_d9_h8_len0-12_gap_delta_seed15",
-                    "gru+none+relax_f64_n5_d4_h8_len0-12_gap_times_seed16"),
+    testing::Values(
+        "lstm+decay+relax_f64_n5_d3_h17_len1-30_miss50_eo_mask_gap_rev_init_carry_seed9",
+        "gru+relax+decay_f32_n5_d3_h17_len1-30_miss70_eo_mask_gap_delta_seed10",
+        "gru_reset_before+mean+decay_step_f32_n5_d9_h17_len0-30_miss70_eo_gap_carry_times_seed11",
+        "lstm+mean+decay_f64_n5_d9_h8_len0-30_miss70_nan_delta_seed12",
+        "rnn_relu+relax+relax_f32_n5_d9_h8_len0-30_miss70_eo_nan_carry_times_rev_seed13",
+        "gru+none+decay_f32_n5_d9_h8_len0-30_seed14",
+        "lstm+none+decay_f64_n5_d9_h8_len0-12_gap_delta_seed15",
+        "gru+none+relax_f64_n5_d4_h8_len0-12_gap_times_seed16"),
     support::test_name);
 
 // Every impute x evolve x cell x empty-row policy.
-class ModelSpace : public testing::TestWithParam<std::tuple<const char*, const char*, const char*, const char*>> {};
+class ModelSpace : public testing::TestWithParam<
+                       std::tuple<const char*, const char*, const char*, const char*>> {};
 
 TEST_P(ModelSpace, Agrees) {
   const auto [cell, impute, evolve, rest] = GetParam();
   const bool masked = std::string(impute) != "none";
   check(std::string(cell) + "+" + impute + "+" + evolve + rest + (masked ? "_miss60_mask" : ""));
-  if (masked) check(std::string(cell) + "+" + impute + "+" + evolve + rest + "_miss60_eo_gap_carry_init");
+  if (masked)
+    check(std::string(cell) + "+" + impute + "+" + evolve + rest + "_miss60_eo_gap_carry_init");
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ModelSpace,
-                         testing::Combine(testing::Values("rnn_tanh", "rnn_relu", "rnn_euler", "lstm", "gru", "gru_reset_before"),
-                                          testing::Values("none", "mean", "forward", "decay", "relax"),
+                         testing::Combine(testing::Values("rnn_tanh", "rnn_relu", "rnn_euler",
+                                                          "lstm", "gru", "gru_reset_before"),
+                                          testing::Values("none", "mean", "forward", "decay",
+                                                          "relax"),
                                           testing::Values("none", "decay", "decay_step", "relax"),
-                                          testing::Values("_f32_n4_d3_h9_len0-11_seed21", "_f64_n4_d5_h6_len0-11_rev_seed22")));
+                                          testing::Values("_f32_n4_d3_h9_len0-11_seed21",
+                                                          "_f64_n4_d5_h6_len0-11_rev_seed22")));
 
 }  // namespace

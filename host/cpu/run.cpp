@@ -41,8 +41,8 @@ T* at(std::byte* block, std::size_t offset) {
 }
 
 template <class T>
-Job<T> describe(const Recipe& recipe, const lacuna_parameters& parameters, const lacuna_batch& batch, std::byte* tape,
-                std::byte* workspace) {
+Job<T> describe(const Recipe& recipe, const lacuna_parameters& parameters,
+                const lacuna_batch& batch, std::byte* tape, std::byte* workspace) {
   const Layout& lay = recipe.layout;
   Job<T> job;
   job.layer = recipe.layer;
@@ -57,9 +57,11 @@ Job<T> describe(const Recipe& recipe, const lacuna_parameters& parameters, const
   job.delta = static_cast<const T*>(batch.delta);
   job.initial_hidden = static_cast<const T*>(batch.initial_hidden);
   job.initial_cell = static_cast<const T*>(batch.initial_cell);
-  job.carry_in = {static_cast<const T*>(batch.carry_in.last_values), static_cast<const T*>(batch.carry_in.since),
-                  batch.carry_in.last_time, static_cast<const T*>(batch.carry_in.first_gap)};
-  for (int k = 0; k < LACUNA_PARAMETERS; ++k) job.parameter[k] = static_cast<const T*>(parameters.tensor[k]);
+  job.carry_in = {static_cast<const T*>(batch.carry_in.last_values),
+                  static_cast<const T*>(batch.carry_in.since), batch.carry_in.last_time,
+                  static_cast<const T*>(batch.carry_in.first_gap)};
+  for (int k = 0; k < LACUNA_PARAMETERS; ++k)
+    job.parameter[k] = static_cast<const T*>(parameters.tensor[k]);
   if (tape != nullptr) {
     job.operands = at<T>(tape, lay.tape.operands);
     job.gates = at<T>(tape, lay.tape.gates);
@@ -71,7 +73,8 @@ Job<T> describe(const Recipe& recipe, const lacuna_parameters& parameters, const
   job.impute_weight = job.relax_target + 2 * lay.units;
   job.impute_bias = job.impute_weight + lay.channels;
   job.mean = job.impute_bias + lay.channels;
-  job.lanes = place_lanes(workspace + lay.workspace.lanes, batch.sequences, lay.groups, lay.max_lanes);
+  job.lanes =
+      place_lanes(workspace + lay.workspace.lanes, batch.sequences, lay.groups, lay.max_lanes);
   job.workers = at<T>(workspace, lay.workspace.workers);
   job.worker_elements = lay.workspace.worker_bytes / sizeof(T);
   return job;
@@ -94,19 +97,22 @@ void prepare_vectors(const Job<T>& job) {
     const T* target = present ? job.parameter[LACUNA_EVOLVE_TARGET] + part * lay.hidden : nullptr;
     copy_padded(target, lay.hidden, lay.units, job.relax_target + part * lay.units);
     copy_padded(lambda, lay.hidden, lay.units, job.relax_rate + part * lay.units);
-    if (present) std::transform(lambda, lambda + lay.hidden, job.relax_rate + part * lay.units, softplus<T>);
+    if (present)
+      std::transform(lambda, lambda + lay.hidden, job.relax_rate + part * lay.units, softplus<T>);
   }
   copy_padded(job.parameter[LACUNA_IMPUTE_WEIGHT], lay.features, lay.channels, job.impute_weight);
   copy_padded(job.parameter[LACUNA_IMPUTE_BIAS], lay.features, lay.channels, job.impute_bias);
   copy_padded(job.parameter[LACUNA_X_MEAN], lay.features, lay.channels, job.mean);
   if (job.layer.impute == LACUNA_IMPUTE_RELAX)
-    std::transform(job.impute_weight, job.impute_weight + lay.features, job.impute_weight, softplus<T>);
+    std::transform(job.impute_weight, job.impute_weight + lay.features, job.impute_weight,
+                   softplus<T>);
 }
 
 template <class T>
 void prepare(Job<T>& job) {
   prepare_vectors(job);
-  deal(job.lanes, {job.offsets, static_cast<std::size_t>(job.sequences > 0 ? job.sequences + 1 : 0)});
+  deal(job.lanes,
+       {job.offsets, static_cast<std::size_t>(job.sequences > 0 ? job.sequences + 1 : 0)});
 }
 
 template <class T>
@@ -118,7 +124,8 @@ T* worker_memory(const Job<T>& job, int worker) {
 template <class T>
 void forward_empty(const Job<T>& job) {
   const std::int64_t h = job.layout->hidden, d = job.layout->features;
-  const auto pass = [](const auto* from, std::int64_t b, std::int64_t width, auto* to, auto absent) {
+  const auto pass = [](const auto* from, std::int64_t b, std::int64_t width, auto* to,
+                       auto absent) {
     if (to == nullptr) return;
     if (from != nullptr) {
       std::copy_n(from + b * width, width, to + b * width);
@@ -153,8 +160,9 @@ void backward_empty(const Job<T>& job) {
 }
 
 template <class T>
-void forward_typed(const Recipe& recipe, Team& team, const lacuna_parameters& parameters, const lacuna_batch& batch,
-                   const lacuna_outputs& outputs, std::byte* tape, std::byte* workspace) {
+void forward_typed(const Recipe& recipe, Team& team, const lacuna_parameters& parameters,
+                   const lacuna_batch& batch, const lacuna_outputs& outputs, std::byte* tape,
+                   std::byte* workspace) {
   const Layout& lay = recipe.layout;
   Job<T> job = describe<T>(recipe, parameters, batch, tape, workspace);
   job.hidden = static_cast<T*>(outputs.hidden);
@@ -163,8 +171,9 @@ void forward_typed(const Recipe& recipe, Team& team, const lacuna_parameters& pa
   job.imputed = static_cast<T*>(outputs.imputed);
   job.final_hidden = static_cast<T*>(outputs.final_hidden);
   job.final_cell = static_cast<T*>(outputs.final_cell);
-  job.carry_out = {static_cast<T*>(outputs.carry_out.last_values), static_cast<T*>(outputs.carry_out.since),
-                   outputs.carry_out.last_time, static_cast<T*>(outputs.carry_out.first_gap)};
+  job.carry_out = {static_cast<T*>(outputs.carry_out.last_values),
+                   static_cast<T*>(outputs.carry_out.since), outputs.carry_out.last_time,
+                   static_cast<T*>(outputs.carry_out.first_gap)};
   job.panel_x = at<T>(workspace, lay.workspace.panels);
   job.panel_h = job.panel_x + lay.panel_x;
   job.panel_candidate = job.panel_h + lay.panel_h;
@@ -172,8 +181,11 @@ void forward_typed(const Recipe& recipe, Team& team, const lacuna_parameters& pa
 
   prepare(job);
   const Engine<T>& run = engine<T>(recipe.isa);
-  team.run(run.pack_forward_tasks(job), [&](std::int64_t task, int) { run.pack_forward(job, task); });
-  team.run(lay.groups, [&](std::int64_t group, int worker) { run.forward_group(job, group, worker_memory(job, worker)); });
+  team.run(run.pack_forward_tasks(job),
+           [&](std::int64_t task, int) { run.pack_forward(job, task); });
+  team.run(lay.groups, [&](std::int64_t group, int worker) {
+    run.forward_group(job, group, worker_memory(job, worker));
+  });
   forward_empty(job);
 }
 
@@ -187,7 +199,8 @@ void add_unit_sums(const Job<T>& job) {
     return sum;
   };
   // A rate is softplus of its parameter, whose slope is the logistic function.
-  const auto add = [&](lacuna_parameter kind, std::int64_t first, std::int64_t count, std::int64_t at, bool rate) {
+  const auto add = [&](lacuna_parameter kind, std::int64_t first, std::int64_t count,
+                       std::int64_t at, bool rate) {
     T* const out = job.d_parameter[kind];
     if (out == nullptr) return;
     for (std::int64_t i = first; i < first + count; ++i)
@@ -208,27 +221,30 @@ void add_unit_sums(const Job<T>& job) {
 }
 
 template <class T>
-void backward_typed(const Recipe& recipe, Team& team, const lacuna_parameters& parameters, const lacuna_batch& batch,
-                    const lacuna_output_gradients& d_outputs, std::byte* tape,
-                    const lacuna_parameter_gradients& d_parameters, const lacuna_input_gradients& d_inputs,
-                    std::byte* workspace) {
+void backward_typed(const Recipe& recipe, Team& team, const lacuna_parameters& parameters,
+                    const lacuna_batch& batch, const lacuna_output_gradients& d_outputs,
+                    std::byte* tape, const lacuna_parameter_gradients& d_parameters,
+                    const lacuna_input_gradients& d_inputs, std::byte* workspace) {
   const Layout& lay = recipe.layout;
   Job<T> job = describe<T>(recipe, parameters, batch, tape, workspace);
   job.d_hidden = static_cast<const T*>(d_outputs.d_hidden);
   job.d_cell = static_cast<const T*>(d_outputs.d_cell);
   job.d_final_hidden = static_cast<const T*>(d_outputs.d_final_hidden);
   job.d_final_cell = static_cast<const T*>(d_outputs.d_final_cell);
-  for (int k = 0; k < LACUNA_PARAMETERS; ++k) job.d_parameter[k] = static_cast<T*>(d_parameters.tensor[k]);
+  for (int k = 0; k < LACUNA_PARAMETERS; ++k)
+    job.d_parameter[k] = static_cast<T*>(d_parameters.tensor[k]);
   job.d_values = static_cast<T*>(d_inputs.d_values);
   job.d_delta_t = static_cast<T*>(d_inputs.d_delta_t);
   job.d_initial_hidden = static_cast<T*>(d_inputs.d_initial_hidden);
   job.d_initial_cell = static_cast<T*>(d_inputs.d_initial_cell);
   const auto wanted = [&](lacuna_parameter kind) { return job.d_parameter[kind] != nullptr; };
-  job.wants_weights = wanted(LACUNA_WEIGHTS_X) || wanted(LACUNA_WEIGHTS_H) || wanted(LACUNA_BIAS) ||
-                      wanted(LACUNA_BIAS_HN) || (lay.elapsed_width > 0 && (wanted(LACUNA_EVOLVE_WEIGHT) || wanted(LACUNA_EVOLVE_BIAS)));
+  job.wants_weights =
+      wanted(LACUNA_WEIGHTS_X) || wanted(LACUNA_WEIGHTS_H) || wanted(LACUNA_BIAS) ||
+      wanted(LACUNA_BIAS_HN) ||
+      (lay.elapsed_width > 0 && (wanted(LACUNA_EVOLVE_WEIGHT) || wanted(LACUNA_EVOLVE_BIAS)));
   job.wants_delta = job.d_delta_t != nullptr;
-  job.wants_input = job.d_values != nullptr || wanted(LACUNA_X_MEAN) || wanted(LACUNA_IMPUTE_WEIGHT) ||
-                    wanted(LACUNA_IMPUTE_BIAS) || job.wants_delta;
+  job.wants_input = job.d_values != nullptr || wanted(LACUNA_X_MEAN) ||
+                    wanted(LACUNA_IMPUTE_WEIGHT) || wanted(LACUNA_IMPUTE_BIAS) || job.wants_delta;
 
   job.panel_h = at<T>(workspace, lay.workspace.panels);
   job.panel_candidate = job.panel_h + lay.panel_h_back;
@@ -240,12 +256,17 @@ void backward_typed(const Recipe& recipe, Team& team, const lacuna_parameters& p
 
   prepare(job);
   const Engine<T>& run = engine<T>(recipe.isa);
-  team.run(run.pack_backward_tasks(job), [&](std::int64_t task, int) { run.pack_backward(job, task); });
-  team.run(lay.groups, [&](std::int64_t group, int worker) { run.backward_group(job, group, worker_memory(job, worker)); });
+  team.run(run.pack_backward_tasks(job),
+           [&](std::int64_t task, int) { run.pack_backward(job, task); });
+  team.run(lay.groups, [&](std::int64_t group, int worker) {
+    run.backward_group(job, group, worker_memory(job, worker));
+  });
   backward_empty(job);
   if (job.wants_weights) {
     if (!lay.windowed)
-      team.run(run.weight_tasks(lay), [&](std::int64_t task, int worker) { run.weight_task(job, task, worker_memory(job, worker)); });
+      team.run(run.weight_tasks(lay), [&](std::int64_t task, int worker) {
+        run.weight_task(job, task, worker_memory(job, worker));
+      });
     const WeightTargets<T> targets{job};
     team.run(lay.hidden, [&](std::int64_t unit, int) { targets.add_unit(unit); });
   }
@@ -254,8 +275,9 @@ void backward_typed(const Recipe& recipe, Team& team, const lacuna_parameters& p
 
 }  // namespace
 
-void forward(const Recipe& recipe, Team& team, const lacuna_parameters& parameters, const lacuna_batch& batch,
-             const lacuna_outputs& outputs, std::byte* tape, std::byte* workspace) {
+void forward(const Recipe& recipe, Team& team, const lacuna_parameters& parameters,
+             const lacuna_batch& batch, const lacuna_outputs& outputs, std::byte* tape,
+             std::byte* workspace) {
   if (recipe.layer.type == LACUNA_F64) {
     forward_typed<double>(recipe, team, parameters, batch, outputs, tape, workspace);
   } else {
@@ -263,16 +285,18 @@ void forward(const Recipe& recipe, Team& team, const lacuna_parameters& paramete
   }
 }
 
-void backward(const Recipe& recipe, Team& team, const lacuna_parameters& parameters, const lacuna_batch& batch,
-              const lacuna_output_gradients& d_outputs, const std::byte* tape,
-              const lacuna_parameter_gradients& d_parameters, const lacuna_input_gradients& d_inputs,
-              std::byte* workspace) {
+void backward(const Recipe& recipe, Team& team, const lacuna_parameters& parameters,
+              const lacuna_batch& batch, const lacuna_output_gradients& d_outputs,
+              const std::byte* tape, const lacuna_parameter_gradients& d_parameters,
+              const lacuna_input_gradients& d_inputs, std::byte* workspace) {
   // The engine's arrays are shared with the forward run, which writes them; the backward run does not.
   std::byte* const read_only = const_cast<std::byte*>(tape);
   if (recipe.layer.type == LACUNA_F64) {
-    backward_typed<double>(recipe, team, parameters, batch, d_outputs, read_only, d_parameters, d_inputs, workspace);
+    backward_typed<double>(recipe, team, parameters, batch, d_outputs, read_only, d_parameters,
+                           d_inputs, workspace);
   } else {
-    backward_typed<float>(recipe, team, parameters, batch, d_outputs, read_only, d_parameters, d_inputs, workspace);
+    backward_typed<float>(recipe, team, parameters, batch, d_outputs, read_only, d_parameters,
+                          d_inputs, workspace);
   }
 }
 

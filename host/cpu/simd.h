@@ -18,7 +18,8 @@ struct Vec {
   Batch b;
 
   Vec() = default;
-  LACUNA_FN Vec(T scalar) : b(scalar) {}  // NOLINT(google-explicit-constructor): V(1) and a broadcast are one thing
+  LACUNA_FN Vec(T scalar)
+      : b(scalar) {}  // NOLINT(google-explicit-constructor): V(1) and a broadcast are one thing
   LACUNA_FN explicit Vec(Batch batch) : b(batch) {}
 
   LACUNA_FN static Vec load(const T* p) { return Vec(Batch::load_unaligned(p)); }
@@ -91,23 +92,25 @@ struct Constants<float> {
   static constexpr float round = 12582912.0f, ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
   static constexpr float least = -87.3f, most = 88.3f;
   static constexpr int mantissa = 23;
-  static constexpr float q[] = {0.49999998144f, 0.16666543178f, 0.04166720178f, 0.00836658033f, 0.00138825102f};
+  static constexpr float q[] = {0.49999998144f, 0.16666543178f, 0.04166720178f, 0.00836658033f,
+                                0.00138825102f};
 };
 template <>
 struct Constants<double> {
   using Int = std::int64_t;
-  static constexpr double round = 6755399441055744.0, ln2_high = 0x1.62e42fee00000p-1, ln2_low = 0x1.a39ef35793c76p-33;
+  static constexpr double round = 6755399441055744.0, ln2_high = 0x1.62e42fee00000p-1,
+                          ln2_low = 0x1.a39ef35793c76p-33;
   static constexpr double least = -708.0, most = 709.0;
   static constexpr int mantissa = 52;
-  static constexpr double q[] = {1.0 / 2,         1.0 / 6,          1.0 / 24,         1.0 / 120,
-                                 1.0 / 720,       1.0 / 5040,       1.0 / 40320,      1.0 / 362880,
-                                 1.0 / 3628800,   1.0 / 39916800,   1.0 / 479001600,  1.0 / 6227020800};
+  static constexpr double q[] = {1.0 / 2,       1.0 / 6,        1.0 / 24,        1.0 / 120,
+                                 1.0 / 720,     1.0 / 5040,     1.0 / 40320,     1.0 / 362880,
+                                 1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800};
 };
 
 template <class T, class A>
 struct Reduced {
-  Vec<T, A> power;          // 2^n
-  Vec<T, A> minus_one;      // exp(r) - 1, |r| <= ln(2)/2
+  Vec<T, A> power;      // 2^n
+  Vec<T, A> minus_one;  // exp(r) - 1, |r| <= ln(2)/2
 };
 
 template <class T, class A>

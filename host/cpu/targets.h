@@ -14,15 +14,18 @@ struct WeightTargets {
   void add_unit(std::int64_t unit) const {
     const Layout& lay = *job.layout;
     for (int p = 0; p < lay.product_count; ++p)
-      for (std::int64_t g = 0; g < lay.products[p].gates; ++g) add_row(lay.products[p], lay.products[p].first_gate + g, g, unit);
+      for (std::int64_t g = 0; g < lay.products[p].gates; ++g)
+        add_row(lay.products[p], lay.products[p].first_gate + g, g, unit);
   }
 
  private:
-  void add_row(const GradientProduct& product, std::int64_t gate, std::int64_t gate_in_product, std::int64_t unit) const {
+  void add_row(const GradientProduct& product, std::int64_t gate, std::int64_t gate_in_product,
+               std::int64_t unit) const {
     const Layout& lay = *job.layout;
     const std::int64_t at = product.offset + (gate_in_product * lay.hidden + unit) * product.stride;
     if (gate == lay.gradient_gates) {
-      add_range(at, product, lay.elapsed, lay.elapsed_width, LACUNA_EVOLVE_WEIGHT, unit * lay.elapsed_width);
+      add_range(at, product, lay.elapsed, lay.elapsed_width, LACUNA_EVOLVE_WEIGHT,
+                unit * lay.elapsed_width);
       add_range(at, product, lay.elapsed + lay.elapsed_width, 1, LACUNA_EVOLVE_BIAS, unit);
       return;
     }
@@ -40,10 +43,12 @@ struct WeightTargets {
   }
 
   // Columns [first, first + count) of the operand row, as far as the product has them.
-  void add_range(std::int64_t at, const GradientProduct& product, std::int64_t first, std::int64_t count,
-                 lacuna_parameter kind, std::int64_t offset) const {
+  void add_range(std::int64_t at, const GradientProduct& product, std::int64_t first,
+                 std::int64_t count, lacuna_parameter kind, std::int64_t offset) const {
     T* const out = job.d_parameter[kind];
-    if (out == nullptr || first < product.first_column || first + count > product.first_column + product.columns) return;
+    if (out == nullptr || first < product.first_column ||
+        first + count > product.first_column + product.columns)
+      return;
     const Layout& lay = *job.layout;
     const std::int64_t groups = lay.windowed ? lay.groups : 1;
     const T* sums = job.weight_sums + at + (first - product.first_column);

@@ -17,8 +17,8 @@ T* carve(std::byte*& at, std::int64_t count) {
 // one another in their old order. `scratch` holds two numbers per item and one per bin; bins are few, so a linear search
 // for the least is quick.
 template <class Length>
-void deal_to_bins(std::span<std::int64_t> items, std::span<std::int64_t> load, std::span<std::int64_t> count,
-                  std::int64_t* scratch, Length length) {
+void deal_to_bins(std::span<std::int64_t> items, std::span<std::int64_t> load,
+                  std::span<std::int64_t> count, std::int64_t* scratch, Length length) {
   const std::span<std::int64_t> bin(scratch, items.size());
   const std::span<std::int64_t> sorted(scratch + items.size(), items.size());
   std::int64_t* const next = scratch + 2 * items.size();
@@ -37,12 +37,14 @@ void deal_to_bins(std::span<std::int64_t> items, std::span<std::int64_t> load, s
 }  // namespace
 
 std::size_t lanes_bytes(std::int64_t sequences, std::int64_t groups, std::int64_t lanes_per_group) {
-  const std::int64_t numbers = 3 * sequences + 3 * groups + 3 * lanes_per_group + (groups > lanes_per_group ? groups : lanes_per_group);
+  const std::int64_t numbers = 3 * sequences + 3 * groups + 3 * lanes_per_group +
+                               (groups > lanes_per_group ? groups : lanes_per_group);
   return static_cast<std::size_t>(numbers) * sizeof(std::int64_t) +
          static_cast<std::size_t>(groups * lanes_per_group) * sizeof(Lane);
 }
 
-Lanes place_lanes(std::byte* memory, std::int64_t sequences, std::int64_t groups, std::int64_t lanes_per_group) {
+Lanes place_lanes(std::byte* memory, std::int64_t sequences, std::int64_t groups,
+                  std::int64_t lanes_per_group) {
   Lanes lanes;
   lanes.groups = groups;
   lanes.lanes_per_group = lanes_per_group;
@@ -54,14 +56,17 @@ Lanes place_lanes(std::byte* memory, std::int64_t sequences, std::int64_t groups
 }
 
 void deal(Lanes& lanes, std::span<const std::int64_t> offsets) {
-  const std::int64_t sequences = offsets.empty() ? 0 : static_cast<std::int64_t>(offsets.size()) - 1;
+  const std::int64_t sequences =
+      offsets.empty() ? 0 : static_cast<std::int64_t>(offsets.size()) - 1;
   const auto length = [&](std::int64_t b) { return offsets[b + 1] - offsets[b]; };
   std::int64_t* const order = lanes.order;
   std::iota(order, order + sequences, std::int64_t{0});
   std::sort(order, order + sequences, [&](std::int64_t a, std::int64_t b) {
     return length(a) != length(b) ? length(a) > length(b) : a < b;
   });
-  lanes.empty_first = std::find_if(order, order + sequences, [&](std::int64_t b) { return length(b) == 0; }) - order;
+  lanes.empty_first =
+      std::find_if(order, order + sequences, [&](std::int64_t b) { return length(b) == 0; }) -
+      order;
 
   std::int64_t* const group_load = lanes.scratch;
   std::int64_t* const group_size = group_load + lanes.groups;
@@ -79,7 +84,8 @@ void deal(Lanes& lanes, std::span<const std::int64_t> offsets) {
     lane_count = 0;
     if (!mine.empty()) {
       const std::int64_t longest = length(mine[0]);
-      lane_count = std::min({(group_load[g] + longest - 1) / longest, lanes.lanes_per_group, group_size[g]});
+      lane_count =
+          std::min({(group_load[g] + longest - 1) / longest, lanes.lanes_per_group, group_size[g]});
     }
     const auto count = static_cast<std::size_t>(lane_count);
     deal_to_bins(mine, {lane_load, count}, {lane_size, count}, rest, length);

@@ -14,12 +14,12 @@ struct Lane {
 };
 
 struct Lanes {
-  std::int64_t* order = nullptr;        // [B] sequences, empty ones at the end
-  Lane* lane = nullptr;                 // [groups * lanes_per_group], longest first within a group
-  std::int64_t* lane_count = nullptr;   // [groups]
-  std::int64_t* scratch = nullptr;      // [2 B + 2 (groups + lanes_per_group)]
+  std::int64_t* order = nullptr;       // [B] sequences, empty ones at the end
+  Lane* lane = nullptr;                // [groups * lanes_per_group], longest first within a group
+  std::int64_t* lane_count = nullptr;  // [groups]
+  std::int64_t* scratch = nullptr;     // [2 B + 2 (groups + lanes_per_group)]
   std::int64_t groups = 0, lanes_per_group = 0;
-  std::int64_t empty_first = 0;         // order[empty_first ..] have length 0
+  std::int64_t empty_first = 0;  // order[empty_first ..] have length 0
 
   std::span<const Lane> of(std::int64_t group) const {
     return {lane + group * lanes_per_group, static_cast<std::size_t>(lane_count[group])};
@@ -28,7 +28,8 @@ struct Lanes {
 
 std::size_t lanes_bytes(std::int64_t sequences, std::int64_t groups, std::int64_t lanes_per_group);
 // Lays a Lanes out in `memory`, which is aligned to 8 bytes.
-Lanes place_lanes(std::byte* memory, std::int64_t sequences, std::int64_t groups, std::int64_t lanes_per_group);
+Lanes place_lanes(std::byte* memory, std::int64_t sequences, std::int64_t groups,
+                  std::int64_t lanes_per_group);
 
 // Longest first, always to the group, and within it to the lane, that has least: deterministic, and a function of the
 // lengths alone. As many lanes are used as finish no later than the longest sequence would by itself.

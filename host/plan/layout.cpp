@@ -13,11 +13,14 @@ constexpr std::int64_t line_bytes = 64;
 
 std::int64_t real_bytes(lacuna_type type) { return type == LACUNA_F64 ? 8 : 4; }
 
-std::int64_t round_up(std::int64_t value, std::int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
 
 std::int64_t times(std::int64_t a, std::int64_t b) {
   std::int64_t product = 0;
-  if (__builtin_mul_overflow(a, b, &product)) throw std::length_error("a size does not fit 64 bits");
+  if (__builtin_mul_overflow(a, b, &product))
+    throw std::length_error("a size does not fit 64 bits");
   return product;
 }
 
@@ -84,8 +87,7 @@ void lay_out_gates(Layout& out, const lacuna_layer& layer, std::int64_t bytes_ea
       out.saved_gates = out.gradient_gates = out.x_gates = 3;
       out.h_gates = 2;
       break;
-    default:
-      out.saved_gates = out.gradient_gates = out.h_gates = out.x_gates = 1;
+    default: out.saved_gates = out.gradient_gates = out.h_gates = out.x_gates = 1;
   }
   const std::int64_t decay = out.elapsed_width > 0 ? 1 : 0;
   out.gradient_stride = row_stride(times(out.gradient_gates + decay, out.units), bytes_each);
@@ -93,9 +95,11 @@ void lay_out_gates(Layout& out, const lacuna_layer& layer, std::int64_t bytes_ea
 
 void lay_out_products(Layout& out, const lacuna_layer& layer, std::int64_t bytes_each) {
   const std::int64_t line = line_bytes / bytes_each;
-  const auto add = [&](std::int64_t gate, std::int64_t gates, std::int64_t begin, std::int64_t end, bool times_reset = false) {
+  const auto add = [&](std::int64_t gate, std::int64_t gates, std::int64_t begin, std::int64_t end,
+                       bool times_reset = false) {
     GradientProduct& product = out.products[static_cast<std::size_t>(out.product_count++)];
-    product = {gate, gates, begin, end - begin, round_up(end - begin, line), out.weight_sums, times_reset};
+    product = {gate,       gates, begin, end - begin, round_up(end - begin, line), out.weight_sums,
+               times_reset};
     out.weight_sums += times(times(gates, out.hidden), product.stride);
   };
   const std::int64_t x = out.x, one = out.one, h = out.h, h_end = out.h + out.hidden;
@@ -110,10 +114,10 @@ void lay_out_products(Layout& out, const lacuna_layer& layer, std::int64_t bytes
       add(2, 1, x, h);
       add(2, 1, h, h_end, true);
       break;
-    default:
-      add(0, out.gradient_gates, x, h_end);
+    default: add(0, out.gradient_gates, x, h_end);
   }
-  if (out.elapsed_width > 0) add(out.gradient_gates, 1, out.elapsed, out.elapsed + out.elapsed_width + 1);
+  if (out.elapsed_width > 0)
+    add(out.gradient_gates, 1, out.elapsed, out.elapsed + out.elapsed_width + 1);
   out.unit_sums = 4 * out.units + 3 * out.channels;
 }
 
@@ -133,7 +137,8 @@ void lay_out_panels(Layout& out, const lacuna_layer& layer) {
 // How the batch is split. Enough groups to keep threads busy; lanes enough to reuse weights that do not fit the cache.
 void choose_groups(Layout& out, const lacuna_capacity& capacity, std::int64_t bytes_each) {
   const std::int64_t b = capacity.sequences;
-  const std::int64_t weight_bytes = times(out.panel_x + out.panel_h + out.panel_candidate, bytes_each);
+  const std::int64_t weight_bytes =
+      times(out.panel_x + out.panel_h + out.panel_candidate, bytes_each);
   const std::int64_t lanes = weight_bytes <= (std::int64_t{1} << 20) ? 16 : 32;
   out.groups = std::clamp<std::int64_t>(b / lanes, b >= 8 ? 2 : 1, 16);
   out.max_lanes = std::clamp<std::int64_t>((b + out.groups - 1) / out.groups, 1, most_lanes);
@@ -156,13 +161,14 @@ std::int64_t worker_elements(const Layout& layout, bool inference) {
   std::int64_t forward = n * (5 * layout.units + 2 * layout.channels) + 4 * layout.channels;
   if (inference) forward += n * layout.operand_stride + n * layout.units * 2;
   // Gradients of h, c and of what the reset gate let through; of the input, of delta and of x_last; Δt.
-  const std::int64_t backward = n * (3 * layout.units + layout.d_input + 3 * layout.channels) + 4 * layout.channels +
-                                layout.window * (layout.windowed ? layout.gradient_stride : 0) +
-                                layout.window * widest_panel;
+  const std::int64_t backward =
+      n * (3 * layout.units + layout.d_input + 3 * layout.channels) + 4 * layout.channels +
+      layout.window * (layout.windowed ? layout.gradient_stride : 0) + layout.window * widest_panel;
   return inference ? forward : std::max(forward, backward);
 }
 
-Layout make_layout(const lacuna_layer& layer, const lacuna_capacity& capacity, bool inference, int threads) {
+Layout make_layout(const lacuna_layer& layer, const lacuna_capacity& capacity, bool inference,
+                   int threads) {
   const std::int64_t real = real_bytes(layer.type);
   Layout out;
   lay_out_rows(out, layer, real);
@@ -181,20 +187,25 @@ Layout make_layout(const lacuna_layer& layer, const lacuna_capacity& capacity, b
 
   Arena workspace;
   out.workspace.prepared = workspace.take(4 * out.units + 3 * out.channels, real);
-  out.workspace.lanes =
-      workspace.take(static_cast<std::int64_t>(lanes_bytes(capacity.sequences, out.groups, out.max_lanes)), 1);
-  const std::int64_t forward_panels = out.panel_x + out.panel_h + out.panel_candidate + out.panel_decay;
+  out.workspace.lanes = workspace.take(
+      static_cast<std::int64_t>(lanes_bytes(capacity.sequences, out.groups, out.max_lanes)), 1);
+  const std::int64_t forward_panels =
+      out.panel_x + out.panel_h + out.panel_candidate + out.panel_decay;
   const std::int64_t backward_panels =
       out.panel_h_back + out.panel_candidate_back + out.panel_x_back + out.panel_decay_back;
-  out.workspace.panels = workspace.take(inference ? forward_panels : std::max(forward_panels, backward_panels), real);
+  out.workspace.panels =
+      workspace.take(inference ? forward_panels : std::max(forward_panels, backward_panels), real);
   Arena worker;
   worker.take(worker_elements(out, inference), real);
   out.workspace.worker_bytes = worker.size();
-  out.workspace.workers = workspace.take(std::min<std::int64_t>(threads, std::max<std::int64_t>(out.groups, threads)),
-                                         static_cast<std::int64_t>(worker.size()));
+  out.workspace.workers =
+      workspace.take(std::min<std::int64_t>(threads, std::max<std::int64_t>(out.groups, threads)),
+                     static_cast<std::int64_t>(worker.size()));
   if (!inference) {
-    if (!out.windowed) out.workspace.gradient_rows = workspace.take(times(n, out.gradient_stride), real);
-    out.workspace.weight_sums = workspace.take(times(out.weight_sums, out.windowed ? out.groups : 1), real);
+    if (!out.windowed)
+      out.workspace.gradient_rows = workspace.take(times(n, out.gradient_stride), real);
+    out.workspace.weight_sums =
+        workspace.take(times(out.weight_sums, out.windowed ? out.groups : 1), real);
     out.workspace.unit_sums = workspace.take(times(out.unit_sums, out.groups), real);
   }
   out.workspace.bytes = workspace.size();

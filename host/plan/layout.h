@@ -20,40 +20,44 @@ namespace lacuna {
 
 // One weight-gradient product: C[rows, columns] = sum over tokens of (gradient columns)^T (operand columns).
 struct GradientProduct {
-  std::int64_t first_gate = 0;    // in the gradient row
+  std::int64_t first_gate = 0;  // in the gradient row
   std::int64_t gates = 0;
   std::int64_t first_column = 0;  // in the operand row
   std::int64_t columns = 0;
-  std::int64_t stride = 0;        // of C
-  std::int64_t offset = 0;        // of C in the weight sums, in elements
-  bool times_reset = false;       // the operand is r * h, formed on the way
+  std::int64_t stride = 0;   // of C
+  std::int64_t offset = 0;   // of C in the weight sums, in elements
+  bool times_reset = false;  // the operand is r * h, formed on the way
 };
 
 struct Layout {
   // Widths, in elements. Padded ones are multiples of a cache line.
   std::int64_t features = 0, hidden = 0, input = 0;
-  std::int64_t units = 0;      // hidden, padded
-  std::int64_t channels = 0;   // features, padded
-  std::int64_t d_input = 0;    // x and the gap column, padded: the columns of W_x whose input has a gradient
+  std::int64_t units = 0;     // hidden, padded
+  std::int64_t channels = 0;  // features, padded
+  std::int64_t d_input =
+      0;  // x and the gap column, padded: the columns of W_x whose input has a gradient
 
   // Operand row.
   std::int64_t x = 0, one = 0, h = 0, delta = 0, step = 0, operand_stride = 0;
-  std::int64_t elapsed = 0, elapsed_width = 0;  // what the decay of h multiplies, without its 1; width 0: no decay
+  std::int64_t elapsed = 0,
+               elapsed_width =
+                   0;  // what the decay of h multiplies, without its 1; width 0: no decay
 
   // Gates. Saved: what the tape keeps per token. Gradient row: gates, then the decay exponent when there is one.
   std::int64_t saved_gates = 0, gradient_gates = 0, gradient_stride = 0;
-  std::int64_t h_gates = 0;              // the first ones, which multiply W_h in one product
+  std::int64_t h_gates = 0;  // the first ones, which multiply W_h in one product
   std::int64_t first_x_gate = 0, x_gates = 0;
 
   // Work is split into groups of sequences by shape alone, so that sums have one order at any number of threads.
   std::int64_t groups = 0, max_lanes = 0;
-  bool windowed = false;     // weight gradients are summed per group while its rows are in cache
-  std::int64_t window = 0;   // rows per partial product
+  bool windowed = false;    // weight gradients are summed per group while its rows are in cache
+  std::int64_t window = 0;  // rows per partial product
 
   std::array<GradientProduct, 4> products{};
   int product_count = 0;
   std::int64_t weight_sums = 0;  // elements of all C
-  std::int64_t unit_sums = 0;    // relax: d_lambda, d_target [2][2 units]; impute: d_w, d_b, d_mean [3][channels]
+  std::int64_t unit_sums =
+      0;  // relax: d_lambda, d_target [2][2 units]; impute: d_w, d_b, d_mean [3][channels]
 
   // Elements of the packed panels.
   std::int64_t panel_x = 0, panel_h = 0, panel_candidate = 0, panel_decay = 0;
@@ -79,7 +83,8 @@ inline constexpr std::int64_t most_window = 512;
 inline constexpr std::int64_t widest_panel = 64;
 
 // Throws std::length_error where a size does not fit.
-Layout make_layout(const lacuna_layer& layer, const lacuna_capacity& capacity, bool inference, int threads);
+Layout make_layout(const lacuna_layer& layer, const lacuna_capacity& capacity, bool inference,
+                   int threads);
 
 // Elements of one worker's part, in the order the engine carves it (host/cpu/engine/scratch.h).
 std::int64_t worker_elements(const Layout& layout, bool inference);

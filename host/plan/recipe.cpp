@@ -8,7 +8,8 @@ namespace lacuna {
 namespace {
 
 const char* name(lacuna_cell cell) {
-  static constexpr const char* names[] = {"rnn_tanh", "rnn_relu", "rnn_euler", "lstm", "gru", "gru_reset_before"};
+  static constexpr const char* names[] = {"rnn_tanh", "rnn_relu", "rnn_euler",
+                                          "lstm",     "gru",      "gru_reset_before"};
   return names[cell];
 }
 const char* name(lacuna_impute impute) {
@@ -33,7 +34,8 @@ std::string mebibytes(std::size_t bytes) {
 
 }  // namespace
 
-Recipe make_recipe(const lacuna_layer& layer, const lacuna_capacity& capacity, bool inference, lacuna_isa isa, int threads) {
+Recipe make_recipe(const lacuna_layer& layer, const lacuna_capacity& capacity, bool inference,
+                   lacuna_isa isa, int threads) {
   Recipe recipe;
   recipe.layer = layer;
   recipe.capacity = capacity;
@@ -50,22 +52,28 @@ std::string explain(const Recipe& recipe) {
   const Layout& lay = recipe.layout;
   const lacuna_layer& layer = recipe.layer;
   std::ostringstream text;
-  text << "layer      " << name(layer.impute) << " -> " << name(layer.evolve) << " -> " << name(layer.cell) << ", "
-       << (layer.type == LACUNA_F64 ? "fp64" : "fp32") << ", " << lay.features << " features, " << lay.hidden
-       << " hidden, input width " << lay.input << (layer.reverse ? ", reverse" : "") << '\n'
-       << "capacity   " << recipe.capacity.tokens << " tokens in " << recipe.capacity.sequences << " sequences"
-       << (recipe.inference ? ", inference only" : "") << '\n'
+  text << "layer      " << name(layer.impute) << " -> " << name(layer.evolve) << " -> "
+       << name(layer.cell) << ", " << (layer.type == LACUNA_F64 ? "fp64" : "fp32") << ", "
+       << lay.features << " features, " << lay.hidden << " hidden, input width " << lay.input
+       << (layer.reverse ? ", reverse" : "") << '\n'
+       << "capacity   " << recipe.capacity.tokens << " tokens in " << recipe.capacity.sequences
+       << " sequences" << (recipe.inference ? ", inference only" : "") << '\n'
        << "backend    CPU, " << name(recipe.isa) << ", " << recipe.threads << " thread(s)\n"
        << "schedule   " << lay.groups << " group(s) of at most " << lay.max_lanes
-       << " lanes; a thread walks a group from end to end, a lane takes its next sequence as it ends one\n";
+       << " lanes; a thread walks a group from end to end, a lane takes its next sequence as it "
+          "ends one\n";
   if (!recipe.inference) {
     text << "gradients  of weights "
-         << (lay.windowed ? "summed per group, a window of " + std::to_string(lay.window) + " rows at a time while in cache"
-                          : "in one pass over all tokens after the recurrence: the groups' own sums would take " +
+         << (lay.windowed ? "summed per group, a window of " + std::to_string(lay.window) +
+                                " rows at a time while in cache"
+                          : "in one pass over all tokens after the recurrence: the groups' own "
+                            "sums would take " +
                                 mebibytes(static_cast<std::size_t>(lay.weight_sums * lay.groups) *
                                           (layer.type == LACUNA_F64 ? 8 : 4)))
          << "\ntape       " << mebibytes(recipe.tape_bytes) << ", "
-         << (recipe.capacity.tokens > 0 ? recipe.tape_bytes / static_cast<std::size_t>(recipe.capacity.tokens) : 0)
+         << (recipe.capacity.tokens > 0
+                 ? recipe.tape_bytes / static_cast<std::size_t>(recipe.capacity.tokens)
+                 : 0)
          << " bytes a token\n";
   }
   text << "workspace  " << mebibytes(recipe.workspace_bytes) << '\n';

@@ -23,7 +23,8 @@ struct Recipe {
 };
 
 // The layer and the capacity have been checked. Throws std::length_error where the sizes overflow.
-Recipe make_recipe(const lacuna_layer& layer, const lacuna_capacity& capacity, bool inference, lacuna_isa isa, int threads);
+Recipe make_recipe(const lacuna_layer& layer, const lacuna_capacity& capacity, bool inference,
+                   lacuna_isa isa, int threads);
 
 // For people: what was chosen and why.
 std::string explain(const Recipe& recipe);

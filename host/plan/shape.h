@@ -30,12 +30,14 @@ inline bool has_mask(const lacuna_layer& layer) { return layer.impute != LACUNA_
 
 // Does anything read delta[s,d], the time since feature d was measured?
 inline bool uses_delta(const lacuna_layer& layer) {
-  return layer.impute == LACUNA_IMPUTE_DECAY || layer.impute == LACUNA_IMPUTE_RELAX || layer.evolve == LACUNA_EVOLVE_DECAY;
+  return layer.impute == LACUNA_IMPUTE_DECAY || layer.impute == LACUNA_IMPUTE_RELAX ||
+         layer.evolve == LACUNA_EVOLVE_DECAY;
 }
 
 // Does anything read dt[s], the time since the previous token?
 inline bool uses_gaps(const lacuna_layer& layer) {
-  return uses_delta(layer) || layer.gap_input || layer.evolve != LACUNA_EVOLVE_NONE || layer.cell == LACUNA_RNN_EULER;
+  return uses_delta(layer) || layer.gap_input || layer.evolve != LACUNA_EVOLVE_NONE ||
+         layer.cell == LACUNA_RNN_EULER;
 }
 
 }  // namespace lacuna

@@ -13,16 +13,17 @@ LACUNA_FN V gru_next(V z, V n, V h) {
 
 template <class V>
 struct GruGradients {
-  V r, z, n;     // with respect to the gates before their activation
-  V n_hidden;    // with respect to W_hn h + b_hn
-  V h;           // the part of dL/dh that passes through no product
+  V r, z, n;   // with respect to the gates before their activation
+  V n_hidden;  // with respect to W_hn h + b_hn
+  V h;         // the part of dL/dh that passes through no product
 };
 
 // `n_hidden` is W_hn h + b_hn.
 template <class V>
 LACUNA_FN GruGradients<V> gru_backward(V r, V z, V n, V n_hidden, V h, V d_next) {
   const V d_n = d_next * (V(1) - z) * hyperbolic_tangent_slope(n);
-  return {d_n * n_hidden * sigmoid_slope(r), d_next * (h - n) * sigmoid_slope(z), d_n, d_n * r, d_next * z};
+  return {d_n * n_hidden * sigmoid_slope(r), d_next * (h - n) * sigmoid_slope(z), d_n, d_n * r,
+          d_next * z};
 }
 
 template <class V>
@@ -34,7 +35,8 @@ struct GruResetBeforeGradients {
 // The first half: dL/d(r h) = W_hn^T n has to be formed before the reset gate's own gradient is known.
 template <class V>
 LACUNA_FN GruResetBeforeGradients<V> gru_reset_before_backward(V z, V n, V h, V d_next) {
-  return {d_next * (h - n) * sigmoid_slope(z), d_next * (V(1) - z) * hyperbolic_tangent_slope(n), d_next * z};
+  return {d_next * (h - n) * sigmoid_slope(z), d_next * (V(1) - z) * hyperbolic_tangent_slope(n),
+          d_next * z};
 }
 
 // The second half: the reset gate's gradient from dL/d(r h); dL/dh receives d_reset_h * r besides.

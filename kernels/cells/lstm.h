@@ -37,9 +37,10 @@ template <class V>
 LACUNA_FN LstmGradients<V> lstm_backward(const LstmGates<V>& gate, V c, V d_h, V d_c) {
   const V tanh_c = hyperbolic_tangent(gate.f * c + gate.i * gate.g);
   const V d_next = d_c + d_h * gate.o * hyperbolic_tangent_slope(tanh_c);
-  return {{d_next * gate.g * sigmoid_slope(gate.i), d_next * c * sigmoid_slope(gate.f),
-           d_next * gate.i * hyperbolic_tangent_slope(gate.g), d_h * tanh_c * sigmoid_slope(gate.o)},
-          d_next * gate.f};
+  return {
+      {d_next * gate.g * sigmoid_slope(gate.i), d_next * c * sigmoid_slope(gate.f),
+       d_next * gate.i * hyperbolic_tangent_slope(gate.g), d_h * tanh_c * sigmoid_slope(gate.o)},
+      d_next * gate.f};
 }
 
 }  // namespace lacuna

@@ -20,7 +20,9 @@ class Ahead {
     constexpr std::int64_t most_bytes = 32 * line;
     if (count_ == ranges) return;
     const char* const begin = reinterpret_cast<const char*>(row);
-    range_[count_++] = {begin, begin + std::min<std::int64_t>(elements * static_cast<std::int64_t>(sizeof(T)), most_bytes)};
+    range_[count_++] = {
+        begin, begin + std::min<std::int64_t>(elements * static_cast<std::int64_t>(sizeof(T)),
+                                              most_bytes)};
   }
 
   // The next `lines` of them.

@@ -85,7 +85,8 @@ class BackwardGroup {
       back.d_reset[l] = scratch_.d_reset + l * lay_.units;
       back.dt[l] = job_.gap(b, at);
       back.d_dt[l] = T(0);
-      back.fired[l] = job_.layer.empty_rows == LACUNA_EMPTY_ROWS_UPDATE || fires(job_, read_mask(job_, token[l], scratch_.observe.measured));
+      back.fired[l] = job_.layer.empty_rows == LACUNA_EMPTY_ROWS_UPDATE ||
+                      fires(job_, read_mask(job_, token[l], scratch_.observe.measured));
       if (!back.fired[l]) std::fill_n(back.gradient[l], lay_.gradient_gates * lay_.units, T(0));
       add_row(d_h(l), job_.d_hidden, token[l]);
       if (lstm()) add_row(d_c(l), job_.d_cell, token[l]);
@@ -109,8 +110,10 @@ class BackwardGroup {
   // The start of a sequence: what is left belongs to its initial state.
   void end(int lane) {
     const std::int64_t b = sequence(lane);
-    if (job_.d_initial_hidden != nullptr) std::copy_n(d_h(lane), lay_.hidden, job_.d_initial_hidden + b * lay_.hidden);
-    if (job_.d_initial_cell != nullptr) std::copy_n(d_c(lane), lay_.hidden, job_.d_initial_cell + b * lay_.hidden);
+    if (job_.d_initial_hidden != nullptr)
+      std::copy_n(d_h(lane), lay_.hidden, job_.d_initial_hidden + b * lay_.hidden);
+    if (job_.d_initial_cell != nullptr)
+      std::copy_n(d_c(lane), lay_.hidden, job_.d_initial_cell + b * lay_.hidden);
     if (has_mask(job_.layer)) end_observation_backward(job_, b, carried(lane), impute_sums().mean);
     // In reverse, the last token of a sequence has no gap before it: nothing depends on the first one's delta_t.
     if (job_.d_delta_t != nullptr && job_.layer.reverse) job_.d_delta_t[job_.offsets[b]] = T(0);
@@ -127,7 +130,8 @@ class BackwardGroup {
   void flush() {
     if (!lay_.windowed || rows_ == 0) return;
     if (job_.wants_weights) {
-      const Window<T> window{scratch_.gradient_rows, lay_.gradient_stride, operand_of_, reset_of_, rows_};
+      const Window<T> window{scratch_.gradient_rows, lay_.gradient_stride, operand_of_, reset_of_,
+                             rows_};
       WeightSums<V, T, Arch>::add(lay_, window, scratch_.panel, weight_sums_);
     }
     rows_ = 0;
@@ -145,7 +149,8 @@ class BackwardGroup {
     if (from == nullptr) return;
     const T* const row = from + token * lay_.hidden;
     std::int64_t u = 0;
-    for (; u + V::size <= lay_.hidden; u += V::size) (V::load(to + u) + V::load(row + u)).store(to + u);
+    for (; u + V::size <= lay_.hidden; u += V::size)
+      (V::load(to + u) + V::load(row + u)).store(to + u);
     for (; u < lay_.hidden; ++u) to[u] += row[u];
   }
 
@@ -155,7 +160,8 @@ class BackwardGroup {
       case LACUNA_EVOLVE_NONE: break;
       case LACUNA_EVOLVE_DECAY:
       case LACUNA_EVOLVE_DECAY_STEP: {
-        const T* const exponent = job_.decay + (back.row[l] - job_.operands) / lay_.operand_stride * lay_.units;
+        const T* const exponent =
+            job_.decay + (back.row[l] - job_.operands) / lay_.operand_stride * lay_.units;
         T* const d_exponent = back.gradient[l] + lay_.gradient_gates * lay_.units;
         for (std::int64_t u = 0; u < lay_.units; u += V::size) {
           const V p = V::load(exponent + u);
@@ -184,7 +190,8 @@ class BackwardGroup {
       const V rate = V::load(job_.relax_rate + part + u);
       const V factor = relax_factor(rate, V(dt));
       const V d = V::load(d_state + u);
-      const V d_exponent = relax_d_exponent(V::load(job_.relax_target + part + u), V::load(relaxed + u), d);
+      const V d_exponent =
+          relax_d_exponent(V::load(job_.relax_target + part + u), V::load(relaxed + u), d);
       multiply_add(d_exponent, V(dt), V::load(d_exponent_sum + u)).store(d_exponent_sum + u);
       multiply_add(V(1) - factor, d, V::load(d_target_sum + u)).store(d_target_sum + u);
       d_dt = multiply_add(d_exponent, rate, d_dt);
@@ -205,10 +212,12 @@ class BackwardGroup {
     using Product = BackProduct<V, T, Arch>;
     Product::run(lay_, back, lay_.first_x_gate, lay_.x_gates, lay_.d_input, job_.panel_x, d_x);
     const bool through_delta = job_.wants_delta && job_.layer.evolve == LACUNA_EVOLVE_DECAY;
-    if (through_delta) Product::run(lay_, back, lay_.gradient_gates, 1, lay_.channels, job_.panel_decay, d_delta);
+    if (through_delta)
+      Product::run(lay_, back, lay_.gradient_gates, 1, lay_.channels, job_.panel_decay, d_delta);
     for (int l = 0; l < back.count; ++l) {
       if (job_.layer.gap_input) back.d_dt[l] += d_x[l][lay_.features] / (T(1) + back.dt[l]);
-      back.d_dt[l] += observe_backward<V>(job_, token[l], back.row[l], d_x[l], through_delta ? d_delta[l] : nullptr, carried(l),
+      back.d_dt[l] += observe_backward<V>(job_, token[l], back.row[l], d_x[l],
+                                          through_delta ? d_delta[l] : nullptr, carried(l),
                                           impute_sums(), scratch_.observe);
     }
   }

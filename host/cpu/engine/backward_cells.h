@@ -15,15 +15,15 @@ template <class T>
 struct BackStep {
   int count = 0;
   bool fired[most_lanes];
-  const T* row[most_lanes];      // operand rows
+  const T* row[most_lanes];  // operand rows
   const T* cell_in[most_lanes];
-  const T* gates[most_lanes];    // the tape's
-  T* gradient[most_lanes];       // gradient rows, written
-  T* d_h[most_lanes];            // in: dL/dh'; out: dL/dh, evolved
-  T* d_c[most_lanes];            // the same of c
-  T* d_reset[most_lanes];        // dL/d(r h) of gru_reset_before
+  const T* gates[most_lanes];  // the tape's
+  T* gradient[most_lanes];     // gradient rows, written
+  T* d_h[most_lanes];          // in: dL/dh'; out: dL/dh, evolved
+  T* d_c[most_lanes];          // the same of c
+  T* d_reset[most_lanes];      // dL/d(r h) of gru_reset_before
   T dt[most_lanes];
-  T d_dt[most_lanes];            // "+="
+  T d_dt[most_lanes];  // "+="
   Ahead ahead;
 };
 
@@ -31,8 +31,9 @@ struct BackStep {
 template <class V, class T, class Arch>
 struct BackProduct {
   template <int L, int Width>
-  static void block(const Layout& lay, BackStep<T>& step, int first, std::int64_t unit, std::int64_t gate,
-                    std::int64_t gates, const T* panel, T* const (&out)[most_lanes]) {
+  static void block(const Layout& lay, BackStep<T>& step, int first, std::int64_t unit,
+                    std::int64_t gate, std::int64_t gates, const T* panel,
+                    T* const (&out)[most_lanes]) {
     V sum[L][Width];
 #pragma GCC unroll 8
     for (int l = 0; l < L; ++l)
@@ -52,11 +53,12 @@ struct BackProduct {
       for (int a = 0; a < Width; ++a) sum[l][a].store(out[first + l] + unit + a * V::size);
   }
 
-  static void run(const Layout& lay, BackStep<T>& step, std::int64_t gate, std::int64_t gates, std::int64_t columns,
-                  const T* panel, T* const (&out)[most_lanes]) {
+  static void run(const Layout& lay, BackStep<T>& step, std::int64_t gate, std::int64_t gates,
+                  std::int64_t columns, const T* panel, T* const (&out)[most_lanes]) {
     for_panels<V>(columns, [&](std::int64_t unit, auto width) {
       for_row_blocks<most_rows<Arch>>(step.count, [&](int first, auto rows) {
-        block<decltype(rows)::value, decltype(width)::value>(lay, step, first, unit, gate, gates, panel, out);
+        block<decltype(rows)::value, decltype(width)::value>(lay, step, first, unit, gate, gates,
+                                                             panel, out);
       });
     });
   }
@@ -71,9 +73,11 @@ struct LstmBackward {
       const T* gate = step.gates[i];
       T* d = step.gradient[i];
       for (std::int64_t u = 0; u < lay.units; u += V::size) {
-        const LstmGates<V> gates{V::load(gate + u), V::load(gate + lay.units + u), V::load(gate + 2 * lay.units + u),
+        const LstmGates<V> gates{V::load(gate + u), V::load(gate + lay.units + u),
+                                 V::load(gate + 2 * lay.units + u),
                                  V::load(gate + 3 * lay.units + u)};
-        const auto back = lstm_backward(gates, V::load(step.cell_in[i] + u), V::load(step.d_h[i] + u), V::load(step.d_c[i] + u));
+        const auto back = lstm_backward(gates, V::load(step.cell_in[i] + u),
+                                        V::load(step.d_h[i] + u), V::load(step.d_c[i] + u));
         back.pre.i.store(d + u);
         back.pre.f.store(d + lay.units + u);
         back.pre.g.store(d + 2 * lay.units + u);
@@ -95,9 +99,10 @@ struct GruBackward {
       const T* gate = step.gates[i];
       T* d = step.gradient[i];
       for (std::int64_t u = 0; u < lay.units; u += V::size) {
-        const auto back = gru_backward(V::load(gate + u), V::load(gate + lay.units + u), V::load(gate + 2 * lay.units + u),
-                                       V::load(gate + 3 * lay.units + u), V::load(step.row[i] + lay.h + u),
-                                       V::load(step.d_h[i] + u));
+        const auto back =
+            gru_backward(V::load(gate + u), V::load(gate + lay.units + u),
+                         V::load(gate + 2 * lay.units + u), V::load(gate + 3 * lay.units + u),
+                         V::load(step.row[i] + lay.h + u), V::load(step.d_h[i] + u));
         back.n_hidden.store(d + u);
         back.r.store(d + lay.units + u);
         back.z.store(d + 2 * lay.units + u);
@@ -119,8 +124,9 @@ struct GruResetBeforeBackward {
       const T* gate = step.gates[i];
       T* d = step.gradient[i];
       for (std::int64_t u = 0; u < lay.units; u += V::size) {
-        const auto back = gru_reset_before_backward(V::load(gate + lay.units + u), V::load(gate + 2 * lay.units + u),
-                                                    V::load(step.row[i] + lay.h + u), V::load(step.d_h[i] + u));
+        const auto back = gru_reset_before_backward(
+            V::load(gate + lay.units + u), V::load(gate + 2 * lay.units + u),
+            V::load(step.row[i] + lay.h + u), V::load(step.d_h[i] + u));
         back.z.store(d + lay.units + u);
         back.n.store(d + 2 * lay.units + u);
         back.h.store(step.d_h[i] + u);
@@ -132,7 +138,8 @@ struct GruResetBeforeBackward {
       for (std::int64_t u = 0; u < lay.units; u += V::size) {
         const V r = V::load(step.gates[i] + u);
         const V d_reset = V::load(step.d_reset[i] + u);
-        gru_reset_before_d_reset(r, V::load(step.row[i] + lay.h + u), d_reset).store(step.gradient[i] + u);
+        gru_reset_before_d_reset(r, V::load(step.row[i] + lay.h + u), d_reset)
+            .store(step.gradient[i] + u);
         multiply_add(d_reset, r, V::load(step.d_h[i] + u)).store(step.d_h[i] + u);
       }
     }

@@ -47,12 +47,13 @@ class ForwardGroup {
       if (walk_[l].at == 0) begin(l);
       const std::int64_t token = job_.token(sequence(l), walk_[l].at);
       const bool taped = job_.operands != nullptr;
-      row[l] = taped ? job_.operands + token * lay_.operand_stride : scratch_.row + l * lay_.operand_stride;
+      row[l] = taped ? job_.operands + token * lay_.operand_stride
+                     : scratch_.row + l * lay_.operand_stride;
       cell_in[l] = taped ? job_.cells + token * lay_.units : scratch_.cell_in + l * lay_.units;
       decay[l] = taped ? job_.decay + token * lay_.units : scratch_.decay + l * lay_.units;
       dt[l] = job_.gap(sequence(l), walk_[l].at);
-      fires[l] = observe<V>(job_, token, dt[l], scratch_.last + l * lay_.channels, scratch_.since + l * lay_.channels,
-                            scratch_.observe, row[l]);
+      fires[l] = observe<V>(job_, token, dt[l], scratch_.last + l * lay_.channels,
+                            scratch_.since + l * lay_.channels, scratch_.observe, row[l]);
     }
     if (lay_.elapsed_width > 0) decay_exponents(active, row, decay);
 
@@ -66,7 +67,8 @@ class ForwardGroup {
         std::copy_n(row[l] + lay_.h, lay_.units, h(l));
         if (lstm()) std::copy_n(cell_in[l], lay_.units, c(l));
         // Its gates have no gradient, but the weight products multiply that zero with what stands here.
-        if (job_.gates != nullptr) std::fill_n(job_.saved(token, 0), lay_.saved_gates * lay_.units, T(0));
+        if (job_.gates != nullptr)
+          std::fill_n(job_.saved(token, 0), lay_.saved_gates * lay_.units, T(0));
         continue;
       }
       const int i = firing.count++;
@@ -81,7 +83,8 @@ class ForwardGroup {
       firing.dt[i] = dt[l];
     }
     for (int l = 0; l < active; ++l)
-      if (walk_[l].at + 1 < job_.length(sequence(l))) look_ahead(job_.token(sequence(l), walk_[l].at + 1), firing.ahead);
+      if (walk_[l].at + 1 < job_.length(sequence(l)))
+        look_ahead(job_.token(sequence(l), walk_[l].at + 1), firing.ahead);
     Cell::run(job_, firing);
 
     for (int l = 0; l < active; ++l) {
@@ -107,7 +110,8 @@ class ForwardGroup {
     const std::int64_t b = sequence(lane);
     fill_state(h(lane), job_.initial_hidden, b);
     if (lstm()) fill_state(c(lane), job_.initial_cell, b);
-    begin_observation(job_, b, scratch_.last + lane * lay_.channels, scratch_.since + lane * lay_.channels);
+    begin_observation(job_, b, scratch_.last + lane * lay_.channels,
+                      scratch_.since + lane * lay_.channels);
   }
 
   void fill_state(T* state, const T* initial, std::int64_t b) const {
@@ -117,20 +121,25 @@ class ForwardGroup {
 
   void end(int lane, std::int64_t token) {
     const std::int64_t b = sequence(lane);
-    if (job_.final_hidden != nullptr) std::copy_n(h(lane), lay_.hidden, job_.final_hidden + b * lay_.hidden);
-    if (job_.final_cell != nullptr) std::copy_n(c(lane), lay_.hidden, job_.final_cell + b * lay_.hidden);
+    if (job_.final_hidden != nullptr)
+      std::copy_n(h(lane), lay_.hidden, job_.final_hidden + b * lay_.hidden);
+    if (job_.final_cell != nullptr)
+      std::copy_n(c(lane), lay_.hidden, job_.final_cell + b * lay_.hidden);
     const T* last = scratch_.last + lane * lay_.channels;
     const T* since = scratch_.since + lane * lay_.channels;
     if (job_.carry_out.last_values != nullptr)
       std::copy_n(last, lay_.features, job_.carry_out.last_values + b * lay_.features);
-    if (job_.carry_out.since != nullptr) std::copy_n(since, lay_.features, job_.carry_out.since + b * lay_.features);
+    if (job_.carry_out.since != nullptr)
+      std::copy_n(since, lay_.features, job_.carry_out.since + b * lay_.features);
     if (job_.carry_out.last_time != nullptr) job_.carry_out.last_time[b] = job_.times[token];
-    if (job_.carry_out.first_gap != nullptr) job_.carry_out.first_gap[b] = job_.delta_t[job_.offsets[b]];
+    if (job_.carry_out.first_gap != nullptr)
+      job_.carry_out.first_gap[b] = job_.delta_t[job_.offsets[b]];
     walk_[lane] = {walk_[lane].position + 1, 0};
   }
 
   template <int L, int Width>
-  void decay_block(int first, std::int64_t unit, T* const (&row)[most_lanes], T* const (&decay)[most_lanes]) {
+  void decay_block(int first, std::int64_t unit, T* const (&row)[most_lanes],
+                   T* const (&decay)[most_lanes]) {
     const T* rows[L];
     for (int l = 0; l < L; ++l) rows[l] = row[first + l] + lay_.elapsed;
     V sum[L][Width];
@@ -153,9 +162,7 @@ class ForwardGroup {
   void evolve(int lane, T* row, T* cell_in, const T* decay, T dt) {
     T* const evolved = row + lay_.h;
     switch (job_.layer.evolve) {
-      case LACUNA_EVOLVE_NONE:
-        std::copy_n(h(lane), lay_.units, evolved);
-        break;
+      case LACUNA_EVOLVE_NONE: std::copy_n(h(lane), lay_.units, evolved); break;
       case LACUNA_EVOLVE_DECAY:
       case LACUNA_EVOLVE_DECAY_STEP:
         for (std::int64_t u = 0; u < lay_.units; u += V::size)

@@ -14,8 +14,8 @@ namespace lacuna::cpu {
 template <class T>
 struct Step {
   int count = 0;
-  const T* row[most_lanes];      // operand rows
-  T* h[most_lanes];              // state, written
+  const T* row[most_lanes];  // operand rows
+  T* h[most_lanes];          // state, written
   T* c[most_lanes];
   const T* cell_in[most_lanes];  // c, evolved
   T* gates[most_lanes];          // the tape's gates; null in inference
@@ -27,7 +27,8 @@ struct Step {
 };
 
 template <int L, class T>
-LACUNA_FN void block_rows(const T* const (&from)[most_lanes], int first, std::int64_t column, const T* (&rows)[L]) {
+LACUNA_FN void block_rows(const T* const (&from)[most_lanes], int first, std::int64_t column,
+                          const T* (&rows)[L]) {
 #pragma GCC unroll 8
   for (int l = 0; l < L; ++l) rows[l] = from[first + l] + column;
 }
@@ -61,8 +62,9 @@ struct LstmForward {
 
   static void run(const Job<T>& job, Step<T>& step) {
     for (std::int64_t unit = 0; unit < job.layout->units; unit += V::size)
-      for_row_blocks<most_rows<Arch>>(step.count,
-                                      [&](int first, auto rows) { block<decltype(rows)::value>(job, step, first, unit); });
+      for_row_blocks<most_rows<Arch>>(step.count, [&](int first, auto rows) {
+        block<decltype(rows)::value>(job, step, first, unit);
+      });
   }
 };
 
@@ -96,8 +98,9 @@ struct GruForward {
 
   static void run(const Job<T>& job, Step<T>& step) {
     for (std::int64_t unit = 0; unit < job.layout->units; unit += V::size)
-      for_row_blocks<most_rows<Arch>>(step.count,
-                                      [&](int first, auto rows) { block<decltype(rows)::value>(job, step, first, unit); });
+      for_row_blocks<most_rows<Arch>>(step.count, [&](int first, auto rows) {
+        block<decltype(rows)::value>(job, step, first, unit);
+      });
   }
 };
 
@@ -140,14 +143,16 @@ struct GruResetBeforeForward {
 #pragma GCC unroll 8
     for (int l = 0; l < L; ++l)
 #pragma GCC unroll 8
-      for (int a = 0; a < Width; ++a) sum[l][a] = V::load(step.candidate[first + l] + unit + a * V::size);
+      for (int a = 0; a < Width; ++a)
+        sum[l][a] = V::load(step.candidate[first + l] + unit + a * V::size);
     accumulate_all(sum, rows, job.panel_candidate + unit * lay.hidden, lay.hidden);
     for (int l = 0; l < L; ++l) {
       const int lane = first + l;
       for (int a = 0; a < Width; ++a) {
         const std::int64_t u = unit + a * V::size;
         const V n = hyperbolic_tangent(sum[l][a]);
-        gru_next(V::load(step.update[lane] + u), n, V::load(step.row[lane] + lay.h + u)).store(step.h[lane] + u);
+        gru_next(V::load(step.update[lane] + u), n, V::load(step.row[lane] + lay.h + u))
+            .store(step.h[lane] + u);
         if (T* saved = step.gates[lane]; saved != nullptr) n.store(saved + 2 * lay.units + u);
       }
     }
@@ -155,8 +160,9 @@ struct GruResetBeforeForward {
 
   static void run(const Job<T>& job, Step<T>& step) {
     for (std::int64_t unit = 0; unit < job.layout->units; unit += V::size)
-      for_row_blocks<most_rows<Arch>>(step.count,
-                                      [&](int first, auto rows) { gates<decltype(rows)::value>(job, step, first, unit); });
+      for_row_blocks<most_rows<Arch>>(step.count, [&](int first, auto rows) {
+        gates<decltype(rows)::value>(job, step, first, unit);
+      });
     for_panels<V>(job.layout->units, [&](std::int64_t unit, auto width) {
       for_row_blocks<most_rows<Arch>>(step.count, [&](int first, auto rows) {
         candidate<decltype(rows)::value, decltype(width)::value>(job, step, first, unit);
@@ -182,7 +188,8 @@ struct RnnForward {
       for (int a = 0; a < Width; ++a) {
         const std::int64_t u = unit + a * V::size;
         const V activation = Form::activate(sum[l][a]);
-        Form::next(activation, V::load(step.row[lane] + lay.h + u), V(step.dt[lane])).store(step.h[lane] + u);
+        Form::next(activation, V::load(step.row[lane] + lay.h + u), V(step.dt[lane]))
+            .store(step.h[lane] + u);
         if (T* saved = step.gates[lane]; saved != nullptr) activation.store(saved + u);
       }
     }

@@ -23,7 +23,8 @@ template <class V, class T, class Arch>
 struct WeightSums {
   // sum[l][...] += gradient[k][l] * panel[k][...]: rows of the result are neighbouring gradient columns.
   template <int L, int Width>
-  static void block(const T* gradient, std::int64_t stride, const T* panel, std::int64_t count, T* out, std::int64_t out_stride) {
+  static void block(const T* gradient, std::int64_t stride, const T* panel, std::int64_t count,
+                    T* out, std::int64_t out_stride) {
     V sum[L][Width];
 #pragma GCC unroll 8
     for (int l = 0; l < L; ++l)
@@ -51,7 +52,8 @@ struct WeightSums {
   }
 
   // Columns [first, first + width) of the operand rows side by side; zeros past the product's last column.
-  static void pack(const GradientProduct& product, const Window<T>& window, std::int64_t first, std::int64_t width, T* panel) {
+  static void pack(const GradientProduct& product, const Window<T>& window, std::int64_t first,
+                   std::int64_t width, T* panel) {
     const std::int64_t n = std::min(width, product.columns - first);
     for (std::int64_t k = 0; k < window.count; ++k, panel += width) {
       const T* const from = window.operand[k] + product.first_column + first;
@@ -66,8 +68,8 @@ struct WeightSums {
 
   // One panel of columns of one product.
   template <int Width>
-  static void add_panel(const Layout& lay, const GradientProduct& product, const Window<T>& window, std::int64_t first,
-                        T* panel, T* sums) {
+  static void add_panel(const Layout& lay, const GradientProduct& product, const Window<T>& window,
+                        std::int64_t first, T* panel, T* sums) {
     pack(product, window, first, Width * V::size, panel);
     for (std::int64_t g = 0; g < product.gates; ++g) {
       const T* const gradient = window.gradient + (product.first_gate + g) * lay.units;
@@ -75,8 +77,8 @@ struct WeightSums {
       for (std::int64_t u = 0; u < lay.hidden;) {
         const int rows = static_cast<int>(std::min<std::int64_t>(most_rows<Arch>, lay.hidden - u));
         with_count<most_rows<Arch>>(rows, [&](auto count) {
-          block<decltype(count)::value, Width>(gradient + u, window.stride, panel, window.count, out + u * product.stride,
-                                               product.stride);
+          block<decltype(count)::value, Width>(gradient + u, window.stride, panel, window.count,
+                                               out + u * product.stride, product.stride);
         });
         u += rows;
       }

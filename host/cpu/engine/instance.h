@@ -29,7 +29,8 @@ struct Instance {
       case LACUNA_RNN_EULER: return forward<RnnForward<V, T, Arch, RnnEuler>>(job, group, worker);
       case LACUNA_LSTM: return forward<LstmForward<V, T, Arch>>(job, group, worker);
       case LACUNA_GRU: return forward<GruForward<V, T, Arch>>(job, group, worker);
-      case LACUNA_GRU_RESET_BEFORE: return forward<GruResetBeforeForward<V, T, Arch>>(job, group, worker);
+      case LACUNA_GRU_RESET_BEFORE:
+        return forward<GruResetBeforeForward<V, T, Arch>>(job, group, worker);
     }
   }
   static void backward_group(const Job<T>& job, std::int64_t group, T* worker) {
@@ -39,7 +40,8 @@ struct Instance {
       case LACUNA_RNN_EULER: return backward<RnnBackward<V, T, Arch, RnnEuler>>(job, group, worker);
       case LACUNA_LSTM: return backward<LstmBackward<V, T, Arch>>(job, group, worker);
       case LACUNA_GRU: return backward<GruBackward<V, T, Arch>>(job, group, worker);
-      case LACUNA_GRU_RESET_BEFORE: return backward<GruResetBeforeBackward<V, T, Arch>>(job, group, worker);
+      case LACUNA_GRU_RESET_BEFORE:
+        return backward<GruResetBeforeBackward<V, T, Arch>>(job, group, worker);
     }
   }
 
@@ -60,10 +62,12 @@ struct Instance {
   }
 
   template <int Width>
-  static void weight_panel(const Job<T>& job, const GradientProduct& product, std::int64_t first, T* worker) {
+  static void weight_panel(const Job<T>& job, const GradientProduct& product, std::int64_t first,
+                           T* worker) {
     const Layout& lay = *job.layout;
     for (std::int64_t row = 0; row < product.gates * lay.hidden; ++row)
-      std::fill_n(job.weight_sums + product.offset + row * product.stride + first, Width * V::size, T(0));
+      std::fill_n(job.weight_sums + product.offset + row * product.stride + first, Width * V::size,
+                  T(0));
     const BackwardScratch<T> scratch(job, worker);
     const T* operand[most_window];
     const T* reset[most_window];
@@ -73,15 +77,22 @@ struct Instance {
         operand[k] = job.operands + (token + k) * lay.operand_stride;
         reset[k] = job.saved(token + k, 0);
       }
-      const Window<T> window{job.gradient_rows + token * lay.gradient_stride, lay.gradient_stride, operand, reset, count};
-      WeightSums<V, T, Arch>::template add_panel<Width>(lay, product, window, first, scratch.panel, job.weight_sums);
+      const Window<T> window{job.gradient_rows + token * lay.gradient_stride, lay.gradient_stride,
+                             operand, reset, count};
+      WeightSums<V, T, Arch>::template add_panel<Width>(lay, product, window, first, scratch.panel,
+                                                        job.weight_sums);
     }
   }
 
   static const Engine<T>& engine() {
-    static constexpr Engine<T> table{Panels<V, T>::forward_tasks,  Panels<V, T>::pack_forward,
-                                     Panels<V, T>::backward_tasks, Panels<V, T>::pack_backward,
-                                     forward_group, backward_group, weight_tasks, weight_task};
+    static constexpr Engine<T> table{Panels<V, T>::forward_tasks,
+                                     Panels<V, T>::pack_forward,
+                                     Panels<V, T>::backward_tasks,
+                                     Panels<V, T>::pack_backward,
+                                     forward_group,
+                                     backward_group,
+                                     weight_tasks,
+                                     weight_task};
     return table;
   }
 };

@@ -86,7 +86,9 @@ struct Job {
   T* workers = nullptr;
   std::size_t worker_elements = 0;
 
-  std::int64_t length(std::int64_t sequence) const { return offsets[sequence + 1] - offsets[sequence]; }
+  std::int64_t length(std::int64_t sequence) const {
+    return offsets[sequence + 1] - offsets[sequence];
+  }
   // The token read at `step` of a sequence.
   std::int64_t token(std::int64_t sequence, std::int64_t step) const {
     return layer.reverse ? offsets[sequence + 1] - 1 - step : offsets[sequence] + step;

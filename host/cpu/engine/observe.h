@@ -60,7 +60,8 @@ struct ImputeFactors {
   // `decayed` is factor (x_last - x_mean). For `relax` the weight is a rate >= 0 and the bias 0: nothing is clamped, and
   // at a gap of 0 the slope is the one from the right.
   LACUNA_FN V d_exponent(V exponent, V decayed, V d_filled) const {
-    return kind == LACUNA_IMPUTE_RELAX ? -d_filled * decayed : decay_d_pre(exponent, decayed, d_filled);
+    return kind == LACUNA_IMPUTE_RELAX ? -d_filled * decayed
+                                       : decay_d_pre(exponent, decayed, d_filled);
   }
 };
 
@@ -80,7 +81,8 @@ void begin_observation(const Job<T>& job, std::int64_t sequence, T* last, T* sin
 // Writes the input, time and constant columns of the token's operand row, and moves `last` and `since` on.
 // Returns whether the update fires.
 template <class V, class T>
-bool observe(const Job<T>& job, std::int64_t token, T dt, T* last, T* since, const ObserveScratch<T>& scratch, T* row) {
+bool observe(const Job<T>& job, std::int64_t token, T dt, T* last, T* since,
+             const ObserveScratch<T>& scratch, T* row) {
   const Layout& lay = *job.layout;
   const T* const values = job.values + token * lay.features;
   bool fired = true;
@@ -88,11 +90,13 @@ bool observe(const Job<T>& job, std::int64_t token, T dt, T* last, T* since, con
   if (has_mask(job.layer)) {
     fired = fires(job, read_mask(job, token, scratch.measured));
     std::copy_n(values, lay.features, scratch.value);
-    if (job.delta != nullptr) std::copy_n(job.delta + token * lay.features, lay.features, scratch.delta);
+    if (job.delta != nullptr)
+      std::copy_n(job.delta + token * lay.features, lay.features, scratch.delta);
     const ImputeFactors<V> factors{job.layer.impute};
     for (std::int64_t d = 0; d < lay.channels; d += V::size) {
       const auto measured = V::load(scratch.measured + d) > V(0);
-      const V delta = job.delta != nullptr ? V::load(scratch.delta + d) : V(dt) + V::load(since + d);
+      const V delta =
+          job.delta != nullptr ? V::load(scratch.delta + d) : V(dt) + V::load(since + d);
       const V mean = V::load(job.mean + d);
       const V value = V::load(scratch.value + d);
       const V before = V::load(last + d);
@@ -146,11 +150,13 @@ struct ImputeSums {
 // `d_x` is dL/dx of the token's row; `d_delta` (may be null) holds what evolve adds to dL/ddelta. Writes d_values and
 // returns what delta and the imputation add to dL/ddt.
 template <class V, class T>
-T observe_backward(const Job<T>& job, std::int64_t token, const T* row, const T* d_x, const T* d_delta,
-                   const ObserveGradient<T>& carried, const ImputeSums<T>& sums, const ObserveScratch<T>& scratch) {
+T observe_backward(const Job<T>& job, std::int64_t token, const T* row, const T* d_x,
+                   const T* d_delta, const ObserveGradient<T>& carried, const ImputeSums<T>& sums,
+                   const ObserveScratch<T>& scratch) {
   const Layout& lay = *job.layout;
   if (!has_mask(job.layer)) {
-    if (job.d_values != nullptr) std::copy_n(d_x, lay.features, job.d_values + token * lay.features);
+    if (job.d_values != nullptr)
+      std::copy_n(d_x, lay.features, job.d_values + token * lay.features);
     T d_dt = T(0);
     if (d_delta != nullptr && job.delta == nullptr) {
       for (std::int64_t d = 0; d < lay.features; ++d) d_dt += d_delta[d];
@@ -161,7 +167,8 @@ T observe_backward(const Job<T>& job, std::int64_t token, const T* row, const T*
   std::copy_n(row + lay.x, lay.features, scratch.imputed);
   if (uses_delta(job.layer)) std::copy_n(row + lay.delta, lay.features, scratch.delta);
   const ImputeFactors<V> factors{job.layer.impute};
-  const bool timed = job.layer.impute == LACUNA_IMPUTE_DECAY || job.layer.impute == LACUNA_IMPUTE_RELAX;
+  const bool timed =
+      job.layer.impute == LACUNA_IMPUTE_DECAY || job.layer.impute == LACUNA_IMPUTE_RELAX;
   V d_dt(T(0));
   for (std::int64_t d = 0; d < lay.channels; d += V::size) {
     const auto measured = V::load(scratch.measured + d) > V(0);
@@ -177,9 +184,11 @@ T observe_backward(const Job<T>& job, std::int64_t token, const T* row, const T*
     V d_age(T(0));
     if (timed) {
       // x - x_mean is factor (x_last - x_mean), which is all that the factor's own gradient needs.
-      const V decayed = select(measured, V(0), V::load(scratch.imputed + d) - V::load(job.mean + d));
+      const V decayed =
+          select(measured, V(0), V::load(scratch.imputed + d) - V::load(job.mean + d));
       const V d_exponent = factors.d_exponent(exponent, decayed, d_missing);
-      multiply_add(d_exponent, V::load(scratch.delta + d), V::load(sums.weight + d)).store(sums.weight + d);
+      multiply_add(d_exponent, V::load(scratch.delta + d), V::load(sums.weight + d))
+          .store(sums.weight + d);
       (V::load(sums.bias + d) + d_exponent).store(sums.bias + d);
       d_age = d_exponent * V::load(job.impute_weight + d);
     }
@@ -191,18 +200,21 @@ T observe_backward(const Job<T>& job, std::int64_t token, const T* row, const T*
       d_dt = d_dt + d_age;
     }
   }
-  if (job.d_values != nullptr) std::copy_n(scratch.value, lay.features, job.d_values + token * lay.features);
+  if (job.d_values != nullptr)
+    std::copy_n(scratch.value, lay.features, job.d_values + token * lay.features);
   return sum(d_dt);
 }
 
 // The sequence's beginning: gradients that found no measurement belong to x_mean, which stood in for it, unless a carried
 // value did.
 template <class T>
-void end_observation_backward(const Job<T>& job, std::int64_t sequence, const ObserveGradient<T>& carried, T* mean_sum) {
+void end_observation_backward(const Job<T>& job, std::int64_t sequence,
+                              const ObserveGradient<T>& carried, T* mean_sum) {
   const Layout& lay = *job.layout;
   for (std::int64_t d = 0; d < lay.features; ++d) {
     const T* before = job.carry_in.last_values;
-    const T value = before != nullptr ? before[sequence * lay.features + d] : std::numeric_limits<T>::quiet_NaN();
+    const T value = before != nullptr ? before[sequence * lay.features + d]
+                                      : std::numeric_limits<T>::quiet_NaN();
     if (value != value) mean_sum[d] += carried.last[d];
   }
 }

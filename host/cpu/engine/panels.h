@@ -24,8 +24,8 @@ struct Panels {
   // what one store needs is in the first-level cache.
   //
   // out[k][gate][u] = rows[unit + u][k] for k in [0, columns); units from `hidden` on are zeros.
-  static void transpose(const Matrix<T>& rows, std::int64_t unit, std::int64_t hidden, std::int64_t columns, T* out,
-                        std::int64_t out_stride) {
+  static void transpose(const Matrix<T>& rows, std::int64_t unit, std::int64_t hidden,
+                        std::int64_t columns, T* out, std::int64_t out_stride) {
     constexpr std::int64_t strip = 64 / sizeof(T);
     const std::int64_t present = std::clamp<std::int64_t>(hidden - unit, 0, V::size);
     for (std::int64_t first = 0; first < columns; first += strip) {
@@ -34,7 +34,8 @@ struct Panels {
         const T* const from = rows.data + (unit + u) * rows.stride;
         for (std::int64_t k = first; k < end; ++k) out[k * out_stride + u] = from[k];
       }
-      for (std::int64_t k = first; k < end; ++k) std::fill(out + k * out_stride + present, out + k * out_stride + V::size, T(0));
+      for (std::int64_t k = first; k < end; ++k)
+        std::fill(out + k * out_stride + present, out + k * out_stride + V::size, T(0));
     }
   }
 
@@ -55,13 +56,17 @@ struct Panels {
 
     // Rows of the panel, from row `first`.
     void put(const Matrix<T>& weights, std::int64_t columns, std::int64_t first) const {
-      transpose(weights, unit, hidden, columns, panel + first * width * V::size + slot * V::size, width * V::size);
+      transpose(weights, unit, hidden, columns, panel + first * width * V::size + slot * V::size,
+                width * V::size);
     }
-    void zero(std::int64_t row) const { std::fill_n(panel + (row * width + slot) * V::size, V::size, T(0)); }
+    void zero(std::int64_t row) const {
+      std::fill_n(panel + (row * width + slot) * V::size, V::size, T(0));
+    }
   };
 
   // Units in panels of up to four vectors: the panel, and the slot within it, that `unit` belongs to.
-  static Slot in_columns(T* panels, std::int64_t rows, std::int64_t units, std::int64_t unit, std::int64_t hidden) {
+  static Slot in_columns(T* panels, std::int64_t rows, std::int64_t units, std::int64_t unit,
+                         std::int64_t hidden) {
     const std::int64_t first = unit / (4 * V::size) * (4 * V::size);
     const std::int64_t width = std::min<std::int64_t>(4, (units - first) / V::size);
     return {panels + first * rows, width, (unit - first) / V::size, unit, hidden};
@@ -72,7 +77,9 @@ struct Panels {
   static void pack_forward(const Job<T>& job, std::int64_t task) {
     const Layout& lay = *job.layout;
     const std::int64_t unit = task * V::size, k = lay.input, h = lay.hidden;
-    const auto bias = [&](std::int64_t gate) { return column(job.parameter[LACUNA_BIAS] + gate * h); };
+    const auto bias = [&](std::int64_t gate) {
+      return column(job.parameter[LACUNA_BIAS] + gate * h);
+    };
     switch (job.layer.cell) {
       case LACUNA_LSTM:
         for (std::int64_t g = 0; g < 4; ++g) {
@@ -132,23 +139,26 @@ struct Panels {
  private:
   struct BackPanel {
     T* out;
-    std::int64_t first, width;        // columns, in elements
+    std::int64_t first, width;  // columns, in elements
     std::int64_t gates;
-    Matrix<T> matrix[4];              // per gate: `hidden` rows
-    std::int64_t columns;             // present in the matrices
-    std::int64_t extra = -1;          // one more column after those, from this column of the matrices; -1: none
+    Matrix<T> matrix[4];   // per gate: `hidden` rows
+    std::int64_t columns;  // present in the matrices
+    std::int64_t extra =
+        -1;  // one more column after those, from this column of the matrices; -1: none
   };
 
   static void pack_rows(const Job<T>& job, const BackPanel& panel) {
     T* out = panel.out;
-    const std::int64_t copied = std::clamp<std::int64_t>(panel.columns - panel.first, 0, panel.width);
+    const std::int64_t copied =
+        std::clamp<std::int64_t>(panel.columns - panel.first, 0, panel.width);
     const std::int64_t extra_at = panel.columns - panel.first;
     for (std::int64_t g = 0; g < panel.gates; ++g)
       for (std::int64_t u = 0; u < job.layout->hidden; ++u, out += panel.width) {
         const T* const row = panel.matrix[g].data + u * panel.matrix[g].stride;
         std::copy_n(row + panel.first, copied, out);
         std::fill(out + copied, out + panel.width, T(0));
-        if (panel.extra >= 0 && extra_at >= 0 && extra_at < panel.width) out[extra_at] = row[panel.extra];
+        if (panel.extra >= 0 && extra_at >= 0 && extra_at < panel.width)
+          out[extra_at] = row[panel.extra];
       }
   }
 
@@ -171,13 +181,19 @@ struct Panels {
     if (job.layer.cell == LACUNA_GRU_RESET_BEFORE)
       visit(job.panel_candidate, lay.units, {nullptr, 0, 0, 1, {h_of(job, 2)}, lay.hidden});
     if (job.wants_input) {
-      BackPanel x{nullptr, 0, 0, lay.x_gates, {}, lay.features, job.layer.gap_input ? lay.input - 1 : -1};
+      BackPanel x{
+          nullptr, 0, 0, lay.x_gates, {}, lay.features, job.layer.gap_input ? lay.input - 1 : -1};
       for (std::int64_t g = 0; g < lay.x_gates; ++g) x.matrix[g] = x_of(job, g);
       visit(job.panel_x, lay.d_input, x);
     }
     if (job.wants_delta && job.layer.evolve == LACUNA_EVOLVE_DECAY)
       visit(job.panel_decay, lay.channels,
-            {nullptr, 0, 0, 1, {Matrix<T>{job.parameter[LACUNA_EVOLVE_WEIGHT], lay.features}}, lay.features});
+            {nullptr,
+             0,
+             0,
+             1,
+             {Matrix<T>{job.parameter[LACUNA_EVOLVE_WEIGHT], lay.features}},
+             lay.features});
   }
 };
 

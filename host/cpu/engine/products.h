@@ -24,7 +24,8 @@ inline constexpr int most_rows<xsimd::neon64> = 6;
 // sum[l][Slot...] += rows[l][k] * panel[k][0...] for k in [0, count). The panel has as many vectors a row as there are
 // slots; returns its end.
 template <int... Slot, class V, class T, int L, int Width>
-LACUNA_FN const T* accumulate(V (&sum)[L][Width], const T* const (&rows)[L], const T* panel, std::int64_t count) {
+LACUNA_FN const T* accumulate(V (&sum)[L][Width], const T* const (&rows)[L], const T* panel,
+                              std::int64_t count) {
   constexpr int width = sizeof...(Slot);
   for (std::int64_t k = 0; k < count; ++k) {
     V weight[width];
@@ -42,7 +43,8 @@ LACUNA_FN const T* accumulate(V (&sum)[L][Width], const T* const (&rows)[L], con
 }
 
 template <class V, class T, int L, int Width>
-LACUNA_FN const T* accumulate_all(V (&sum)[L][Width], const T* const (&rows)[L], const T* panel, std::int64_t count) {
+LACUNA_FN const T* accumulate_all(V (&sum)[L][Width], const T* const (&rows)[L], const T* panel,
+                                  std::int64_t count) {
   if constexpr (Width == 1) return accumulate<0>(sum, rows, panel, count);
   if constexpr (Width == 2) return accumulate<0, 1>(sum, rows, panel, count);
   if constexpr (Width == 3) return accumulate<0, 1, 2>(sum, rows, panel, count);

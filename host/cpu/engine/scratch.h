@@ -25,7 +25,8 @@ class Carver {
 
 template <class T>
 ObserveScratch<T> take_observe_scratch(Carver<T>& carver, std::int64_t channels) {
-  ObserveScratch<T> scratch{carver.take(channels), carver.take(channels), carver.take(channels), carver.take(channels)};
+  ObserveScratch<T> scratch{carver.take(channels), carver.take(channels), carver.take(channels),
+                            carver.take(channels)};
   // The padding is read with the rest of its register, and must hold numbers.
   std::fill_n(scratch.measured, 4 * channels, T(0));
   return scratch;
@@ -33,10 +34,11 @@ ObserveScratch<T> take_observe_scratch(Carver<T>& carver, std::int64_t channels)
 
 template <class T>
 struct ForwardScratch {
-  T *h, *c;                              // [lanes, units]
-  T *reset_h, *update, *candidate;       // [lanes, units]: gru_reset_before, between its two products
-  T *last, *since;                       // [lanes, channels]
-  T *row = nullptr, *cell_in = nullptr, *decay = nullptr;  // stand-ins for the tape's rows in inference
+  T *h, *c;                         // [lanes, units]
+  T *reset_h, *update, *candidate;  // [lanes, units]: gru_reset_before, between its two products
+  T *last, *since;                  // [lanes, channels]
+  T *row = nullptr, *cell_in = nullptr,
+    *decay = nullptr;  // stand-ins for the tape's rows in inference
   ObserveScratch<T> observe;
 
   ForwardScratch(const Job<T>& job, T* memory) {
@@ -61,8 +63,8 @@ struct ForwardScratch {
 
 template <class T>
 struct BackwardScratch {
-  T *d_h, *d_c, *d_reset;   // [lanes, units]
-  T* d_x;                   // [lanes, d_input + channels of slack]: rows d_x_stride apart
+  T *d_h, *d_c, *d_reset;       // [lanes, units]
+  T* d_x;                       // [lanes, d_input + channels of slack]: rows d_x_stride apart
   T *d_delta, *d_last, *d_age;  // [lanes, channels]
   ObserveScratch<T> observe;
   T* gradient_rows;  // [window, gradient_stride]

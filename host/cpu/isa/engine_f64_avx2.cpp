@@ -2,6 +2,8 @@
 
 namespace lacuna::cpu {
 
-const Engine<double>& engine_f64_avx2() { return Instance<double, xsimd::fma3<xsimd::avx2>>::engine(); }
+const Engine<double>& engine_f64_avx2() {
+  return Instance<double, xsimd::fma3<xsimd::avx2>>::engine();
+}
 
 }  // namespace lacuna::cpu
