@@ -141,9 +141,8 @@ class Example {
 
   // Fills what a run writes with a pattern that no run leaves behind.
   void poison() {
-    for (auto* array : written())
-      std::memset(array->data(), poison_byte, array->size() * sizeof(Real));
-    std::memset(out_last_time.data(), poison_byte, out_last_time.size() * sizeof(double));
+    for (auto* array : written()) fill(array->data(), array->size() * sizeof(Real));
+    fill(out_last_time.data(), out_last_time.size() * sizeof(double));
   }
   bool is_untouched() {
     for (auto* array : written())
@@ -183,6 +182,10 @@ class Example {
  private:
   static constexpr unsigned char poison_byte = 0xcd;
 
+  // memset may not be given the null of an empty array, not even for 0 bytes.
+  static void fill(void* data, std::size_t bytes) {
+    if (bytes > 0) std::memset(data, poison_byte, bytes);
+  }
   static bool is_poison(const void* data, std::size_t bytes) {
     for (std::size_t i = 0; i < bytes; ++i)
       if (static_cast<const unsigned char*>(data)[i] != poison_byte) return false;
