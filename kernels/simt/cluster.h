@@ -80,7 +80,8 @@ SIMT_DEVICE T* peer_shared(T* mine, unsigned rank, Site site = Site::current()) 
 }
 
 #if SIMT_ON_DEVICE
-// The same as a 32-bit address of the cluster's shared memory, as st.async and remote arrivals want.
+// The same as a 32-bit address of the cluster's shared memory, as st.async and remote arrivals
+// want.
 SIMT_DEVICE unsigned peer_address(const void* mine, unsigned rank) {
   unsigned theirs = 0;
   if constexpr (device_has_clusters)

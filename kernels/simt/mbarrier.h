@@ -1,6 +1,7 @@
-// mbarrier: a barrier in shared memory that counts arrivals and bytes, and the copies that report to
-// it: st.async into another block of the cluster, bulk copies from global memory (sm_90 and newer).
-// On the host such bytes land only when the barrier is waited for; until then the target is NaN.
+// mbarrier: a barrier in shared memory that counts arrivals and bytes, and the copies that report
+// to it: st.async into another block of the cluster, bulk copies from global memory (sm_90 and
+// newer). On the host such bytes land only when the barrier is waited for; until then the target is
+// NaN.
 #pragma once
 #include "kernels/simt/cluster.h"
 #include "kernels/simt/platform.h"

@@ -1,5 +1,6 @@
 // The one switch between nvcc and the emulator. Every other header of kernels/simt shows a device
-// and a host path side by side under SIMT_ON_DEVICE; kernels themselves never ask which is compiled.
+// and a host path side by side under SIMT_ON_DEVICE; kernels themselves never ask which is
+// compiled.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -12,8 +13,8 @@
 #define SIMT_ON_DEVICE 1
 // Both paths may meet in one program (the conformance test), so their names must differ.
 #define SIMT_PATH device_path
-// Arguments: most threads per block [, least resident blocks per multiprocessor]. A kernel that is no
-// template belongs to one source file: nvcc knows no inline kernels.
+// Arguments: most threads per block [, least resident blocks per multiprocessor]. A kernel that is
+// no template belongs to one source file: nvcc knows no inline kernels.
 #define SIMT_KERNEL(...) __global__ __launch_bounds__(__VA_ARGS__)
 #define SIMT_DEVICE __device__ __forceinline__
 #define SIMT_BOTH __host__ __device__ __forceinline__
@@ -87,8 +88,8 @@ SIMT_DEVICE unsigned shared_address(const void* pointer) {
 }  // namespace SIMT_PATH
 }  // namespace lacuna::simt
 
-// Inline PTX that sm_80 lacks: compiled to a trap there, so that one source serves every architecture
-// and a plan that picks a cluster kernel for an old GPU fails loudly.
+// Inline PTX that sm_80 lacks: compiled to a trap there, so that one source serves every
+// architecture and a plan that picks a cluster kernel for an old GPU fails loudly.
 #define SIMT_ASM_SM90(...)                             \
   do {                                                 \
     if constexpr (::lacuna::simt::device_has_clusters) \

@@ -11,7 +11,8 @@ namespace lacuna::simt {
 struct SharedLayout {
   std::size_t bytes = 0;
 
-  // Offset of `count` values of T, aligned to 16 bytes so that vector and async copies may reach it.
+  // Offset of `count` values of T, aligned to 16 bytes so that vector and async copies may reach
+  // it.
   template <class T>
   SIMT_BOTH constexpr std::size_t add(std::size_t count, std::size_t alignment = 16) {
     const std::size_t offset = (bytes + alignment - 1) / alignment * alignment;

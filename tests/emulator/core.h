@@ -9,7 +9,8 @@
 namespace lacuna {
 
 // A place in a kernel's source: clang 14 has no std::source_location. It stands outside the
-// emulator's namespace, or argument-dependent lookup would find the emulator's functions in kernels.
+// emulator's namespace, or argument-dependent lookup would find the emulator's functions in
+// kernels.
 struct KernelSite {
   const char* file;
   unsigned line;

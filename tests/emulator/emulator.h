@@ -31,8 +31,8 @@ struct Device {
 struct Settings {
   Order order = Order::forward;
   std::uint64_t seed = 1;
-  // Blocks of a non-cooperative launch that are on the device at once, in whole clusters. Few, as on
-  // a busy device: a kernel that waits for a block which is not there must be seen to hang.
+  // Blocks of a non-cooperative launch that are on the device at once, in whole clusters. Few, as
+  // on a busy device: a kernel that waits for a block which is not there must be seen to hang.
   unsigned resident_blocks = 3;
   Device device;
   // Polls of flags in a row, with no flag written, after which the launch is called hung.

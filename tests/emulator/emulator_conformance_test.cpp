@@ -1,5 +1,5 @@
-// The host path of every wrapper, case by case as on a GPU (conformance/device.cu), but against what
-// the documentation says each should give, and in every order of threads.
+// The host path of every wrapper, case by case as on a GPU (conformance/device.cu), but against
+// what the documentation says each should give, and in every order of threads.
 #include <gtest/gtest.h>
 
 #include <cmath>

@@ -1,5 +1,5 @@
-// fp16, bf16 and tf32 conversions against the definitions of the formats, for every 16-bit value and
-// every point halfway between two neighbours.
+// fp16, bf16 and tf32 conversions against the definitions of the formats, for every 16-bit value
+// and every point halfway between two neighbours.
 #include <gtest/gtest.h>
 
 #include <cmath>

@@ -47,7 +47,8 @@ int noticed(const std::function<double()>& run, const std::vector<emulator::Sett
   return count;
 }
 
-// A race is a report, and so a failed program, under ThreadSanitizer: emulator_sanitizer_test.cpp expects it.
+// A race is a report, and so a failed program, under ThreadSanitizer: emulator_sanitizer_test.cpp
+// expects it.
 #define SKIP_RACES_UNDER_TSAN() \
   if (sample::built_with_tsan) GTEST_SKIP() << "sanitizer_test expects the report"
 

@@ -29,8 +29,8 @@ std::size_t ReadyQueue::at(std::size_t offset) const {
 
 void ReadyQueue::push(Fiber* fiber) { ring_[at(count_++)] = fiber; }
 
-// Best of several candidates by a priority that each block keeps for a few thousand picks. A quarter
-// of the seeds take one candidate, which favours nobody; the others two, four or eight.
+// Best of several candidates by a priority that each block keeps for a few thousand picks. A
+// quarter of the seeds take one candidate, which favours nobody; the others two, four or eight.
 std::size_t ReadyQueue::pick() {
   const unsigned candidates = 1u << seed_ % 4;
   const std::uint64_t epoch = picks_++ >> 12;

@@ -1,4 +1,5 @@
-// Fibers in turn: starting blocks, switching, waiting, polling, and what to say when nothing can run.
+// Fibers in turn: starting blocks, switching, waiting, polling, and what to say when nothing can
+// run.
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>

@@ -64,8 +64,8 @@ void block_sum(const float* values, int count, float* partial_sums) {
 inline constexpr int product_depth = 32;   // of one stage
 inline constexpr int product_stride = 40;  // of a row in shared memory: spreads rows over banks
 
-// c[M,N] = a[M,K]·bᵀ[N,K]: one warp per 16x8 tile, two stages of copies in flight. M a multiple of 16,
-// N and K of 8. Grid (N / 8, M / 16), block 32.
+// c[M,N] = a[M,K]·bᵀ[N,K]: one warp per 16x8 tile, two stages of copies in flight. M a multiple of
+// 16, N and K of 8. Grid (N / 8, M / 16), block 32.
 template <class T, Bug bug = Bug::none>
 SIMT_KERNEL(32)
 void product16(const T* a, const T* b, float* c, int columns, int depth) {

@@ -47,8 +47,8 @@ inline void note_write(void* at, std::size_t bytes) {
   if (__tsan_write_range && bytes) __tsan_write_range(at, bytes);
 }
 
-// How many Quiets live on the current fiber. A fiber's ignores must not outlast its turn, so a switch
-// suspends them.
+// How many Quiets live on the current fiber. A fiber's ignores must not outlast its turn, so a
+// switch suspends them.
 inline constinit thread_local int quiet_depth = 0;
 
 inline void set_quiet(bool quiet) {

@@ -83,8 +83,8 @@ SIMT_KERNEL(32) void async_copies(Buffers b) {
   out[7] = target[256 + 4 * (31 - lane)];
 }
 
-// Block 0 sends by store_release, block 1 by red_add_release; block 2 collects and counts itself in.
-// scratch: [0] and [1] flags, [2] a counter, data from [64] on.
+// Block 0 sends by store_release, block 1 by red_add_release; block 2 collects and counts itself
+// in. scratch: [0] and [1] flags, [2] a counter, data from [64] on.
 SIMT_KERNEL(32) void flags(Buffers b) {
   const unsigned lane = simt::lane_index(), block = simt::block_rank();
   Word* data = b.scratch + 64;
@@ -107,7 +107,8 @@ SIMT_KERNEL(32) void flags(Buffers b) {
   }
 }
 
-// Each block hands a value to the next, step after step. scratch: [0] the barrier, values from [64].
+// Each block hands a value to the next, step after step. scratch: [0] the barrier, values from
+// [64].
 SIMT_KERNEL(64) void grid_barrier(Buffers b) {
   const unsigned blocks = simt::grid_size().x, block = simt::block_rank();
   simt::GridBarrier grid(b.scratch, blocks);

@@ -1,5 +1,5 @@
-// Conformance of what a cluster does: ranks, barriers, each other's shared memory, mbarriers, st.async
-// and bulk copies.
+// Conformance of what a cluster does: ranks, barriers, each other's shared memory, mbarriers,
+// st.async and bulk copies.
 #pragma once
 #include "emulator/conformance/case.h"
 
@@ -41,8 +41,8 @@ SIMT_KERNEL(64) void peers(Buffers b) {
   out[3] = flag;
 }
 
-// A bulk copy into each block, then rounds of st.async of 4, 8 and 16 bytes to the next block, which
-// answers with an arrival once it has read.
+// A bulk copy into each block, then rounds of st.async of 4, 8 and 16 bytes to the next block,
+// which answers with an arrival once it has read.
 SIMT_KERNEL(32) void mbarriers(Buffers b) {
   simt::SharedCarver shared;
   auto* copied = shared.take<Word>(128);

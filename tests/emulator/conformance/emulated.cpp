@@ -13,8 +13,8 @@ std::vector<std::uint32_t> input_data() {
   std::mt19937 generator(20);
   std::vector<std::uint32_t> words(input_words);
   for (auto& word : words) word = static_cast<std::uint32_t>(generator());
-  // Signed: zeros, infinities, NaNs, least subnormals, ends of fp16's, bf16's and tf32's ranges, and
-  // halfway cases of each with their neighbours.
+  // Signed: zeros, infinities, NaNs, least subnormals, ends of fp16's, bf16's and tf32's ranges,
+  // and halfway cases of each with their neighbours.
   constexpr std::uint32_t edges[] = {
       0x00000000, 0x7f800000, 0x7fc00000, 0x7f800001, 0x7fffffff, 0x00000001, 0x007fffff,
       0x00800000, 0x7f7fffff, 0x7f7f8000, 0x7f7f7fff, 0x33000000, 0x33000001, 0x32ffffff,

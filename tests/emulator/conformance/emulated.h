@@ -1,5 +1,5 @@
-// The host side of the conformance test, for a program that also holds the device side: nothing here
-// shows which compiler made it.
+// The host side of the conformance test, for a program that also holds the device side: nothing
+// here shows which compiler made it.
 #pragma once
 #include <cstdint>
 #include <vector>
