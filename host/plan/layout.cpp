@@ -158,11 +158,11 @@ void choose_groups(Layout& out, const lacuna_capacity& capacity, std::int64_t by
 std::int64_t worker_elements(const Layout& layout, bool inference) {
   const std::int64_t n = layout.max_lanes;
   // State h, c; the reset state, update gate and candidate of gru_reset_before; last value, time since.
-  std::int64_t forward = n * (5 * layout.units + 2 * layout.channels) + 4 * layout.channels;
+  std::int64_t forward = n * (5 * layout.units + 2 * layout.channels) + 3 * layout.channels;
   if (inference) forward += n * layout.operand_stride + n * layout.units * 2;
   // Gradients of h, c and of what the reset gate let through; of the input, of delta and of x_last; Δt.
   const std::int64_t backward =
-      n * (3 * layout.units + layout.d_input + 3 * layout.channels) + 4 * layout.channels +
+      n * (3 * layout.units + layout.d_input + 3 * layout.channels) + 3 * layout.channels +
       layout.window * (layout.windowed ? layout.gradient_stride : 0) + layout.window * widest_panel;
   return inference ? forward : std::max(forward, backward);
 }

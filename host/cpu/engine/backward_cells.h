@@ -55,12 +55,11 @@ struct BackProduct {
 
   static void run(const Layout& lay, BackStep<T>& step, std::int64_t gate, std::int64_t gates,
                   std::int64_t columns, const T* panel, T* const (&out)[most_lanes]) {
-    for_panels<V>(columns, [&](std::int64_t unit, auto width) {
-      for_row_blocks<most_rows<Arch>>(step.count, [&](int first, auto rows) {
-        block<decltype(rows)::value, decltype(width)::value>(lay, step, first, unit, gate, gates,
-                                                             panel, out);
-      });
-    });
+    for_panel_blocks<V, most_rows<Arch>>(columns, step.count,
+                                         [&](std::int64_t unit, auto width, int first, auto rows) {
+                                           block<decltype(rows)::value, decltype(width)::value>(
+                                               lay, step, first, unit, gate, gates, panel, out);
+                                         });
   }
 };
 

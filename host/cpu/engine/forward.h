@@ -151,11 +151,10 @@ class ForwardGroup {
   }
 
   void decay_exponents(int active, T* const (&row)[most_lanes], T* const (&decay)[most_lanes]) {
-    for_panels<V>(lay_.units, [&](std::int64_t unit, auto width) {
-      for_row_blocks<most_rows<Arch>>(active, [&](int first, auto rows) {
-        decay_block<decltype(rows)::value, decltype(width)::value>(first, unit, row, decay);
-      });
-    });
+    for_panel_blocks<V, most_rows<Arch>>(
+        lay_.units, active, [&](std::int64_t unit, auto width, int first, auto rows) {
+          decay_block<decltype(rows)::value, decltype(width)::value>(first, unit, row, decay);
+        });
   }
 
   // From the lane's state to the operand row, and for lstm to the row of cells.

@@ -61,10 +61,10 @@ struct LstmForward {
   }
 
   static void run(const Job<T>& job, Step<T>& step) {
-    for (std::int64_t unit = 0; unit < job.layout->units; unit += V::size)
-      for_row_blocks<most_rows<Arch>>(step.count, [&](int first, auto rows) {
-        block<decltype(rows)::value>(job, step, first, unit);
-      });
+    for_unit_blocks<V, most_rows<Arch>>(job.layout->units, step.count,
+                                        [&](std::int64_t unit, int first, auto rows) {
+                                          block<decltype(rows)::value>(job, step, first, unit);
+                                        });
   }
 };
 
@@ -97,10 +97,10 @@ struct GruForward {
   }
 
   static void run(const Job<T>& job, Step<T>& step) {
-    for (std::int64_t unit = 0; unit < job.layout->units; unit += V::size)
-      for_row_blocks<most_rows<Arch>>(step.count, [&](int first, auto rows) {
-        block<decltype(rows)::value>(job, step, first, unit);
-      });
+    for_unit_blocks<V, most_rows<Arch>>(job.layout->units, step.count,
+                                        [&](std::int64_t unit, int first, auto rows) {
+                                          block<decltype(rows)::value>(job, step, first, unit);
+                                        });
   }
 };
 
@@ -159,15 +159,14 @@ struct GruResetBeforeForward {
   }
 
   static void run(const Job<T>& job, Step<T>& step) {
-    for (std::int64_t unit = 0; unit < job.layout->units; unit += V::size)
-      for_row_blocks<most_rows<Arch>>(step.count, [&](int first, auto rows) {
-        gates<decltype(rows)::value>(job, step, first, unit);
-      });
-    for_panels<V>(job.layout->units, [&](std::int64_t unit, auto width) {
-      for_row_blocks<most_rows<Arch>>(step.count, [&](int first, auto rows) {
-        candidate<decltype(rows)::value, decltype(width)::value>(job, step, first, unit);
-      });
-    });
+    for_unit_blocks<V, most_rows<Arch>>(job.layout->units, step.count,
+                                        [&](std::int64_t unit, int first, auto rows) {
+                                          gates<decltype(rows)::value>(job, step, first, unit);
+                                        });
+    for_panel_blocks<V, most_rows<Arch>>(
+        job.layout->units, step.count, [&](std::int64_t unit, auto width, int first, auto rows) {
+          candidate<decltype(rows)::value, decltype(width)::value>(job, step, first, unit);
+        });
   }
 };
 
@@ -196,11 +195,10 @@ struct RnnForward {
   }
 
   static void run(const Job<T>& job, Step<T>& step) {
-    for_panels<V>(job.layout->units, [&](std::int64_t unit, auto width) {
-      for_row_blocks<most_rows<Arch>>(step.count, [&](int first, auto rows) {
-        block<decltype(rows)::value, decltype(width)::value>(job, step, first, unit);
-      });
-    });
+    for_panel_blocks<V, most_rows<Arch>>(
+        job.layout->units, step.count, [&](std::int64_t unit, auto width, int first, auto rows) {
+          block<decltype(rows)::value, decltype(width)::value>(job, step, first, unit);
+        });
   }
 };
 

@@ -20,23 +20,23 @@ struct ObserveScratch {
   T* measured;  // 1 or 0
   T* value;     // anything where not measured
   T* delta;
-  T* imputed;
 };
 
 // Fills `measured`, zero in the padding. Returns whether the update sees a row with something in it.
 template <class T>
 bool read_mask(const Job<T>& job, std::int64_t token, T* measured) {
   const std::int64_t features = job.layout->features;
-  bool any = false;
+  unsigned any = 0;  // an integer, so that the loops become vector instructions
   if (job.mask != nullptr) {
-    const std::uint8_t* mask = job.mask + token * features;
+    const std::uint8_t* const mask = job.mask + token * features;
+    for (std::int64_t d = 0; d < features; ++d) any |= mask[d];
     for (std::int64_t d = 0; d < features; ++d) measured[d] = mask[d] != 0 ? T(1) : T(0);
   } else {
-    const T* value = job.values + token * features;
+    const T* const value = job.values + token * features;
+    for (std::int64_t d = 0; d < features; ++d) any |= value[d] == value[d] ? 1U : 0U;
     for (std::int64_t d = 0; d < features; ++d) measured[d] = value[d] == value[d] ? T(1) : T(0);
   }
-  for (std::int64_t d = 0; d < features; ++d) any |= measured[d] != T(0);
-  return any;
+  return any != 0;
 }
 
 // A row without any measurement lets the state evolve only, if the layer says so.
@@ -79,14 +79,16 @@ void begin_observation(const Job<T>& job, std::int64_t sequence, T* last, T* sin
 }
 
 // Writes the input, time and constant columns of the token's operand row, and moves `last` and `since` on.
+// Whole vectors are written where a part is meant: a row is filled from left to right, h last, and ends with room for it.
 // Returns whether the update fires.
 template <class V, class T>
 bool observe(const Job<T>& job, std::int64_t token, T dt, T* last, T* since,
              const ObserveScratch<T>& scratch, T* row) {
   const Layout& lay = *job.layout;
   const T* const values = job.values + token * lay.features;
+  T* const x = row + lay.x;
+  const bool keep_delta = uses_delta(job.layer);
   bool fired = true;
-  const T* input = values;
   if (has_mask(job.layer)) {
     fired = fires(job, read_mask(job, token, scratch.measured));
     std::copy_n(values, lay.features, scratch.value);
@@ -102,33 +104,32 @@ bool observe(const Job<T>& job, std::int64_t token, T dt, T* last, T* since,
       const V before = V::load(last + d);
       const V factor = factors.factor(factors.exponent(job, d, delta));
       const V filled = lacuna::impute(factor, select(is_nan(before), mean, before), mean);
-      select(measured, value, filled).store(scratch.imputed + d);
+      select(measured, value, filled).store(x + d);
       select(measured, value, before).store(last + d);
       select(measured, V(0), delta).store(since + d);
-      delta.store(scratch.delta + d);
+      if (keep_delta) delta.store(row + lay.delta + d);
     }
-    input = scratch.imputed;
-  }
-  std::copy_n(input, lay.features, row + lay.x);
-  if (job.layer.mask_input) std::copy_n(scratch.measured, lay.features, row + lay.x + lay.features);
-  if (job.layer.gap_input) row[lay.one - 1] = std::log1p(dt);
-  row[lay.one] = T(1);
-  if (uses_delta(job.layer)) {
-    if (has_mask(job.layer)) {
-      std::copy_n(scratch.delta, lay.features, row + lay.delta);
-    } else if (job.delta != nullptr) {
-      std::copy_n(job.delta + token * lay.features, lay.features, row + lay.delta);
-    } else {
+  } else {
+    std::copy_n(values, lay.features, x);
+    if (keep_delta) {
       // Without a mask every feature was measured at the previous token.
       std::fill_n(row + lay.delta, lay.features, dt);
+      if (job.delta != nullptr)
+        std::copy_n(job.delta + token * lay.features, lay.features, row + lay.delta);
     }
-    row[lay.delta + lay.features] = T(1);
   }
+  if (job.imputed != nullptr) std::copy_n(x, lay.features, job.imputed + token * lay.features);
+  if (job.layer.mask_input) {
+    for (std::int64_t d = 0; d < lay.channels; d += V::size)
+      V::load(scratch.measured + d).store(x + lay.features + d);
+  }
+  if (job.layer.gap_input) row[lay.one - 1] = std::log1p(dt);
+  row[lay.one] = T(1);
+  if (keep_delta) row[lay.delta + lay.features] = T(1);
   if (job.layer.evolve == LACUNA_EVOLVE_DECAY_STEP) {
     row[lay.step] = dt;
     row[lay.step + 1] = T(1);
   }
-  if (job.imputed != nullptr) std::copy_n(input, lay.features, job.imputed + token * lay.features);
   return fired;
 }
 
@@ -164,8 +165,9 @@ T observe_backward(const Job<T>& job, std::int64_t token, const T* row, const T*
     return d_dt;
   }
   read_mask(job, token, scratch.measured);
-  std::copy_n(row + lay.x, lay.features, scratch.imputed);
-  if (uses_delta(job.layer)) std::copy_n(row + lay.delta, lay.features, scratch.delta);
+  // Past the last feature whole vectors read other columns; `measured` is 0 and `d_x`, weights and means are harmless there.
+  const T* const x = row + lay.x;
+  const T* const delta = row + lay.delta;
   const ImputeFactors<V> factors{job.layer.impute};
   const bool timed =
       job.layer.impute == LACUNA_IMPUTE_DECAY || job.layer.impute == LACUNA_IMPUTE_RELAX;
@@ -174,7 +176,7 @@ T observe_backward(const Job<T>& job, std::int64_t token, const T* row, const T*
     const auto measured = V::load(scratch.measured + d) > V(0);
     const V d_input = V::load(d_x + d);
     const V d_missing = select(measured, V(0), d_input);
-    const V exponent = timed ? factors.exponent(job, d, V::load(scratch.delta + d)) : V(0);
+    const V exponent = timed ? factors.exponent(job, d, V::load(delta + d)) : V(0);
     const V factor = factors.factor(exponent);
     const V d_last = V::load(carried.last + d);
     select(measured, d_input + d_last, V(0)).store(scratch.value + d);
@@ -184,11 +186,9 @@ T observe_backward(const Job<T>& job, std::int64_t token, const T* row, const T*
     V d_age(T(0));
     if (timed) {
       // x - x_mean is factor (x_last - x_mean), which is all that the factor's own gradient needs.
-      const V decayed =
-          select(measured, V(0), V::load(scratch.imputed + d) - V::load(job.mean + d));
+      const V decayed = select(measured, V(0), V::load(x + d) - V::load(job.mean + d));
       const V d_exponent = factors.d_exponent(exponent, decayed, d_missing);
-      multiply_add(d_exponent, V::load(scratch.delta + d), V::load(sums.weight + d))
-          .store(sums.weight + d);
+      multiply_add(d_exponent, V::load(delta + d), V::load(sums.weight + d)).store(sums.weight + d);
       (V::load(sums.bias + d) + d_exponent).store(sums.bias + d);
       d_age = d_exponent * V::load(job.impute_weight + d);
     }

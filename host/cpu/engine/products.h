@@ -94,4 +94,20 @@ LACUNA_FN void for_panels(std::int64_t elements, F&& f) {
   if (rest > 0) with_count<3>(rest, [&](auto count) { f(first, count); });
 }
 
+// Rows x single vectors of units: f(unit, first row, Count<rows>). Units come outermost, so that a panel is read by all
+// rows while it is in cache.
+template <class V, int Most, class F>
+LACUNA_FN void for_unit_blocks(std::int64_t units, int rows, F&& f) {
+  for (std::int64_t unit = 0; unit < units; unit += V::size)
+    for_row_blocks<Most>(rows, [&](int first, auto count) { f(unit, first, count); });
+}
+
+// Rows x panels: f(first element, Count<vectors>, first row, Count<rows>).
+template <class V, int Most, class F>
+LACUNA_FN void for_panel_blocks(std::int64_t elements, int rows, F&& f) {
+  for_panels<V>(elements, [&](std::int64_t element, auto vectors) {
+    for_row_blocks<Most>(rows, [&](int first, auto count) { f(element, vectors, first, count); });
+  });
+}
+
 }  // namespace lacuna::cpu

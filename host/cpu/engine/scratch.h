@@ -25,10 +25,10 @@ class Carver {
 
 template <class T>
 ObserveScratch<T> take_observe_scratch(Carver<T>& carver, std::int64_t channels) {
-  ObserveScratch<T> scratch{carver.take(channels), carver.take(channels), carver.take(channels),
-                            carver.take(channels)};
+  const ObserveScratch<T> scratch{carver.take(channels), carver.take(channels),
+                                  carver.take(channels)};
   // The padding is read with the rest of its register, and must hold numbers.
-  std::fill_n(scratch.measured, 4 * channels, T(0));
+  std::fill_n(scratch.measured, 3 * channels, T(0));
   return scratch;
 }
 
