@@ -1,5 +1,5 @@
 # The emulator runs the CUDA kernels' own source on the CPU, one Boost.Context fiber per CUDA thread.
-# tests/emulator/*.cpp make the library lacuna_emulator, which tests of kernels link.
+# tests/emulator makes the library lacuna_emulator, which tests of kernels link; see its CMakeLists.txt.
 file(GLOB emulator_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/emulator/*.cpp)
 list(FILTER emulator_sources EXCLUDE REGEX "_test\\.cpp$")
 
@@ -18,7 +18,7 @@ else()
   if(Boost_FOUND)
     set(LACUNA_WITH_EMULATOR ON)
     set(LACUNA_EMULATOR_REASON "on")
-    lacuna_add_test_library(lacuna_emulator emulator Boost::context)
+    add_subdirectory(emulator)
   endif()
 endif()
 message(STATUS "tests: emulator ${LACUNA_EMULATOR_REASON}")
