@@ -37,8 +37,9 @@ std::size_t class_bytes(std::size_t index) {
   return (half + (index % 4 + 1) * (half / 4)) * alignment;
 }
 
-// A tape is walked in many places at once, a few rows each: with small pages every other row costs a look-up of its page.
-// Large blocks therefore start at a huge page's border and ask for huge pages.
+// A tape is walked in many places at once, a few rows each: with small pages every other row costs
+// a look-up of its page. Large blocks therefore start at a huge page's border and ask for huge
+// pages.
 constexpr std::size_t huge_page = std::size_t{2} << 20;
 
 std::align_val_t alignment_of(std::size_t bytes) {
@@ -46,9 +47,10 @@ std::align_val_t alignment_of(std::size_t bytes) {
 }
 
 void* from_system(std::size_t bytes) {
-  void* const block = ::operator new (bytes, alignment_of(bytes), std::nothrow);
+  void* const block = ::operator new(bytes, alignment_of(bytes), std::nothrow);
 #if defined(__linux__)
-  if (block && bytes >= huge_page) (void)madvise(block, bytes, MADV_HUGEPAGE);  // advice: a refusal costs speed alone
+  if (block && bytes >= huge_page)
+    (void)madvise(block, bytes, MADV_HUGEPAGE);  // advice: a refusal costs speed alone
 #endif
   return block;
 }
@@ -89,7 +91,7 @@ void Pool::trim() noexcept {
   for (std::size_t index = 0; index < released.size(); ++index) {
     for (Kept* block = released[index]; block;) {
       Kept* const next = block->next;
-      ::operator delete (block, alignment_of(class_bytes(index)));
+      ::operator delete(block, alignment_of(class_bytes(index)));
       block = next;
     }
   }
