@@ -1,107 +1,14 @@
 // The CPU backend against the oracle: every model, type and instruction set, forward and backward, over ragged batches
 // with poisoned missing values.
-#include <algorithm>
-#include <cmath>
-#include <map>
 #include <string>
 
-#include "support/expect.h"
-#include "support/library_run.h"
+#include "support/against_oracle.h"
 
 namespace {
 
-using support::Case;
-
-template <class Real>
-struct Expected {
-  std::map<std::string, std::vector<Real>> values;
-};
-
-template <class Real>
-Expected<Real> expect_from_oracle(const Case& c, const reference::BasicParameters<Real>& parameters,
-                                  const reference::BasicBatch<Real>& batch,
-                                  const reference::BasicUpstream<Real>& upstream) {
-  const auto forward = reference::forward(c.layer, parameters, batch);
-  const auto gradients = reference::backward(c.layer, parameters, batch, forward, upstream);
-  Expected<Real> out;
-  out.values["hidden"] = forward.hidden;
-  out.values["evolved_hidden"] = forward.evolved_hidden;
-  out.values["cell"] = forward.cell;
-  out.values["final_hidden"] = forward.final_hidden;
-  out.values["final_cell"] = forward.final_cell;
-  const std::size_t k = static_cast<std::size_t>(c.layer.input_width()),
-                    d = static_cast<std::size_t>(c.layer.features);
-  out.values["imputed"] = {};
-  for (std::size_t s = 0; s * k < forward.input.size(); ++s)
-    out.values["imputed"].insert(out.values["imputed"].end(),
-                                 forward.input.begin() + static_cast<std::ptrdiff_t>(s * k),
-                                 forward.input.begin() + static_cast<std::ptrdiff_t>(s * k + d));
-  for (const auto& [name, tensor] : reference::named_tensors(gradients.parameters))
-    out.values[std::string("d_") + name] = *tensor;
-  out.values["d_values"] = gradients.d_values;
-  out.values["d_delta_t"] = gradients.d_delta_t;
-  out.values["d_initial_hidden"] = gradients.d_initial_hidden;
-  out.values["d_initial_cell"] = gradients.d_initial_cell;
-  return out;
-}
-
-// The rows that are judged together: kinds that belong to one unit, feature or token.
-std::size_t row_width(const std::string& name, const Case& c) {
-  if (name == "hidden" || name == "cell" || name == "evolved_hidden" || name.starts_with("final") ||
-      name.starts_with("d_initial"))
-    return static_cast<std::size_t>(c.layer.hidden);
-  if (name == "imputed" || name == "d_values") return static_cast<std::size_t>(c.layer.features);
-  return 0;
-}
-
-template <class Real>
-void check(const std::string& text, const Case& c, lacuna_isa isa) {
-  const auto parameters = support::make_parameters(c);
-  const auto batch = support::make_batch(c);
-  const auto upstream = support::make_upstream(c);
-  const auto expected = expect_from_oracle<double>(c, parameters, batch, upstream);
-  const auto plain =
-      expect_from_oracle<Real>(c, support::convert<Real>(parameters), support::convert<Real>(batch),
-                               support::convert<Real>(upstream));
-  const auto context = support::make_cpu_context(1, isa);
-  support::LibraryRun<Real> run(c, parameters, batch, upstream);
-  run.run(context.get());
-
-  const std::int64_t n = batch.tokens();
-  const std::int64_t wide = c.layer.hidden + c.layer.input_width();
-  for (const auto& [name, buffer] : run.results.entries()) {
-    SCOPED_TRACE(text + " isa " + std::to_string(isa));
-    EXPECT_TRUE(support::guards_are_whole(name, *buffer));
-    if (name.starts_with("carry")) continue;  // tests/context_test.cpp
-    const bool summed = name.starts_with("d_") && row_width(name, c) == 0;
-    double tolerance = support::rounding_tolerance<Real>(summed ? std::max(n, wide) : wide,
-                                                         support::mixing_steps(c.max_length()));
-    // Terms of either sign add up to the square root of their number, while their errors belong to their sizes.
-    if (summed) tolerance *= std::sqrt(static_cast<double>(std::max<std::int64_t>(n, 1)));
-    const auto found = expected.values.find(name);
-    ASSERT_NE(found, expected.values.end()) << name;
-    EXPECT_TRUE(support::agrees(
-        name, support::compare_with_baseline<Real>(buffer->span(), plain.values.at(name),
-                                                   found->second, tolerance, row_width(name, c))));
-  }
-}
-
-void check(const std::string& text) {
-  const Case c = support::parse_case(text);
-  lacuna_context_info info{};
-  support::must(lacuna_context_query(support::make_cpu_context().get(), &info));
-  for (int isa = LACUNA_ISA_BASELINE; isa <= info.isa; ++isa) {
-    if (c.type == support::Type::f64) {
-      check<double>(text, c, static_cast<lacuna_isa>(isa));
-    } else {
-      check<float>(text, c, static_cast<lacuna_isa>(isa));
-    }
-  }
-}
-
 class Oracle : public testing::TestWithParam<const char*> {};
 
-TEST_P(Oracle, Agrees) { check(GetParam()); }
+TEST_P(Oracle, Agrees) { support::expect_agreement(GetParam()); }
 
 INSTANTIATE_TEST_SUITE_P(
     Models, Oracle,
@@ -154,9 +61,11 @@ class ModelSpace : public testing::TestWithParam<
 TEST_P(ModelSpace, Agrees) {
   const auto [cell, impute, evolve, rest] = GetParam();
   const bool masked = std::string(impute) != "none";
-  check(std::string(cell) + "+" + impute + "+" + evolve + rest + (masked ? "_miss60_mask" : ""));
+  support::expect_agreement(std::string(cell) + "+" + impute + "+" + evolve + rest +
+                            (masked ? "_miss60_mask" : ""));
   if (masked)
-    check(std::string(cell) + "+" + impute + "+" + evolve + rest + "_miss60_eo_gap_carry_init");
+    support::expect_agreement(std::string(cell) + "+" + impute + "+" + evolve + rest +
+                              "_miss60_eo_gap_carry_init");
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ModelSpace,

@@ -1,7 +1,8 @@
-// Runs a case through the C ABI, every output guarded and filled with NaN before, so that tests can compare it with the
-// oracle or with another run.
+// Runs a case through the C ABI, every output guarded and filled with NaN before, so that tests can
+// compare it with the oracle or with another run.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -33,6 +34,21 @@ using ContextHandle = std::unique_ptr<lacuna_context, ContextDeleter>;
 using PlanHandle = std::unique_ptr<lacuna_plan, PlanDeleter>;
 using TapeHandle = std::unique_ptr<lacuna_tape, TapeDeleter>;
 
+inline PlanHandle make_plan(lacuna_context* context, const lacuna_layer& layer,
+                            const lacuna_capacity& capacity, bool inference = false) {
+  lacuna_plan_options options{};
+  options.inference = inference;
+  lacuna_plan* plan = nullptr;
+  must(lacuna_plan_create(context, &layer, &capacity, &options, &plan));
+  return PlanHandle(plan);
+}
+
+inline TapeHandle make_tape(lacuna_plan* plan) {
+  lacuna_tape* tape = nullptr;
+  must(lacuna_tape_create(plan, nullptr, 0, &tape));
+  return TapeHandle(tape);
+}
+
 inline ContextHandle make_cpu_context(int threads = 1, lacuna_isa isa = LACUNA_ISA_BEST) {
   lacuna_context_options options{};
   options.backend = LACUNA_BACKEND_CPU;
@@ -41,6 +57,16 @@ inline ContextHandle make_cpu_context(int threads = 1, lacuna_isa isa = LACUNA_I
   lacuna_context* context = nullptr;
   must(lacuna_context_create(&options, &context));
   return ContextHandle(context);
+}
+
+// Every one that this machine and this build have, in rising order.
+inline std::vector<lacuna_isa> instruction_sets() {
+  lacuna_context_info info{};
+  must(lacuna_context_query(make_cpu_context().get(), &info));
+  std::vector<lacuna_isa> sets;
+  for (int isa = LACUNA_ISA_BASELINE; isa <= info.isa; ++isa)
+    sets.push_back(static_cast<lacuna_isa>(isa));
+  return sets;
 }
 
 // The oracle's enumerators and the library's stand in the same order.
@@ -133,17 +159,23 @@ class LibraryRun {
     const std::size_t h = count(layer_.hidden), d = count(layer_.features);
     const bool lstm = layer_.cell == LACUNA_LSTM, mask = layer_.impute != LACUNA_IMPUTE_NONE;
     lacuna_outputs out{};
-    out.hidden = results.add("hidden", n * h).data();
-    out.evolved_hidden = results.add("evolved_hidden", n * h).data();
-    out.imputed = results.add("imputed", n * d).data();
-    out.final_hidden = results.add("final_hidden", b * h).data();
+    out.hidden = output("hidden", n * h);
+    out.evolved_hidden = output("evolved_hidden", n * h);
+    out.imputed = output("imputed", n * d);
+    out.final_hidden = output("final_hidden", b * h);
     if (lstm) {
-      out.cell = results.add("cell", n * h).data();
-      out.final_cell = results.add("final_cell", b * h).data();
+      out.cell = output("cell", n * h);
+      out.final_cell = output("final_cell", b * h);
     }
     if (mask) {
-      out.carry_out.last_values = results.add("carry_last_values", b * d).data();
-      out.carry_out.since = results.add("carry_since", b * d).data();
+      out.carry_out.last_values = output("carry_last_values", b * d);
+      out.carry_out.since = output("carry_since", b * d);
+    }
+    if (layer_.reverse && !batch_.delta_t.empty())
+      out.carry_out.first_gap = output("carry_first_gap", b);
+    if (!batch_.times.empty() && is_wanted("carry_last_time")) {
+      last_time = std::make_unique<GuardedBuffer<double>>(b);
+      out.carry_out.last_time = last_time->data();
     }
     const lacuna_parameters weights = parameters();
     const lacuna_batch data = batch();
@@ -163,40 +195,43 @@ class LibraryRun {
     lacuna_parameter_gradients d_weights{};
     int kind = 0;
     for (const auto& [name, tensor] : reference::named_tensors(parameters_)) {
-      if (!tensor->empty()) {
-        GuardedBuffer<Real>& buffer = results.add(std::string("d_") + name, tensor->size());
+      const std::string d_name = std::string("d_") + name;
+      if (!tensor->empty() && is_wanted(d_name)) {
+        GuardedBuffer<Real>& buffer = results.add(d_name, tensor->size());
         for (Real& element : buffer.span()) element = start;
         d_weights.tensor[kind] = buffer.data();
       }
       ++kind;
     }
     lacuna_input_gradients d_in{};
-    d_in.d_values = results.add("d_values", n * d).data();
-    if (!batch_.delta_t.empty() || !batch_.times.empty())
-      d_in.d_delta_t = results.add("d_delta_t", n).data();
-    d_in.d_initial_hidden = results.add("d_initial_hidden", b * h).data();
-    if (lstm) d_in.d_initial_cell = results.add("d_initial_cell", b * h).data();
+    d_in.d_values = output("d_values", n * d);
+    if (!batch_.delta_t.empty() || !batch_.times.empty()) d_in.d_delta_t = output("d_delta_t", n);
+    d_in.d_initial_hidden = output("d_initial_hidden", b * h);
+    if (lstm) d_in.d_initial_cell = output("d_initial_cell", b * h);
     const lacuna_parameters weights = parameters();
     const lacuna_batch data = batch();
     must(lacuna_backward(plan, &weights, &data, &given, tape, &d_weights, &d_in, nullptr));
   }
 
-  // Plan, tape, forward, backward.
-  void run(lacuna_context* context) {
-    const lacuna_capacity room = capacity();
-    lacuna_plan* plan = nullptr;
-    must(lacuna_plan_create(context, &layer_, &room, nullptr, &plan));
-    const PlanHandle plan_owner(plan);
-    lacuna_tape* tape = nullptr;
-    must(lacuna_tape_create(plan, nullptr, 0, &tape));
-    const TapeHandle tape_owner(tape);
-    forward(plan, tape);
-    backward(plan, tape);
+  // Plan, tape, forward, backward; in a plan of the batch's size, or a larger one.
+  void run(lacuna_context* context) { run(context, capacity()); }
+  void run(lacuna_context* context, const lacuna_capacity& room) {
+    const PlanHandle plan = make_plan(context, layer_, room);
+    const TapeHandle tape = make_tape(plan.get());
+    forward(plan.get(), tape.get());
+    backward(plan.get(), tape.get());
   }
 
   NamedBuffers<Real> results;
+  std::unique_ptr<GuardedBuffer<double>> last_time;  // carry_out's, after a forward with times
+  // Which of the outputs and gradients to ask for, by name; empty: all.
+  std::function<bool(const std::string& name)> wanted;
 
  private:
+  bool is_wanted(const std::string& name) const { return !wanted || wanted(name); }
+  Real* output(const std::string& name, std::size_t size) {
+    return is_wanted(name) ? results.add(name, size).data() : nullptr;
+  }
   static std::size_t count(std::int64_t value) { return static_cast<std::size_t>(value); }
 
   lacuna_layer layer_;

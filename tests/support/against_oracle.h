@@ -1,0 +1,142 @@
+// The CPU backend against the oracle, everything it writes, on every instruction set there is.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "support/expect.h"
+#include "support/library_run.h"
+
+namespace support {
+
+template <class Real>
+struct Expected {
+  std::map<std::string, std::vector<Real>> values;
+};
+
+template <class Real>
+Expected<Real> expect_from_oracle(const Case& c, const reference::BasicParameters<Real>& parameters,
+                                  const reference::BasicBatch<Real>& batch,
+                                  const reference::BasicUpstream<Real>& upstream) {
+  const auto forward = reference::forward(c.layer, parameters, batch);
+  const auto gradients = reference::backward(c.layer, parameters, batch, forward, upstream);
+  Expected<Real> out;
+  out.values["hidden"] = forward.hidden;
+  out.values["evolved_hidden"] = forward.evolved_hidden;
+  out.values["cell"] = forward.cell;
+  out.values["final_hidden"] = forward.final_hidden;
+  out.values["final_cell"] = forward.final_cell;
+  const std::size_t k = static_cast<std::size_t>(c.layer.input_width()),
+                    d = static_cast<std::size_t>(c.layer.features);
+  out.values["imputed"] = {};
+  for (std::size_t s = 0; s * k < forward.input.size(); ++s)
+    out.values["imputed"].insert(out.values["imputed"].end(),
+                                 forward.input.begin() + static_cast<std::ptrdiff_t>(s * k),
+                                 forward.input.begin() + static_cast<std::ptrdiff_t>(s * k + d));
+  for (const auto& [name, tensor] : reference::named_tensors(gradients.parameters))
+    out.values[std::string("d_") + name] = *tensor;
+  out.values["d_values"] = gradients.d_values;
+  out.values["d_delta_t"] = gradients.d_delta_t;
+  out.values["d_initial_hidden"] = gradients.d_initial_hidden;
+  out.values["d_initial_cell"] = gradients.d_initial_cell;
+  return out;
+}
+
+// The rows that are judged together: kinds that belong to one unit, feature or token.
+inline std::size_t row_width(const std::string& name, const Case& c) {
+  if (name == "hidden" || name == "cell" || name == "evolved_hidden" || name.starts_with("final") ||
+      name.starts_with("d_initial"))
+    return static_cast<std::size_t>(c.layer.hidden);
+  if (name == "imputed" || name == "d_values") return static_cast<std::size_t>(c.layer.features);
+  return 0;
+}
+
+// Equal, or both NaN, which here means that there has been none.
+template <class Real>
+Comparison compare_carry(std::span<const Real> result, const std::vector<double>& expected) {
+  std::vector<Real> rounded = convert<Real>(expected);
+  for (std::size_t at = 0; at < rounded.size() && at < result.size(); ++at)
+    if (std::isnan(rounded[at]) && std::isnan(result[at])) rounded[at] = result[at];
+  return compare_bits<Real>(result, rounded);
+}
+
+// What the oracle says of a case, in double and by its plain loops in the tested type.
+template <class Real>
+class Verdict {
+ public:
+  Verdict(const Case& c, const reference::Parameters& parameters, const reference::Batch& batch,
+          const reference::Upstream& upstream)
+      : case_(c),
+        tokens_(batch.tokens()),
+        expected_(expect_from_oracle<double>(c, parameters, batch, upstream)),
+        plain_(expect_from_oracle<Real>(c, convert<Real>(parameters), convert<Real>(batch),
+                                        convert<Real>(upstream))),
+        context_(reference::observe(c.layer, batch).context) {}
+
+  testing::AssertionResult on(const std::string& name, std::span<const Real> result) const {
+    if (name == "carry_last_values")
+      return agrees(name, compare_carry(result, context_.last_value));
+    if (name == "carry_since") return agrees(name, compare_carry(result, context_.since));
+    if (name == "carry_first_gap") return agrees(name, compare_carry(result, context_.first_gap));
+    const auto found = expected_.values.find(name);
+    if (found == expected_.values.end())
+      return testing::AssertionFailure() << "the oracle knows no " << name;
+    return agrees(name, compare_with_baseline<Real>(result, plain_.values.at(name), found->second,
+                                                    tolerance(name), row_width(name, case_)));
+  }
+
+ private:
+  double tolerance(const std::string& name) const {
+    const std::int64_t wide = case_.layer.hidden + case_.layer.input_width();
+    const bool summed = name.starts_with("d_") && row_width(name, case_) == 0;
+    const double one = rounding_tolerance<Real>(summed ? std::max(tokens_, wide) : wide,
+                                                mixing_steps(case_.max_length()));
+    // Terms of either sign add up to the square root of their number, while their errors belong to
+    // their sizes.
+    return summed ? one * std::sqrt(static_cast<double>(std::max<std::int64_t>(tokens_, 1))) : one;
+  }
+
+  Case case_;
+  std::int64_t tokens_;
+  Expected<double> expected_;
+  Expected<Real> plain_;
+  reference::Context context_;
+};
+
+template <class Real>
+void expect_agreement(const Case& c, std::int64_t room_for_sequences) {
+  const auto parameters = make_parameters(c);
+  const auto batch = make_batch(c);
+  const auto upstream = make_upstream(c);
+  const Verdict<Real> verdict(c, parameters, batch, upstream);
+  for (const lacuna_isa isa : instruction_sets()) {
+    SCOPED_TRACE(to_string(c) + " isa " + std::to_string(isa));
+    const auto context = make_cpu_context(1, isa);
+    LibraryRun<Real> run(c, parameters, batch, upstream);
+    lacuna_capacity room = run.capacity();
+    room.sequences = std::max(room.sequences, room_for_sequences);
+    run.run(context.get(), room);
+    for (const auto& [name, buffer] : run.results.entries()) {
+      EXPECT_TRUE(guards_are_whole(name, *buffer));
+      EXPECT_TRUE(verdict.on(name, buffer->span()));
+    }
+  }
+}
+
+// `room_for_sequences`: of the plan, where that is more than the case has. How sums are split
+// depends on it.
+inline void expect_agreement(const Case& c, std::int64_t room_for_sequences = 0) {
+  if (c.type == Type::f64) {
+    expect_agreement<double>(c, room_for_sequences);
+  } else {
+    expect_agreement<float>(c, room_for_sequences);
+  }
+}
+inline void expect_agreement(const std::string& text, std::int64_t room_for_sequences = 0) {
+  expect_agreement(parse_case(text), room_for_sequences);
+}
+
+}  // namespace support

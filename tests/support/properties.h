@@ -1,0 +1,183 @@
+// What tests of properties share: the cases they run over, a case's data as one thing that can be
+// rearranged, and comparisons of whole runs.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "support/against_oracle.h"
+#include "support/expect.h"
+#include "support/library_run.h"
+
+namespace support {
+
+// Every impute, evolve, cell and flag at least once in either type; widths that end within and on
+// the border of a vector; enough sequences for several groups and for more than one a lane.
+inline const char* const property_cases[] = {
+    "rnn_f32_n11_d1_h1_len0-9_gap_init_seed1",
+    "rnn_relu+decay+relax_f64_n11_d3_h4_len0-9_miss60_mask_seed2",
+    "rnn_relu+forward+decay_f32_n9_d7_h31_len0-12_miss70_eo_seed3",
+    "ode_euler_f64_n4_d3_h7_len1-9_miss50_gap_seed4",
+    "rnn_euler+relax+decay_f32_n9_d3_h16_len0-9_miss70_eo_carry_seed5",
+    "lstm_f32_n37_d5_h29_len0-9_init_seed6",
+    "lstm+none+relax_f64_n5_d5_h8_len0-9_init_seed7",
+    "lstm_decay_f32_n9_d3_h67_len0-9_miss70_seed8",
+    "lstm+decay+decay_f64_n9_d3_h17_len0-9_miss80_eo_init_carry_seed9",
+    "lstm+relax+relax_f32_n11_d2_h33_len0-9_miss60_eo_gap_carry_seed10",
+    "gru_f64_n33_d5_h32_len0-9_seed11",
+    "gru_gap_f32_n9_d17_h23_len0-9_miss50_carry_seed12",
+    "gru+mean+decay_step_f64_n5_d3_h5_len0-9_miss50_eo_mask_gap_seed13",
+    "gru+none+decay_f32_n9_d19_h13_len0-9_seed14",
+    "gru+relax+relax_f32_n9_d3_h64_len0-9_miss70_eo_mask_seed15",
+    "gru_reset_before+mean+none_f32_n70_d3_h19_len0-5_miss40_seed16",
+    "grud_f64_n13_d5_h11_len0-19_miss80_init_seed17",
+    "grud_f32_n40_d37_h34_len0-19+60_miss80_carry_seed18",
+    "grud_f32_n3_d5_h8_len1-9_miss100_seed19",
+    "grud_f64_n3_d5_h8_len1-9_miss0_eo_seed20",
+    "grud_relax_f64_n11_d3_h5_len0-19+61_miss70_carry_seed21",
+    "grud_relax_f32_n17_d13_h48_len0-19_miss70_init_seed22",
+};
+
+struct PropertyTest : testing::TestWithParam<const char*> {
+  Case c = parse_case(GetParam());
+};
+
+inline bool has_mask(const Case& c) { return c.layer.impute != reference::Impute::none; }
+
+inline std::vector<const char*> property_cases_where(bool (*holds)(const Case&)) {
+  std::vector<const char*> cases;
+  for (const char* text : property_cases)
+    if (holds(parse_case(text))) cases.push_back(text);
+  return cases;
+}
+
+// in_type(c, [&]<class Real>(Real) { ... });
+template <class Test>
+void in_type(const Case& c, Test test) {
+  if (c.type == Type::f64) {
+    test(double{});
+  } else {
+    test(float{});
+  }
+}
+
+struct Data {
+  explicit Data(const Case& c)
+      : parameters(make_parameters(c)), batch(make_batch(c)), upstream(make_upstream(c)) {}
+
+  reference::Parameters parameters;
+  reference::Batch batch;
+  reference::Upstream upstream;
+};
+
+template <class Real>
+LibraryRun<Real> library_run(const Case& c, const Data& data) {
+  return LibraryRun<Real>(c, data.parameters, data.batch, data.upstream);
+}
+
+// Some sequences of a batch in some order, and some of their tokens.
+struct Selection {
+  std::vector<std::int64_t> sequences, tokens;
+  std::vector<std::int64_t> offsets = {0};  // of `tokens`
+
+  void add(std::int64_t sequence, std::int64_t first_token, std::int64_t end) {
+    sequences.push_back(sequence);
+    for (std::int64_t s = first_token; s < end; ++s) tokens.push_back(s);
+    offsets.push_back(static_cast<std::int64_t>(tokens.size()));
+  }
+};
+
+// Rows of `from`, which has `all_rows` of one width, in the order in which `rows` names them.
+template <class T>
+std::vector<T> pick(const std::vector<T>& from, const std::vector<std::int64_t>& rows,
+                    std::int64_t all_rows) {
+  std::vector<T> picked;
+  if (from.empty()) return picked;
+  const auto width = static_cast<std::ptrdiff_t>(from.size()) / all_rows;
+  for (const std::int64_t row : rows)
+    picked.insert(picked.end(), from.begin() + row * width, from.begin() + (row + 1) * width);
+  return picked;
+}
+
+inline Data select(const Data& whole, const Selection& which) {
+  const std::int64_t n = whole.batch.tokens(), b = whole.batch.sequences();
+  Data part = whole;
+  part.batch.offsets = which.offsets;
+  const auto by_token = [&](auto& array) { array = pick(array, which.tokens, n); };
+  const auto by_sequence = [&](auto& array) { array = pick(array, which.sequences, b); };
+  by_token(part.batch.values);
+  by_token(part.batch.mask);
+  by_token(part.batch.delta_t);
+  by_token(part.batch.times);
+  by_token(part.batch.delta);
+  by_sequence(part.batch.initial_hidden);
+  by_sequence(part.batch.initial_cell);
+  by_sequence(part.batch.context.last_value);
+  by_sequence(part.batch.context.since);
+  by_sequence(part.batch.context.last_time);
+  by_sequence(part.batch.context.first_gap);
+  by_token(part.upstream.d_hidden);
+  by_token(part.upstream.d_cell);
+  by_sequence(part.upstream.d_final_hidden);
+  by_sequence(part.upstream.d_final_cell);
+  return part;
+}
+
+// What a named result has a row for.
+enum class Per { token, sequence, parameter };
+
+inline Per rows_of(const std::string& name) {
+  if (name == "hidden" || name == "cell" || name == "evolved_hidden" || name == "imputed" ||
+      name == "d_values" || name == "d_delta_t")
+    return Per::token;
+  if (name.starts_with("final") || name.starts_with("carry") || name.starts_with("d_initial"))
+    return Per::sequence;
+  return Per::parameter;
+}
+
+// How far two runs may be apart that add up a parameter's gradient in different orders, or a state
+// over different steps: each within the bound that holds against the oracle.
+template <class Real>
+double apart(const Case& c, const std::string& name, std::int64_t tokens) {
+  const bool summed = rows_of(name) == Per::parameter || name == "d_delta_t";
+  const std::int64_t wide = c.layer.hidden + c.layer.input_width();
+  const double one = rounding_tolerance<Real>(summed ? std::max(tokens, wide) : wide,
+                                              mixing_steps(c.max_length()));
+  return 2 * one * (summed ? std::sqrt(static_cast<double>(std::max<std::int64_t>(tokens, 1))) : 1);
+}
+
+template <class Real>
+testing::AssertionResult are_close(const Case& c, const std::string& name, std::int64_t tokens,
+                                   const std::vector<Real>& result,
+                                   const std::vector<Real>& expected) {
+  const std::vector<double> wide(expected.begin(), expected.end());
+  return agrees(name, compare<Real>(result, wide, apart<Real>(c, name, tokens),
+                                    rows_of(name) == Per::parameter ? 0 : row_width(name, c)));
+}
+
+template <class Real>
+testing::AssertionResult are_same_bits(const std::string& name, const std::vector<Real>& result,
+                                       const std::vector<Real>& expected) {
+  return agrees(name, compare_bits<Real>(result, expected));
+}
+
+// Every result that the first has is in the second, with the same bits, and in no other place.
+template <class Real>
+void expect_same_bits(const LibraryRun<Real>& result, const LibraryRun<Real>& expected) {
+  EXPECT_FALSE(result.results.entries().empty());
+  for (const auto& [name, buffer] : result.results.entries()) {
+    EXPECT_TRUE(guards_are_whole(name, *buffer));
+    const auto* other = expected.results.find(name);
+    ASSERT_NE(other, nullptr) << name;
+    EXPECT_TRUE(are_same_bits(name, buffer->vector(), other->vector()));
+  }
+  if (result.last_time && expected.last_time)
+    EXPECT_TRUE(
+        are_same_bits("last_time", result.last_time->vector(), expected.last_time->vector()));
+}
+
+}  // namespace support
