@@ -72,7 +72,9 @@ TEST_P(MaskedInputs, PoisonReachesNoOutputAndNoGradient) {
       const auto* d_values = run.results.find("d_values");
       const Data data(c);
       for (std::size_t at = 0; at < data.batch.mask.size(); ++at)
-        if (!data.batch.mask[at]) ASSERT_EQ(d_values->span()[at], 0) << at;
+        if (!data.batch.mask[at]) {
+          ASSERT_EQ(d_values->span()[at], 0) << at;
+        }
     }
   });
 }

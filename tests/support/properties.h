@@ -175,9 +175,10 @@ void expect_same_bits(const LibraryRun<Real>& result, const LibraryRun<Real>& ex
     ASSERT_NE(other, nullptr) << name;
     EXPECT_TRUE(are_same_bits(name, buffer->vector(), other->vector()));
   }
-  if (result.last_time && expected.last_time)
+  if (result.last_time && expected.last_time) {
     EXPECT_TRUE(
         are_same_bits("last_time", result.last_time->vector(), expected.last_time->vector()));
+  }
 }
 
 }  // namespace support

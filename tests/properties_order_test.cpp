@@ -1,0 +1,135 @@
+// A sequence's results do not depend on its company: not on the order of the batch, not on who else
+// is in it, not on how large a plan it runs in.
+#include <algorithm>
+#include <numeric>
+
+#include "support/properties.h"
+#include "support/random.h"
+
+namespace {
+
+using support::Case;
+using support::Data;
+using support::in_type;
+using support::library_run;
+using support::Per;
+using support::Selection;
+
+struct Company : support::PropertyTest {};
+
+INSTANTIATE_TEST_SUITE_P(Each, Company, testing::ValuesIn(support::property_cases),
+                         support::test_name);
+
+Selection of_sequences(const reference::Batch& batch, const std::vector<std::int64_t>& sequences) {
+  Selection which;
+  for (const std::int64_t b : sequences) {
+    const auto at = static_cast<std::size_t>(b);
+    which.add(b, batch.offsets[at], batch.offsets[at + 1]);
+  }
+  return which;
+}
+
+std::vector<std::int64_t> shuffled(std::int64_t count, std::uint64_t seed) {
+  std::vector<std::int64_t> order(static_cast<std::size_t>(count));
+  std::iota(order.begin(), order.end(), std::int64_t{0});
+  support::Random random(seed);
+  for (std::int64_t i = count - 1; i > 0; --i)
+    std::swap(order[static_cast<std::size_t>(i)],
+              order[static_cast<std::size_t>(random.below(i + 1))]);
+  return order;
+}
+
+// Rows of tokens and sequences have the bits they have in the whole batch; parameters' gradients,
+// where `sums` asks for them, are the same but for rounding.
+template <class Real>
+void expect_rows(const Case& c, const support::LibraryRun<Real>& part,
+                 const support::LibraryRun<Real>& whole, const Selection& which,
+                 const reference::Batch& batch, bool sums) {
+  for (const auto& [name, buffer] : part.results.entries()) {
+    EXPECT_TRUE(support::guards_are_whole(name, *buffer));
+    const std::vector<Real> all = whole.results.find(name)->vector(), result = buffer->vector();
+    switch (support::rows_of(name)) {
+      case Per::token:
+        EXPECT_TRUE(
+            support::are_same_bits(name, result, support::pick(all, which.tokens, batch.tokens())));
+        break;
+      case Per::sequence:
+        EXPECT_TRUE(support::are_same_bits(name, result,
+                                           support::pick(all, which.sequences, batch.sequences())));
+        break;
+      case Per::parameter:
+        if (sums) {
+          EXPECT_TRUE(support::are_close(c, name, batch.tokens(), result, all));
+        }
+    }
+  }
+}
+
+TEST_P(Company, OrderOfTheBatchChangesNoBit) {
+  const Data data(c);
+  for (std::uint64_t seed = 0; seed < 3; ++seed) {
+    auto order = shuffled(data.batch.sequences(), seed);
+    if (seed == 0) std::reverse(order.begin(), order.end());
+    const Selection which = of_sequences(data.batch, order);
+    const Data permuted = support::select(data, which);
+    in_type(c, [&]<class Real>(Real) {
+      for (const lacuna_isa isa : support::instruction_sets()) {
+        SCOPED_TRACE("isa " + std::to_string(isa));
+        const auto context = support::make_cpu_context(2, isa);
+        auto whole = library_run<Real>(c, data), part = library_run<Real>(c, permuted);
+        whole.run(context.get());
+        part.run(context.get());
+        expect_rows(c, part, whole, which, data.batch, true);
+      }
+    });
+  }
+}
+
+TEST_P(Company, ASequenceAloneHasTheBitsItHasAmongOthers) {
+  c.layer.reverse = true;
+  const Data data(c);
+  in_type(c, [&]<class Real>(Real) {
+    const auto context = support::make_cpu_context();
+    auto whole = library_run<Real>(c, data);
+    whole.run(context.get());
+    for (std::int64_t b = 0; b < std::min<std::int64_t>(data.batch.sequences(), 7); ++b) {
+      const Selection which = of_sequences(data.batch, {b});
+      auto alone = library_run<Real>(c, support::select(data, which));
+      alone.run(context.get());
+      expect_rows(c, alone, whole, which, data.batch, false);
+    }
+  });
+}
+
+// How sums are split over groups depends on the capacity, and nothing else does. One plan and one
+// tape serve batches of any size below it, one after the other.
+TEST_P(Company, APlanOfAnyCapacityGivesTheSame) {
+  const Data data(c);
+  const std::int64_t n = data.batch.tokens(), b = data.batch.sequences();
+  auto half = shuffled(b, 5);
+  half.resize(half.size() / 2);
+  const Selection whole_again = of_sequences(data.batch, [&] {
+    std::vector<std::int64_t> all(static_cast<std::size_t>(b));
+    std::iota(all.begin(), all.end(), std::int64_t{0});
+    return all;
+  }());
+  const Selection some = of_sequences(data.batch, half);
+  in_type(c, [&]<class Real>(Real) {
+    const auto context = support::make_cpu_context(3);
+    auto exact = library_run<Real>(c, data);
+    exact.run(context.get());
+    const lacuna_capacity capacities[] = {{n, b + 1}, {n + 1000, 8 * b + 9}, {3 * n, 700}};
+    for (const lacuna_capacity& capacity : capacities) {
+      const auto plan = support::make_plan(context.get(), exact.layer(), capacity);
+      const auto tape = support::make_tape(plan.get());
+      for (const Selection* which : {&whole_again, &some, &whole_again}) {
+        auto run = library_run<Real>(c, support::select(data, *which));
+        run.forward(plan.get(), tape.get());
+        run.backward(plan.get(), tape.get());
+        expect_rows(c, run, exact, *which, data.batch, which == &whole_again);
+      }
+    }
+  });
+}
+
+}  // namespace
