@@ -39,6 +39,9 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_L
   target_compile_options(lacuna_compile INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict>)
 endif()
 
+# Nothing here reads errno; with it, g++ leaves loops with a square root scalar.
+target_compile_options(lacuna_compile INTERFACE $<$<COMPILE_LANGUAGE:C,CXX>:-fno-math-errno>)
+
 if(LACUNA_SANITIZE)
   # -fno-sanitize-recover turns a report into a failing test instead of a line in a log.
   set(lacuna_sanitize_flags -fsanitize=${LACUNA_SANITIZE} -fno-sanitize-recover=all

@@ -24,6 +24,7 @@ class ForwardGroup {
       while (lanes_[active - 1].tokens <= t) --active;
       step(active);
     }
+    V::end_streams();
   }
 
  private:

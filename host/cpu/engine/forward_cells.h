@@ -52,10 +52,10 @@ struct LstmForward {
       next.h.store(step.h[lane] + unit);
       next.c.store(step.c[lane] + unit);
       if (T* saved = step.gates[lane]; saved != nullptr) {
-        gate.i.store(saved + unit);
-        gate.f.store(saved + lay.units + unit);
-        gate.g.store(saved + 2 * lay.units + unit);
-        gate.o.store(saved + 3 * lay.units + unit);
+        gate.i.stream(saved + unit);
+        gate.f.stream(saved + lay.units + unit);
+        gate.g.stream(saved + 2 * lay.units + unit);
+        gate.o.stream(saved + 3 * lay.units + unit);
       }
     }
   }
@@ -88,10 +88,10 @@ struct GruForward {
       const V n = hyperbolic_tangent(multiply_add(r, sum[l][3], sum[l][2]));
       gru_next(z, n, V::load(step.row[lane] + lay.h + unit)).store(step.h[lane] + unit);
       if (T* saved = step.gates[lane]; saved != nullptr) {
-        r.store(saved + unit);
-        z.store(saved + lay.units + unit);
-        n.store(saved + 2 * lay.units + unit);
-        sum[l][3].store(saved + 3 * lay.units + unit);
+        r.stream(saved + unit);
+        z.stream(saved + lay.units + unit);
+        n.stream(saved + 2 * lay.units + unit);
+        sum[l][3].stream(saved + 3 * lay.units + unit);
       }
     }
   }
@@ -126,8 +126,8 @@ struct GruResetBeforeForward {
       z.store(step.update[lane] + unit);
       sum[l][2].store(step.candidate[lane] + unit);
       if (T* saved = step.gates[lane]; saved != nullptr) {
-        r.store(saved + unit);
-        z.store(saved + lay.units + unit);
+        r.stream(saved + unit);
+        z.stream(saved + lay.units + unit);
       }
     }
   }
@@ -153,7 +153,7 @@ struct GruResetBeforeForward {
         const V n = hyperbolic_tangent(sum[l][a]);
         gru_next(V::load(step.update[lane] + u), n, V::load(step.row[lane] + lay.h + u))
             .store(step.h[lane] + u);
-        if (T* saved = step.gates[lane]; saved != nullptr) n.store(saved + 2 * lay.units + u);
+        if (T* saved = step.gates[lane]; saved != nullptr) n.stream(saved + 2 * lay.units + u);
       }
     }
   }
@@ -189,7 +189,7 @@ struct RnnForward {
         const V activation = Form::activate(sum[l][a]);
         Form::next(activation, V::load(step.row[lane] + lay.h + u), V(step.dt[lane]))
             .store(step.h[lane] + u);
-        if (T* saved = step.gates[lane]; saved != nullptr) activation.store(saved + u);
+        if (T* saved = step.gates[lane]; saved != nullptr) activation.stream(saved + u);
       }
     }
   }

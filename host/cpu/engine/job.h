@@ -2,6 +2,7 @@
 // Made once per run in host/cpu/run.cpp, read by the engine on every thread.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 
@@ -109,7 +110,8 @@ struct Job {
     double before = now;
     if (step > 0) {
       before = times[token(sequence, step - 1)];
-    } else if (carry_in.last_time != nullptr) {
+    } else if (carry_in.last_time != nullptr && !std::isnan(carry_in.last_time[sequence])) {
+      // NaN: earlier pieces held no token.
       before = carry_in.last_time[sequence];
       if (before != before) before = now;  // NaN: no token has been read
     }
