@@ -78,7 +78,9 @@ INSTANTIATE_TEST_SUITE_P(
                     "grud_relax_f64_n9_d9_h210_len0-4_miss70_seed4",
                     "lstm+decay+decay_step_f64_n9_d3_h180_len0-5_miss70_eo_carry_seed5",
                     "rnn_euler+relax+decay_f64_n9_d3_h380_len0-3_miss50_seed6",
-                    "rnn_relu_f32_n9_d3_h520_len0-3_seed7"),
+                    "rnn_relu_f32_n9_d3_h520_len0-3_seed7",
+                    // More tokens than a window holds.
+                    "gru_reset_before+forward+decay_step_f64_n9_d5_h205_len0-9+1100_miss60_seed8"),
     support::test_name);
 
 }  // namespace

@@ -27,7 +27,7 @@ const Shape shapes[] = {
     {"rnn_euler+decay+decay_step_f64_n9_d3_h70_len0-9_miss50_rev_seed4", 0, true},
     {"gru_reset_before+mean+decay_f32_n600_d3_h5_len0-3_miss50_seed5", 0, true},
     {"lstm_f32_n19_d7_h260_len0-4_seed6", 512, false},
-    {"gru_f64_n19_d5_h220_len0-4_seed7", 512, false},
+    {"gru_f64_n19_d5_h220_len0-4+600_seed7", 512, false},
     {"grud_f32_n19_d9_h310_len0-4_miss70_seed8", 512, false},
     {"rnn_decay_f64_n17_d3_h380_len0-3_miss50_seed9", 512, false},
 };

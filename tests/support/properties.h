@@ -165,7 +165,7 @@ testing::AssertionResult are_same_bits(const std::string& name, const std::vecto
   return agrees(name, compare_bits<Real>(result, expected));
 }
 
-// Every result that the first has is in the second, with the same bits, and in no other place.
+// Every result that the first has is in the second, with the same bits, and nothing lies beside it.
 template <class Real>
 void expect_same_bits(const LibraryRun<Real>& result, const LibraryRun<Real>& expected) {
   EXPECT_FALSE(result.results.entries().empty());

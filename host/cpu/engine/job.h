@@ -111,9 +111,7 @@ struct Job {
     if (step > 0) {
       before = times[token(sequence, step - 1)];
     } else if (carry_in.last_time != nullptr && !std::isnan(carry_in.last_time[sequence])) {
-      // NaN: earlier pieces held no token.
-      before = carry_in.last_time[sequence];
-      if (before != before) before = now;  // NaN: no token has been read
+      before = carry_in.last_time[sequence];  // NaN: earlier pieces held no token
     }
     // Stamps are doubles, and so is their difference: seconds over years do not fit a float.
     return static_cast<T>(layer.reverse ? before - now : now - before);
