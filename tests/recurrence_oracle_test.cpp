@@ -2,7 +2,9 @@
 // with poisoned missing values.
 #include <string>
 
+#include "host/plan/layout.h"
 #include "support/against_oracle.h"
+#include "support/library_run.h"
 
 namespace {
 
@@ -34,12 +36,25 @@ INSTANTIATE_TEST_SUITE_P(
                     "gru_f32_n70_d2_h100_len1-9+40_seed5", "lstm_f32_n33_d100_h128_len3_seed6",
                     "grud_f64_n2_d13_h3_len60_miss100_seed7",
                     "grud_f32_n5_d41_h64_len0-11_miss0_seed8", "rnn_f32_n8_d5_h257_len2-4_seed9",
-                    "grud_relax_f32_n20_d37_h64_len0-40+200_miss85_nan_times_seed10",
-                    // Large enough for the weight gradients to be summed over all tokens at once.
-                    "lstm_f32_n17_d40_h520_len1-4_seed11",
-                    "gru_reset_before_f32_n17_d30_h600_len1-4_seed12",
-                    "gru_f32_n18_d30_h600_len0-4_seed13"),
+                    "grud_relax_f32_n20_d37_h64_len0-40+200_miss85_nan_times_seed10"),
     support::test_name);
+
+// So large that the groups' sums would take too much memory: weight gradients come from one pass over all tokens.
+class OnePass : public Oracle {};
+
+TEST_P(OnePass, AgreesWithTheOracle) {
+  const support::Case c = support::parse_case(GetParam());
+  const lacuna_capacity capacity{c.sequences * c.longest, c.sequences};
+  ASSERT_FALSE(lacuna::make_layout(support::library_layer(c), capacity, false, 1).windowed);
+  support::expect_agreement(GetParam());
+}
+
+INSTANTIATE_TEST_SUITE_P(Large, OnePass,
+                         testing::Values("lstm_f32_n130_d40_h520_len0-2_seed11",
+                                         "gru_reset_before_f32_n130_d30_h600_len0-2_seed12",
+                                         "gru_f64_n130_d30_h440_len0-2_seed13",
+                                         "grud_f32_n130_d37_h600_len0-2_miss80_eo_seed14"),
+                         support::test_name);
 
 INSTANTIATE_TEST_SUITE_P(
     Options, Oracle,
