@@ -32,7 +32,8 @@ Lanes place_lanes(std::byte* memory, std::int64_t sequences, std::int64_t groups
                   std::int64_t lanes_per_group);
 
 // Longest first, always to the group, and within it to the lane, that has least: deterministic, and a function of the
-// lengths alone. As many lanes are used as finish no later than the longest sequence would by itself.
+// lengths alone. As few lanes are used as could finish with the longest sequence if the rest divided evenly: fewer would
+// take longer, more would idle.
 void deal(Lanes& lanes, std::span<const std::int64_t> offsets);
 
 }  // namespace lacuna
