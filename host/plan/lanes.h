@@ -17,7 +17,7 @@ struct Lanes {
   std::int64_t* order = nullptr;       // [B] sequences, empty ones at the end
   Lane* lane = nullptr;                // [groups * lanes_per_group], longest first within a group
   std::int64_t* lane_count = nullptr;  // [groups]
-  std::int64_t* scratch = nullptr;     // [2 B + 2 (groups + lanes_per_group)]
+  std::int64_t* scratch = nullptr;     // what deal works in
   std::int64_t groups = 0, lanes_per_group = 0;
   std::int64_t empty_first = 0;  // order[empty_first ..] have length 0
 

@@ -2,7 +2,6 @@
 // Made once per run in host/cpu/run.cpp, read by the engine on every thread.
 #pragma once
 
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 
@@ -110,7 +109,8 @@ struct Job {
     double before = now;
     if (step > 0) {
       before = times[token(sequence, step - 1)];
-    } else if (carry_in.last_time != nullptr && !std::isnan(carry_in.last_time[sequence])) {
+    } else if (carry_in.last_time != nullptr &&
+               carry_in.last_time[sequence] == carry_in.last_time[sequence]) {
       before = carry_in.last_time[sequence];  // NaN: earlier pieces held no token
     }
     // Stamps are doubles, and so is their difference: seconds over years do not fit a float.
