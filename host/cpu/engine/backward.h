@@ -86,7 +86,7 @@ class BackwardGroup {
       back.dt[l] = job_.gap(b, at);
       back.d_dt[l] = T(0);
       back.fired[l] = job_.layer.empty_rows == LACUNA_EMPTY_ROWS_UPDATE ||
-                      fires(job_, read_mask(job_, token[l], scratch_.observe.measured));
+                      fires(job_, read_mask<V>(job_, token[l], scratch_.observe.measured));
       if (!back.fired[l]) std::fill_n(back.gradient[l], lay_.gradient_gates * lay_.units, T(0));
       add_row(d_h(l), job_.d_hidden, token[l]);
       if (lstm()) add_row(d_c(l), job_.d_cell, token[l]);
@@ -114,7 +114,8 @@ class BackwardGroup {
       std::copy_n(d_h(lane), lay_.hidden, job_.d_initial_hidden + b * lay_.hidden);
     if (job_.d_initial_cell != nullptr)
       std::copy_n(d_c(lane), lay_.hidden, job_.d_initial_cell + b * lay_.hidden);
-    if (has_mask(job_.layer)) end_observation_backward(job_, b, carried(lane), impute_sums().mean);
+    if (has_mask(job_.layer))
+      end_observation_backward<V>(job_, b, carried(lane), impute_sums().mean);
     // In reverse, the last token of a sequence has no gap before it: nothing depends on the first one's delta_t.
     if (job_.d_delta_t != nullptr && job_.layer.reverse) job_.d_delta_t[job_.offsets[b]] = T(0);
     if (--walk_[lane].position >= lanes_[lane].first) begin(lane);

@@ -111,8 +111,8 @@ class ForwardGroup {
     const std::int64_t b = sequence(lane);
     fill_state(h(lane), job_.initial_hidden, b);
     if (lstm()) fill_state(c(lane), job_.initial_cell, b);
-    begin_observation(job_, b, scratch_.last + lane * lay_.channels,
-                      scratch_.since + lane * lay_.channels);
+    begin_observation<V>(job_, b, scratch_.last + lane * lay_.channels,
+                         scratch_.since + lane * lay_.channels);
   }
 
   void fill_state(T* state, const T* initial, std::int64_t b) const {

@@ -1,6 +1,9 @@
 // One token of one lane: which features were measured, how long ago, and what the missing ones read as; and the way back
 // for gradients. A lane carries its latest values and their age in a few rows of its own, so the caller's arrays are read
 // once and nothing is kept per token but the operand row.
+//
+// Functions name the vector type even where they use none: each instruction set's file has its own, and the linker cannot
+// give one machine another's.
 #pragma once
 
 #include <algorithm>
@@ -23,7 +26,7 @@ struct ObserveScratch {
 };
 
 // Fills `measured`, zero in the padding. Returns whether the update sees a row with something in it.
-template <class T>
+template <class V, class T>
 bool read_mask(const Job<T>& job, std::int64_t token, T* measured) {
   const std::int64_t features = job.layout->features;
   unsigned any = 0;  // an integer, so that the loops become vector instructions
@@ -41,7 +44,7 @@ bool read_mask(const Job<T>& job, std::int64_t token, T* measured) {
 
 // A row without any measurement lets the state evolve only, if the layer says so.
 template <class T>
-bool fires(const Job<T>& job, bool any_measured) {
+LACUNA_FN bool fires(const Job<T>& job, bool any_measured) {
   return any_measured || job.layer.empty_rows == LACUNA_EMPTY_ROWS_UPDATE || !has_mask(job.layer);
 }
 
@@ -66,7 +69,7 @@ struct ImputeFactors {
 };
 
 // Starts a sequence in its lane. `last` is NaN where nothing has been measured.
-template <class T>
+template <class V, class T>
 void begin_observation(const Job<T>& job, std::int64_t sequence, T* last, T* since) {
   const Layout& lay = *job.layout;
   const std::int64_t at = sequence * lay.features;
@@ -90,7 +93,7 @@ bool observe(const Job<T>& job, std::int64_t token, T dt, T* last, T* since,
   const bool keep_delta = uses_delta(job.layer);
   bool fired = true;
   if (has_mask(job.layer)) {
-    fired = fires(job, read_mask(job, token, scratch.measured));
+    fired = fires(job, read_mask<V>(job, token, scratch.measured));
     std::copy_n(values, lay.features, scratch.value);
     if (job.delta != nullptr)
       std::copy_n(job.delta + token * lay.features, lay.features, scratch.delta);
@@ -164,7 +167,7 @@ T observe_backward(const Job<T>& job, std::int64_t token, const T* row, const T*
     }
     return d_dt;
   }
-  read_mask(job, token, scratch.measured);
+  read_mask<V>(job, token, scratch.measured);
   // Past the last feature whole vectors read other columns; `measured` is 0 and `d_x`, weights and means are harmless there.
   const T* const x = row + lay.x;
   const T* const delta = row + lay.delta;
@@ -207,7 +210,7 @@ T observe_backward(const Job<T>& job, std::int64_t token, const T* row, const T*
 
 // The sequence's beginning: gradients that found no measurement belong to x_mean, which stood in for it, unless a carried
 // value did.
-template <class T>
+template <class V, class T>
 void end_observation_backward(const Job<T>& job, std::int64_t sequence,
                               const ObserveGradient<T>& carried, T* mean_sum) {
   const Layout& lay = *job.layout;
