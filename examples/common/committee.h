@@ -1,14 +1,14 @@
-// Models of one kind, each trained on other patients and held back by the rest, voting by their mean
-// probability: so every patient outside the test fold serves both training and validation.
+// Models of one kind that vote by their mean probability. Each is stopped by a part of the records
+// that it is not trained on, and another part each: so few records are lost to validation.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <vector>
 
+#include "examples/common/folds.h"
 #include "examples/common/scaling.h"
 #include "examples/common/training.h"
 
@@ -16,11 +16,20 @@ namespace examples {
 
 // What there is to learn, in the features' own units, and which fold each record is tested in.
 struct Task {
+  Task() = default;
+  // Deals the records out to `folds` folds of the same mixture of strata.
+  Task(std::vector<Record> all, std::vector<int> strata_of_all, int fold_count, std::uint64_t seed)
+      : records(std::move(all)),
+        strata(std::move(strata_of_all)),
+        folds(fold_count),
+        fold_of(stratified_folds(strata, folds, seed)) {}
+
   std::vector<Record> records;
   // What is trained on in place of `records`, one for one; empty: the records themselves.
   std::vector<Record> training_records;
+  std::vector<int> strata;  // for example the outcome
+  int folds = 0;
   std::vector<int> fold_of;
-  int folds = 5;
 
   std::vector<std::size_t> members_of(int fold) const {
     std::vector<std::size_t> which;
@@ -33,7 +42,9 @@ struct Task {
 struct CommitteeOptions {
   ClassifierOptions classifier;
   FitOptions fit;
-  int members = 4;
+  // What lies outside the test fold is dealt out to so many parts; member m is stopped by part m.
+  int parts = 4;
+  int members = 4;   // at most `parts`
   double limit = 4;  // of standardised values, see Standardiser
 };
 
@@ -41,6 +52,13 @@ struct CommitteeOptions {
 struct Verdicts {
   std::vector<double> probabilities;
   std::vector<int> labels;
+
+  double auc() const { return roc_auc(probabilities, labels); }
+  void append(const Verdicts& other) {
+    probabilities.insert(probabilities.end(), other.probabilities.begin(),
+                         other.probabilities.end());
+    labels.insert(labels.end(), other.labels.begin(), other.labels.end());
+  }
 };
 
 inline double probability(double logit) { return 1 / (1 + std::exp(-logit)); }
@@ -53,20 +71,26 @@ class Committee {
     History history;
   };
 
-  // Nothing of `test_fold` is used. Member m is stopped by the fold m + 1 places after it.
+  // Nothing of `test_fold` is used.
   Committee(const lacuna::Context& context, const lacuna::Layer& layer, const Task& task,
-            int test_fold, const CommitteeOptions& options,
-            const std::function<void()>& after_epoch = {})
+            int test_fold, const CommitteeOptions& options, const AfterEpoch& after_epoch = {})
       : options_(options) {
     const auto& training_records =
         task.training_records.empty() ? task.records : task.training_records;
+    std::vector<std::size_t> outside;
+    std::vector<int> strata;
+    for (std::size_t i = 0; i < task.records.size(); ++i) {
+      if (task.fold_of[i] == test_fold) continue;
+      outside.push_back(i);
+      strata.push_back(task.strata[i]);
+    }
+    const auto part_of =
+        stratified_folds(strata, options.parts,
+                         mix_seed(options.classifier.seed, static_cast<std::uint64_t>(test_fold)));
     for (int m = 0; m < options.members; ++m) {
-      const int validation_fold = (test_fold + 1 + m % (task.folds - 1)) % task.folds;
-      const auto validation = task.members_of(validation_fold);
-      std::vector<std::size_t> training;
-      for (std::size_t i = 0; i < task.records.size(); ++i)
-        if (task.fold_of[i] != test_fold && task.fold_of[i] != validation_fold)
-          training.push_back(i);
+      std::vector<std::size_t> training, validation;
+      for (std::size_t i = 0; i < outside.size(); ++i)
+        (part_of[i] == m ? validation : training).push_back(outside[i]);
 
       const Standardiser scale(training_records, training,
                                static_cast<std::size_t>(layer.features));

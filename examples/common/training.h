@@ -25,16 +25,14 @@ struct History {
   int best_epoch = 0;
 };
 
+using AfterEpoch = std::function<void(const History&, int epochs_done_with)>;
+
 // What a model says where the truth is known, token by token.
 struct Scores {
   std::vector<double> logits;
   std::vector<int> labels;
 
   double auc() const { return roc_auc(logits, labels); }
-  void append(const Scores& other) {
-    logits.insert(logits.end(), other.logits.begin(), other.logits.end());
-    labels.insert(labels.end(), other.labels.begin(), other.labels.end());
-  }
 };
 
 inline Scores evaluate(Classifier& model, const std::vector<Record>& records,
@@ -51,11 +49,12 @@ inline Scores evaluate(Classifier& model, const std::vector<Record>& records,
   return scores;
 }
 
-// Leaves the model as it was after its best epoch. `after_epoch` is called after each.
+// Leaves the model as it was after its best epoch. `after_epoch` is told after each, and
+// how many of the planned epochs are done with: all the rest, when there will be no more.
 inline History fit(Classifier& model, const std::vector<Record>& training_records,
                    std::vector<std::size_t> training, const std::vector<Record>& records,
                    const std::vector<std::size_t>& validation, const FitOptions& options,
-                   std::uint64_t seed, const std::function<void()>& after_epoch = {}) {
+                   std::uint64_t seed, const AfterEpoch& after_epoch = {}) {
   History history;
   Random random(seed);
   std::vector<float> best;
@@ -78,8 +77,9 @@ inline History fit(Classifier& model, const std::vector<Record>& training_record
       history.best_epoch = epoch;
       best = model.snapshot();
     }
-    if (after_epoch) after_epoch();
-    if (epoch - history.best_epoch >= options.patience) break;
+    const bool last = epoch - history.best_epoch >= options.patience;
+    if (after_epoch) after_epoch(history, last ? options.epochs - epoch : 1);
+    if (last) break;
   }
   model.restore(best);
   return history;

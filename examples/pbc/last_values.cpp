@@ -23,7 +23,7 @@ LastValues::LastValues(const examples::Task& task, int test_fold) {
         if (task.fold_of[i] != fold) training.push_back(i);
       const auto verdicts =
           judge(learn(task, training, l2), examples::select(task.records, task.members_of(fold)));
-      auc += examples::roc_auc(verdicts.probabilities, verdicts.labels);
+      auc += verdicts.auc();
     }
     if (auc > best_auc) best_auc = auc, best_l2 = l2;
   }

@@ -57,6 +57,7 @@ examples::CommitteeOptions recipe(const Settings& settings) {
                  .batch_size = 32,
                  .feature_dropout = 0.3,
                  .learning_rate = 1e-2};
+  options.parts = 4;
   options.members = settings.quick ? 1 : 4;
   return options;
 }
@@ -96,13 +97,9 @@ double brier_score(const examples::Verdicts& verdicts) {
 }
 
 void note(Entrant& entrant, const examples::Verdicts& verdicts, bool first_repeat) {
-  entrant.auc.push_back(examples::roc_auc(verdicts.probabilities, verdicts.labels));
+  entrant.auc.push_back(verdicts.auc());
   entrant.brier.push_back(brier_score(verdicts));
-  if (!first_repeat) return;
-  auto& all = entrant.first_repeat;
-  all.labels.insert(all.labels.end(), verdicts.labels.begin(), verdicts.labels.end());
-  all.probabilities.insert(all.probabilities.end(), verdicts.probabilities.begin(),
-                           verdicts.probabilities.end());
+  if (first_repeat) entrant.first_repeat.append(verdicts);
 }
 
 // What the task consists of, in a sentence for the terminal and the picture.
@@ -165,8 +162,7 @@ pbc::Picture make_picture(const std::vector<Entrant>& entrants, const Settings& 
     for (const auto& point : examples::roc_curve(verdicts.probabilities, verdicts.labels))
       roc.points.push_back({point.false_positive_rate, point.true_positive_rate});
     char auc[32];
-    std::snprintf(auc, sizeof auc, "AUC %.3f",
-                  examples::roc_auc(verdicts.probabilities, verdicts.labels));
+    std::snprintf(auc, sizeof auc, "AUC %.3f", verdicts.auc());
     roc.remark = auc;
     picture.roc.push_back(std::move(roc));
     if (entrant.histories.empty()) continue;
@@ -224,9 +220,10 @@ void run(examples::Arguments& arguments) {
           judge_by(pbc::LastValues(task, fold));
           continue;
         }
-        examples::Committee committee(context, *entrant.layer, task, fold, options, [&] {
-          progress.advance(entrant.name + ", fold " + std::to_string(fold + 1));
-        });
+        examples::Committee committee(
+            context, *entrant.layer, task, fold, options, [&](const auto&, int epochs) {
+              progress.advance(entrant.name + ", fold " + std::to_string(fold + 1), epochs);
+            });
         judge_by(committee);
         for (const auto& member : committee.members()) entrant.histories.push_back(member.history);
         if (first && entrant.layer->evolve != lacuna::Evolve::none)

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <limits>
 
-#include "examples/common/folds.h"
-
 namespace pbc {
 
 using examples::Record;
@@ -37,18 +35,18 @@ static Record with_questions(const Patient& patient, double horizon, examples::R
 
 examples::Task make_task(const std::vector<Patient>& patients, double horizon, int folds,
                          std::uint64_t seed) {
-  examples::Task task;
-  task.folds = folds;
+  std::vector<Record> records, training_records;
   std::vector<int> outcomes;
   examples::Random random(examples::mix_seed(seed, 1));
   for (const Patient& patient : patients) {
-    outcomes.push_back(patient.had_event);
-    task.records.push_back(patient.record);
+    records.push_back(patient.record);
     for (const double time : patient.record.times)
-      task.records.back().targets.push_back(outcome_within(patient, time, horizon));
-    task.training_records.push_back(with_questions(patient, horizon, random));
+      records.back().targets.push_back(outcome_within(patient, time, horizon));
+    training_records.push_back(with_questions(patient, horizon, random));
+    outcomes.push_back(patient.had_event);
   }
-  task.fold_of = examples::stratified_folds(outcomes, folds, seed);
+  examples::Task task(std::move(records), std::move(outcomes), folds, seed);
+  task.training_records = std::move(training_records);
   return task;
 }
 
