@@ -98,14 +98,15 @@ void prepare_vectors(const Job<T>& job) {
     copy_padded(target, lay.hidden, lay.units, job.relax_target + part * lay.units);
     copy_padded(lambda, lay.hidden, lay.units, job.relax_rate + part * lay.units);
     if (present)
-      std::transform(lambda, lambda + lay.hidden, job.relax_rate + part * lay.units, softplus<T>);
+      std::transform(lambda, lambda + lay.hidden, job.relax_rate + part * lay.units,
+                     [](T x) { return softplus(x); });
   }
   copy_padded(job.parameter[LACUNA_IMPUTE_WEIGHT], lay.features, lay.channels, job.impute_weight);
   copy_padded(job.parameter[LACUNA_IMPUTE_BIAS], lay.features, lay.channels, job.impute_bias);
   copy_padded(job.parameter[LACUNA_X_MEAN], lay.features, lay.channels, job.mean);
   if (job.layer.impute == LACUNA_IMPUTE_RELAX)
     std::transform(job.impute_weight, job.impute_weight + lay.features, job.impute_weight,
-                   softplus<T>);
+                   [](T x) { return softplus(x); });
 }
 
 template <class T>
