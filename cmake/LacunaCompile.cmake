@@ -89,9 +89,13 @@ function(lacuna_apply_isa_flags sources_var)
     list(APPEND common -ffp-contract=${LACUNA_FP_CONTRACT})
   endif()
 
+  # These checks keep every vector of a kernel in memory, at ten times the cost; heap and stack stay
+  # guarded, and so does arithmetic.
+  if(LACUNA_SANITIZE MATCHES "address")
+    list(APPEND common -fno-sanitize-address-use-after-scope)
+  endif()
   if(LACUNA_SANITIZE MATCHES "undefined")
-    # AddressSanitizer finds what these find; on every vector they are most of the compile time.
-    list(APPEND common -fno-sanitize=null,object-size,vptr)
+    list(APPEND common -fno-sanitize=null,object-size,vptr,alignment)
   endif()
 
   set(kept ${${sources_var}})
