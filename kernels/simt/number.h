@@ -135,6 +135,26 @@ SIMT_BOTH std::uint32_t pack(float low, float high) {
 #endif
 }
 
+// What values of T are computed and accumulated in.
+template <class T>
+using Real = std::conditional_t<std::is_same_v<T, double>, double, float>;
+
+template <class T>
+SIMT_BOTH Real<T> to_real(T value) {
+  if constexpr (std::is_same_v<T, double>)
+    return value;
+  else
+    return to_float(value);
+}
+
+template <class T>
+SIMT_BOTH T from_real(Real<T> value) {
+  if constexpr (std::is_same_v<T, double>)
+    return value;
+  else
+    return from_float<T>(value);
+}
+
 template <class T>
 SIMT_BOTH float unpack_low(std::uint32_t two) {
   return to_float(T{static_cast<std::uint16_t>(two)});
