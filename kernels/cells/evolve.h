@@ -28,10 +28,15 @@ LACUNA_FN V relax(V factor, V target, V state) {
   return target + factor * (state - target);
 }
 
-// dL/d(rate dt); dL/dstate is factor * d_relaxed and dL/dtarget (1 - factor) * d_relaxed.
+// dL/d(rate dt); dL/dstate is factor * d_relaxed.
 template <class V>
 LACUNA_FN V relax_d_exponent(V target, V relaxed, V d_relaxed) {
   return -d_relaxed * (relaxed - target);
+}
+
+template <class V>
+LACUNA_FN V relax_d_target(V factor, V d_relaxed) {
+  return (V(1) - factor) * d_relaxed;
 }
 
 }  // namespace lacuna

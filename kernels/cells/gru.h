@@ -6,6 +6,12 @@
 
 namespace lacuna {
 
+// n of `gru`, before whose activation the reset gate acts; `n_hidden` is W_hn h + b_hn.
+template <class V>
+LACUNA_FN V gru_candidate(V r, V input, V n_hidden) {
+  return hyperbolic_tangent(input + r * n_hidden);
+}
+
 template <class V>
 LACUNA_FN V gru_next(V z, V n, V h) {
   return n + z * (h - n);

@@ -6,6 +6,7 @@
 namespace lacuna {
 
 struct RnnTanh {
+  static constexpr bool reads_gap = false;  // `dt`
   template <class V>
   LACUNA_FN static V activate(V p) {
     return hyperbolic_tangent(p);
@@ -43,6 +44,7 @@ struct RnnRelu : RnnTanh {
 };
 
 struct RnnEuler : RnnTanh {
+  static constexpr bool reads_gap = true;
   template <class V>
   LACUNA_FN static V next(V activation, V h, V dt) {
     return h + dt * activation;

@@ -1,0 +1,283 @@
+// One step of the recurrence, backward: what lies between two products with W_h. From dL/d(state after a token) to the
+// gradients of its gates, and to what the evolved state receives past the product.
+//
+//   per step, the last one first:  step_backward, [d_product]; then end_backward
+//   gru_reset_before, per step:    step_backward, [d_reset], reset_backward, [d_product]
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/recurrence/cell_steps.h"
+#include "kernels/recurrence/evolve_units.h"
+#include "kernels/recurrence/sequences.h"
+#include "kernels/recurrence/stepwise/grid.h"
+
+namespace lacuna {
+
+// As StepForward: rows are positions in sequences.order, `units` wide arrays are the library's, H wide ones the caller's.
+template <class T>
+struct StepBackward {
+  using R = simt::Real<T>;
+
+  SequenceView sequences;
+  lacuna_cell cell = LACUNA_RNN_TANH;
+  std::int64_t hidden = 0, units = 0;  // H, and the stride: a multiple of 8
+
+  const R* gaps = nullptr;              // [N]: read by rnn_euler, decay_step and relax
+  const std::uint8_t* fires = nullptr;  // [N]; null: all fire
+  EvolveView<R> evolve;
+
+  // The tape.
+  const T* tape_h = nullptr;  // [N, units]
+  const R* tape_c = nullptr;  // [N, units], lstm
+  const T* gates = nullptr;   // [N, saved_gates units]
+
+  // dL/d(output), each may be null: 0.
+  const T* d_hidden_out = nullptr;    // [N, H]
+  const T* d_cell_out = nullptr;      // [N, H], lstm
+  const T* d_final_hidden = nullptr;  // [B, H]
+  const T* d_final_cell = nullptr;    // [B, H], lstm
+
+  // Between the steps, by row.
+  T* d_step = nullptr;           // [B, Gh units]: gradients of the product's gates
+  const R* d_product = nullptr;  // [B, units]: d_step W_h
+  R* d_state = nullptr;          // [B, units]: what else reaches the evolved h
+  R* d_cell_state = nullptr;     // [B, units]: all that reaches the evolved c, lstm
+  // gru_reset_before, between the halves of a step:
+  T* d_candidate = nullptr;    // [B, units]: n's gradient
+  const R* d_reset = nullptr;  // [B, units]: d_candidate W_hn
+
+  // Rows of tokens for the sums over all of them, "=", each may be null.
+  T* d_gates =
+      nullptr;  // [N, gradient_gates units]: see cell_steps.h; 0 where the token does not fire
+  T* reset_operand = nullptr;  // [N, units]: r h, gru_reset_before; 0 where the token does not fire
+  R* d_euler = nullptr;        // [N, units]: what a unit's update adds to dL/d(gap), rnn_euler
+  EvolveGradients<R> d_evolve;
+
+  // dL/d(initial state), "=", each may be null.
+  T* d_initial_hidden = nullptr;  // [B, H]
+  T* d_initial_cell = nullptr;    // [B, H], lstm
+};
+
+namespace stepwise {
+
+// dL/d(state before token `at`), from what the token's update and its product left.
+template <bool has_cell, class T, class R>
+SIMT_DEVICE void receive(const StepBackward<T>& args, std::int64_t row, const UnitsAt& at,
+                         Units<R>& d_h, Units<R>& d_c) {
+  const std::int64_t by_row = row * at.units + at.unit;
+  d_h = load_units(args.d_state, by_row);
+  const Units<R> d_product = load_units(args.d_product, by_row);
+  SIMT_UNROLL
+  for (int i = 0; i < units_per_thread<R>; ++i) d_h[i] += d_product[i];
+  if constexpr (has_cell) d_c = load_units(args.d_cell_state, by_row);
+  evolve_units_backward<has_cell>(args.evolve, args.d_evolve, at, args.gaps, args.tape_h,
+                                  args.tape_c, d_h, d_c);
+}
+
+// to += an array of the caller.
+template <class T, class R>
+SIMT_DEVICE void add_present(Units<R>& to, const T* array, std::int64_t at, int present) {
+  const Units<R> added = load_present(array, at, present);
+  SIMT_UNROLL
+  for (int i = 0; i < units_per_thread<R>; ++i) to[i] += added[i];
+}
+
+template <class Cell, class T, class R>
+SIMT_DEVICE Units<R> saved_gate(const StepBackward<T>& args, const UnitsAt& at, int gate) {
+  return load_units(args.gates, (at.token * Cell::saved_gates + gate) * at.units + at.unit);
+}
+
+template <class Cell, class T, class R>
+SIMT_DEVICE void store_d_gate(const StepBackward<T>& args, const UnitsAt& at, int gate,
+                              const Units<R>& value) {
+  store_units(args.d_gates, (at.token * Cell::gradient_gates + gate) * at.units + at.unit, value,
+              at.template present<R>());
+}
+
+template <class Cell, class T, class R>
+SIMT_DEVICE void store_d_step(const StepBackward<T>& args, std::int64_t row, const UnitsAt& at,
+                              int gate, const Units<R>& value) {
+  store_units(args.d_step, (row * Cell::product_gates + gate) * at.units + at.unit, value,
+              at.template present<R>());
+}
+
+// Back through the update of a token that fires. d_h, d_c: in, dL/d(next state); out, the part of dL/d(evolved state)
+// that passes through no product.
+template <class Cell, class T, class R>
+SIMT_DEVICE void update_backward(const StepBackward<T>& args, std::int64_t row, const UnitsAt& at,
+                                 Units<R>& d_h, Units<R>& d_c) {
+  const std::int64_t taped = at.token * at.units + at.unit;
+  Units<R> saved[Cell::saved_gates], d_gates[Cell::gradient_gates], d_dt;
+  SIMT_UNROLL
+  for (int g = 0; g < Cell::saved_gates; ++g) saved[g] = saved_gate<Cell, T, R>(args, at, g);
+  Units<R> h = same_units(R(0)), c = same_units(R(0));
+  if constexpr (Cell::backward_reads_h) h = load_units(args.tape_h, taped);
+  if constexpr (Cell::has_cell) c = load_units(args.tape_c, taped);
+  R dt = R(0);
+  if constexpr (Cell::reads_gap) dt = args.gaps[at.token];
+  SIMT_UNROLL
+  for (int i = 0; i < units_per_thread<R>; ++i) {
+    R s[Cell::saved_gates], d[Cell::gradient_gates];
+    SIMT_UNROLL
+    for (int g = 0; g < Cell::saved_gates; ++g) s[g] = saved[g][i];
+    const UnitState<R> d_state =
+        Cell::backward(s, UnitState<R>{h[i], c[i]}, UnitState<R>{d_h[i], d_c[i]}, dt, d, d_dt[i]);
+    d_h[i] = d_state.h;
+    d_c[i] = d_state.c;
+    SIMT_UNROLL
+    for (int g = 0; g < Cell::gradient_gates; ++g) d_gates[g][i] = d[g];
+  }
+  SIMT_UNROLL
+  for (int g = 0; g < Cell::gradient_gates; ++g) store_d_gate<Cell>(args, at, g, d_gates[g]);
+  SIMT_UNROLL
+  for (int g = 0; g < Cell::product_gates; ++g)
+    store_d_step<Cell>(args, row, at, g, d_gates[Cell::product_gradient(g)]);
+  if constexpr (Cell::reads_gap) store_units(args.d_euler, taped, d_dt, at.template present<R>());
+}
+
+// The first half of a step of gru_reset_before: z, n, and the operand of the candidate's product.
+template <class Cell, class T, class R>
+SIMT_DEVICE void update_candidate_backward(const StepBackward<T>& args, std::int64_t row,
+                                           const UnitsAt& at, Units<R>& d_h) {
+  const Units<R> z = saved_gate<Cell, T, R>(args, at, 1), n = saved_gate<Cell, T, R>(args, at, 2);
+  const Units<R> h = load_units(args.tape_h, at.token * at.units + at.unit);
+  Units<R> d_z, d_n;
+  SIMT_UNROLL
+  for (int i = 0; i < units_per_thread<R>; ++i)
+    d_h[i] = Cell::backward_candidate(z[i], n[i], h[i], d_h[i], d_z[i], d_n[i]);
+  store_d_gate<Cell>(args, at, 1, d_z);
+  store_d_gate<Cell>(args, at, 2, d_n);
+  store_d_step<Cell>(args, row, at, 1, d_z);
+  store_units(args.d_candidate, row * at.units + at.unit, d_n, at.template present<R>());
+}
+
+// A token that does not fire has no gates, and passes its gradient on.
+template <class Cell, class T>
+SIMT_DEVICE void no_update_backward(const StepBackward<T>& args, std::int64_t row,
+                                    const UnitsAt& at) {
+  using R = simt::Real<T>;
+  const Units<R> zero = same_units(R(0));
+  SIMT_UNROLL
+  for (int g = 0; g < Cell::gradient_gates; ++g) store_d_gate<Cell>(args, at, g, zero);
+  SIMT_UNROLL
+  for (int g = 0; g < Cell::product_gates; ++g) store_d_step<Cell>(args, row, at, g, zero);
+  const int present = at.template present<R>();
+  if constexpr (Cell::reads_gap)
+    store_units(args.d_euler, at.token * at.units + at.unit, zero, present);
+  if constexpr (Cell::reset_before)
+    store_units(args.d_candidate, row * at.units + at.unit, zero, present);
+}
+
+template <class Cell, class T>
+SIMT_KERNEL(threads_per_block)
+void step_backward(StepBackward<T> args, std::int64_t step, std::int64_t rows) {
+  using R = simt::Real<T>;
+  for_each_group<R>(rows, args.units, [&](std::int64_t row, std::int64_t unit) {
+    const SequenceReading reading = args.sequences.row(row);
+    if (step >= reading.length()) return;
+    const UnitsAt at{reading.token(step), unit, args.hidden, args.units};
+    const int present = at.template present<R>();
+    Units<R> d_h, d_c = same_units(R(0));
+    if (step + 1 < reading.length()) {
+      const UnitsAt next{reading.token(step + 1), unit, at.hidden, at.units};
+      receive<Cell::has_cell>(args, row, next, d_h, d_c);
+    } else {
+      const std::int64_t by_sequence = reading.sequence * at.hidden + unit;
+      d_h = load_present(args.d_final_hidden, by_sequence, present);
+      if constexpr (Cell::has_cell) d_c = load_present(args.d_final_cell, by_sequence, present);
+    }
+    add_present(d_h, args.d_hidden_out, at.token * at.hidden + unit, present);
+    if constexpr (Cell::has_cell)
+      add_present(d_c, args.d_cell_out, at.token * at.hidden + unit, present);
+    if (!does_fire(args.fires, at.token))
+      no_update_backward<Cell>(args, row, at);
+    else if constexpr (Cell::reset_before)
+      update_candidate_backward<Cell>(args, row, at, d_h);
+    else
+      update_backward<Cell>(args, row, at, d_h, d_c);
+    store_units(args.d_state, row * at.units + unit, d_h, present);
+    if constexpr (Cell::has_cell)
+      store_units(args.d_cell_state, row * at.units + unit, d_c, present);
+  });
+}
+
+// The second half: r, and r h for the weight gradient.
+template <class T>
+SIMT_KERNEL(threads_per_block)
+void reset_backward(StepBackward<T> args, std::int64_t step, std::int64_t rows) {
+  using R = simt::Real<T>;
+  using Cell = GruResetBeforeStep;
+  for_each_group<R>(rows, args.units, [&](std::int64_t row, std::int64_t unit) {
+    const SequenceReading reading = args.sequences.row(row);
+    if (step >= reading.length()) return;
+    const UnitsAt at{reading.token(step), unit, args.hidden, args.units};
+    const std::int64_t by_row = row * at.units + unit, taped = at.token * at.units + unit;
+    const int present = at.template present<R>();
+    // Where the token did not fire, r and d_reset are 0, and so is all that follows.
+    const Units<R> r = saved_gate<Cell, T, R>(args, at, 0);
+    const Units<R> h = load_units(args.tape_h, taped);
+    const Units<R> d_reset = load_units(args.d_reset, by_row);
+    Units<R> d_state = load_units(args.d_state, by_row), d_r, reset_h;
+    SIMT_UNROLL
+    for (int i = 0; i < units_per_thread<R>; ++i) {
+      d_state[i] += Cell::backward_reset(r[i], h[i], d_reset[i], d_r[i]);
+      reset_h[i] = r[i] * h[i];
+    }
+    store_units(args.d_state, by_row, d_state, present);
+    store_d_gate<Cell>(args, at, 0, d_r);
+    store_d_step<Cell>(args, row, at, 0, d_r);
+    store_units(args.reset_operand, taped, reset_h, present);
+  });
+}
+
+template <bool has_cell, class T>
+SIMT_KERNEL(threads_per_block)
+void end_backward(StepBackward<T> args, std::int64_t /*step*/, std::int64_t rows) {
+  using R = simt::Real<T>;
+  for_each_group<R>(rows, args.units, [&](std::int64_t row, std::int64_t unit) {
+    const SequenceReading reading = args.sequences.row(row);
+    const UnitsAt at{reading.token(0), unit, args.hidden, args.units};
+    const int present = at.template present<R>();
+    const std::int64_t by_sequence = reading.sequence * at.hidden + unit;
+    Units<R> d_h, d_c = same_units(R(0));
+    if (reading.length() > 0) {
+      receive<has_cell>(args, row, at, d_h, d_c);
+    } else {
+      d_h = load_present(args.d_final_hidden, by_sequence, present);
+      if constexpr (has_cell) d_c = load_present(args.d_final_cell, by_sequence, present);
+    }
+    store_present(args.d_initial_hidden, by_sequence, d_h, present);
+    if constexpr (has_cell) store_present(args.d_initial_cell, by_sequence, d_c, present);
+  });
+}
+
+}  // namespace stepwise
+
+// Steps run from the longest sequence's last to 0; `rows` as in step_forward. Before the step below, d_product = d_step W_h.
+template <class T>
+void step_backward(simt::Stream stream, const StepBackward<T>& args, std::int64_t step,
+                   std::int64_t rows) {
+  with_cell(args.cell, [&]<class Cell>(Cell) {
+    stepwise::launch_rows<simt::Real<T>>(stream, stepwise::step_backward<Cell, T>, args, step,
+                                         rows);
+  });
+}
+
+template <class T>
+void reset_backward(simt::Stream stream, const StepBackward<T>& args, std::int64_t step,
+                    std::int64_t rows) {
+  stepwise::launch_rows<simt::Real<T>>(stream, stepwise::reset_backward<T>, args, step, rows);
+}
+
+// Back through the evolution of each first token; a sequence of no tokens hands on the gradient of its final state.
+template <class T>
+void end_backward(simt::Stream stream, const StepBackward<T>& args) {
+  stepwise::launch_rows<simt::Real<T>>(stream,
+                                       cell_shape(args.cell).has_cell
+                                           ? stepwise::end_backward<true, T>
+                                           : stepwise::end_backward<false, T>,
+                                       args, 0, args.sequences.count);
+}
+
+}  // namespace lacuna

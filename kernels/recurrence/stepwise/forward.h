@@ -1,0 +1,257 @@
+// One step of the recurrence, forward: what follows the product with W_h. From the products to gates, next state and
+// outputs, and on to the next token: evolve, and the product's next operand.
+//
+//   begin_forward; then per step: [product], step_forward
+//   gru_reset_before, per step:   [product of r, z], reset_forward, [product of n], step_forward
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/recurrence/cell_steps.h"
+#include "kernels/recurrence/evolve_units.h"
+#include "kernels/recurrence/sequences.h"
+#include "kernels/recurrence/stepwise/grid.h"
+
+namespace lacuna {
+
+// Rows are positions in sequences.order. Arrays of T are stored values, of R what is computed with. Those `units` wide
+// are the library's (aligned to 16 bytes; padding columns of what is written here are 0), those H wide the caller's.
+template <class T>
+struct StepForward {
+  using R = simt::Real<T>;
+
+  SequenceView sequences;
+  lacuna_cell cell = LACUNA_RNN_TANH;
+  std::int64_t hidden = 0, units = 0;  // H, and the stride: a multiple of 8
+
+  // Of all tokens.
+  const R* gx = nullptr;                // [N, G units]: W_x x
+  const R* gaps = nullptr;              // [N]: read by rnn_euler, decay_step and relax
+  const std::uint8_t* fires = nullptr;  // [N]: 0 where the state only evolves; null: all fire
+  EvolveView<R> evolve;
+
+  // The caller's parameters and states.
+  const R* bias = nullptr;            // [G H]
+  const R* bias_hn = nullptr;         // [H], gru
+  const T* initial_hidden = nullptr;  // [B, H]; null: 0
+  const T* initial_cell = nullptr;    // [B, H]; null: 0
+
+  // Between the steps, by row.
+  const R* product = nullptr;  // [B, Gh units]: W_h operand
+  T* operand = nullptr;        // [B, units]: evolved h, as the product reads it
+  R* state = nullptr;          // [B, units]: the same, not rounded
+  R* cell_state = nullptr;     // [B, units]: evolved c, lstm
+  // gru_reset_before, between the halves of a step:
+  T* reset_operand = nullptr;            // [B, units]: r h
+  R* update = nullptr;                   // [B, units]: z
+  const R* candidate_product = nullptr;  // [B, units]: W_hn reset_operand
+
+  // Outputs, "=", each may be null.
+  T* hidden_out = nullptr;      // [N, H]: h after each token
+  T* cell_out = nullptr;        // [N, H]: c after each token, lstm
+  T* evolved_hidden = nullptr;  // [N, H]: h before each update
+  T* final_hidden = nullptr;    // [B, H]; the initial state of a sequence of no tokens
+  T* final_cell = nullptr;      // [B, H], lstm
+
+  // The tape, "=", each null in inference.
+  T* tape_h = nullptr;  // [N, units]: evolved h
+  R* tape_c = nullptr;  // [N, units]: evolved c, lstm
+  T* gates = nullptr;   // [N, saved_gates units]: see cell_steps.h; 0 where the token does not fire
+};
+
+namespace stepwise {
+
+// The state before token `at`, evolved and left where the token's update, its product and the backward run find it.
+template <bool has_cell, class T, class R>
+SIMT_DEVICE void publish(const StepForward<T>& args, std::int64_t row, const UnitsAt& at,
+                         Units<R> h, Units<R> c) {
+  evolve_units<has_cell>(args.evolve, at, args.gaps, h, c);
+  const int present = at.template present<R>();
+  const std::int64_t by_row = row * at.units + at.unit, by_token = at.token * at.units + at.unit;
+  store_units(args.state, by_row, h, present);
+  store_units(args.operand, by_row, h, present);
+  store_units(args.tape_h, by_token, h, present);
+  store_present(args.evolved_hidden, at.token * at.hidden + at.unit, h, present);
+  if constexpr (has_cell) {
+    store_units(args.cell_state, by_row, c, present);
+    store_units(args.tape_c, by_token, c, present);
+  }
+}
+
+template <bool has_cell, class T>
+SIMT_KERNEL(threads_per_block)
+void begin_forward(StepForward<T> args, std::int64_t /*step*/, std::int64_t rows) {
+  using R = simt::Real<T>;
+  for_each_group<R>(rows, args.units, [&](std::int64_t row, std::int64_t unit) {
+    const SequenceReading reading = args.sequences.row(row);
+    const UnitsAt at{reading.token(0), unit, args.hidden, args.units};
+    const int present = at.template present<R>();
+    const std::int64_t by_sequence = reading.sequence * args.hidden + unit;
+    const Units<R> h = load_present(args.initial_hidden, by_sequence, present);
+    Units<R> c = same_units(R(0));
+    if constexpr (has_cell) c = load_present(args.initial_cell, by_sequence, present);
+    if (reading.length() > 0) return publish<has_cell>(args, row, at, h, c);
+    store_present(args.final_hidden, by_sequence, h, present);
+    if constexpr (has_cell) store_present(args.final_cell, by_sequence, c, present);
+  });
+}
+
+// W_x x + b of one gate.
+template <class Cell, class T, class R = simt::Real<T>>
+SIMT_DEVICE Units<R> gate_input(const StepForward<T>& args, const UnitsAt& at, int gate) {
+  Units<R> sum = load_units(args.gx, (at.token * Cell::input_gates + gate) * at.units + at.unit);
+  const Units<R> bias =
+      load_present(args.bias, gate * at.hidden + at.unit, at.template present<R>());
+  SIMT_UNROLL
+  for (int i = 0; i < units_per_thread<R>; ++i) sum[i] += bias[i];
+  return sum;
+}
+
+template <class Cell, class T, class R>
+SIMT_DEVICE void save_gate(const StepForward<T>& args, const UnitsAt& at, int gate,
+                           const Units<R>& value) {
+  store_units(args.gates, (at.token * Cell::saved_gates + gate) * at.units + at.unit, value,
+              at.template present<R>());
+}
+
+// The update of a token that fires. h, c: in, the evolved state; out, the next one.
+template <class Cell, class T, class R>
+SIMT_DEVICE void update(const StepForward<T>& args, std::int64_t row, const UnitsAt& at,
+                        Units<R>& h, Units<R>& c) {
+  Units<R> input[Cell::input_gates], product[Cell::product_gates], saved[Cell::saved_gates];
+  SIMT_UNROLL
+  for (int g = 0; g < Cell::input_gates; ++g) input[g] = gate_input<Cell>(args, at, g);
+  SIMT_UNROLL
+  for (int g = 0; g < Cell::product_gates; ++g)
+    product[g] = load_units(args.product, (row * Cell::product_gates + g) * at.units + at.unit);
+  if constexpr (Cell::hidden_bias) {
+    const Units<R> bias = load_present(args.bias_hn, at.unit, at.template present<R>());
+    SIMT_UNROLL
+    for (int i = 0; i < units_per_thread<R>; ++i) product[Cell::product_gates - 1][i] += bias[i];
+  }
+  R dt = R(0);
+  if constexpr (Cell::reads_gap) dt = args.gaps[at.token];
+  SIMT_UNROLL
+  for (int i = 0; i < units_per_thread<R>; ++i) {
+    R x[Cell::input_gates], p[Cell::product_gates], s[Cell::saved_gates];
+    SIMT_UNROLL
+    for (int g = 0; g < Cell::input_gates; ++g) x[g] = input[g][i];
+    SIMT_UNROLL
+    for (int g = 0; g < Cell::product_gates; ++g) p[g] = product[g][i];
+    const UnitState<R> next = Cell::forward(x, p, UnitState<R>{h[i], c[i]}, dt, s);
+    h[i] = next.h;
+    c[i] = next.c;
+    SIMT_UNROLL
+    for (int g = 0; g < Cell::saved_gates; ++g) saved[g][i] = s[g];
+  }
+  SIMT_UNROLL
+  for (int g = 0; g < Cell::saved_gates; ++g) save_gate<Cell>(args, at, g, saved[g]);
+}
+
+// The second half of a step of gru_reset_before.
+template <class Cell, class T, class R>
+SIMT_DEVICE void update_candidate(const StepForward<T>& args, std::int64_t row, const UnitsAt& at,
+                                  Units<R>& h) {
+  const std::int64_t by_row = row * at.units + at.unit;
+  const Units<R> input = gate_input<Cell>(args, at, 2);
+  const Units<R> product = load_units(args.candidate_product, by_row);
+  const Units<R> z = load_units(args.update, by_row);
+  Units<R> n;
+  SIMT_UNROLL
+  for (int i = 0; i < units_per_thread<R>; ++i)
+    h[i] = Cell::forward_candidate(input[i], product[i], z[i], h[i], n[i]);
+  save_gate<Cell>(args, at, 2, n);
+}
+
+// The first half: r and z, and the operand of the candidate's product.
+template <class T>
+SIMT_KERNEL(threads_per_block)
+void reset_forward(StepForward<T> args, std::int64_t step, std::int64_t rows) {
+  using R = simt::Real<T>;
+  using Cell = GruResetBeforeStep;
+  for_each_group<R>(rows, args.units, [&](std::int64_t row, std::int64_t unit) {
+    const SequenceReading reading = args.sequences.row(row);
+    if (step >= reading.length()) return;
+    const UnitsAt at{reading.token(step), unit, args.hidden, args.units};
+    if (!does_fire(args.fires, at.token)) return;
+    const std::int64_t by_row = row * at.units + unit;
+    const Units<R> input_r = gate_input<Cell>(args, at, 0), input_z = gate_input<Cell>(args, at, 1);
+    const Units<R> product_r = load_units(args.product, 2 * row * at.units + unit);
+    const Units<R> product_z = load_units(args.product, (2 * row + 1) * at.units + unit);
+    const Units<R> h = load_units(args.state, by_row);
+    Units<R> r, z, reset_h;
+    SIMT_UNROLL
+    for (int i = 0; i < units_per_thread<R>; ++i)
+      reset_h[i] = Cell::forward_reset<R>({input_r[i], input_z[i]}, {product_r[i], product_z[i]},
+                                          h[i], r[i], z[i]);
+    const int present = at.template present<R>();
+    store_units(args.reset_operand, by_row, reset_h, present);
+    store_units(args.update, by_row, z, present);
+    save_gate<Cell>(args, at, 0, r);
+    save_gate<Cell>(args, at, 1, z);
+  });
+}
+
+template <class Cell, class T>
+SIMT_KERNEL(threads_per_block)
+void step_forward(StepForward<T> args, std::int64_t step, std::int64_t rows) {
+  using R = simt::Real<T>;
+  for_each_group<R>(rows, args.units, [&](std::int64_t row, std::int64_t unit) {
+    const SequenceReading reading = args.sequences.row(row);
+    if (step >= reading.length()) return;
+    const UnitsAt at{reading.token(step), unit, args.hidden, args.units};
+    Units<R> h = load_units(args.state, row * at.units + unit), c = same_units(R(0));
+    if constexpr (Cell::has_cell) c = load_units(args.cell_state, row * at.units + unit);
+    if (does_fire(args.fires, at.token)) {
+      if constexpr (Cell::reset_before)
+        update_candidate<Cell>(args, row, at, h);
+      else
+        update<Cell>(args, row, at, h, c);
+    } else {
+      // No gradient comes of these gates, but the weight gradients multiply that zero with what stands here.
+      SIMT_UNROLL
+      for (int g = 0; g < Cell::saved_gates; ++g) save_gate<Cell>(args, at, g, same_units(R(0)));
+    }
+    const int present = at.template present<R>();
+    store_present(args.hidden_out, at.token * at.hidden + unit, h, present);
+    if constexpr (Cell::has_cell)
+      store_present(args.cell_out, at.token * at.hidden + unit, c, present);
+    if (step + 1 < reading.length()) {
+      const UnitsAt next{reading.token(step + 1), unit, at.hidden, at.units};
+      publish<Cell::has_cell>(args, row, next, h, c);
+    } else {
+      const std::int64_t by_sequence = reading.sequence * at.hidden + unit;
+      store_present(args.final_hidden, by_sequence, h, present);
+      if constexpr (Cell::has_cell) store_present(args.final_cell, by_sequence, c, present);
+    }
+  });
+}
+
+}  // namespace stepwise
+
+// Publishes the state before each sequence's first token; the final state of a sequence that has none is its initial.
+template <class T>
+void begin_forward(simt::Stream stream, const StepForward<T>& args) {
+  stepwise::launch_rows<simt::Real<T>>(stream,
+                                       cell_shape(args.cell).has_cell
+                                           ? stepwise::begin_forward<true, T>
+                                           : stepwise::begin_forward<false, T>,
+                                       args, 0, args.sequences.count);
+}
+
+// The token read at `step` of the first `rows` rows, at least all that have one: rows check their own length.
+template <class T>
+void step_forward(simt::Stream stream, const StepForward<T>& args, std::int64_t step,
+                  std::int64_t rows) {
+  with_cell(args.cell, [&]<class Cell>(Cell) {
+    stepwise::launch_rows<simt::Real<T>>(stream, stepwise::step_forward<Cell, T>, args, step, rows);
+  });
+}
+
+template <class T>
+void reset_forward(simt::Stream stream, const StepForward<T>& args, std::int64_t step,
+                   std::int64_t rows) {
+  stepwise::launch_rows<simt::Real<T>>(stream, stepwise::reset_forward<T>, args, step, rows);
+}
+
+}  // namespace lacuna

@@ -1,0 +1,51 @@
+// How the pointwise kernels of a step are spread over threads: rows over blocks, a row's units over neighbouring threads,
+// several rows to a block where they are short.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "kernels/recurrence/units.h"
+#include "kernels/simt/index.h"
+#include "kernels/simt/launch.h"
+
+namespace lacuna::stepwise {
+
+inline constexpr int threads_per_block = 128;
+
+// Small blocks: a step has few rows, and all multiprocessors should see some.
+template <class R>
+simt::LaunchConfig spread(std::int64_t rows, std::int64_t units) {
+  const std::int64_t groups = units / units_per_thread<R>;
+  const std::int64_t across = std::min<std::int64_t>(groups, threads_per_block);
+  const std::int64_t down = threads_per_block / across;
+  constexpr std::int64_t most_x = 0x7fffffff, most_y = 65535;
+  const auto blocks = [](std::int64_t count, std::int64_t each, std::int64_t most) {
+    return static_cast<unsigned>(std::min((count + each - 1) / each, most));
+  };
+  return {.grid = {blocks(rows, down, most_x), blocks(groups, across, most_y)},
+          .block = {static_cast<unsigned>(across), static_cast<unsigned>(down)}};
+}
+
+// f(row, first unit) for this thread's share.
+template <class R, class F>
+SIMT_DEVICE void for_each_group(std::int64_t rows, std::int64_t units, F&& f) {
+  const simt::Dim3 block = simt::block_index(), thread = simt::thread_index();
+  const simt::Dim3 size = simt::block_size(), grid = simt::grid_size();
+  const std::int64_t first_row = static_cast<std::int64_t>(block.x) * size.y + thread.y;
+  const std::int64_t first_unit =
+      (static_cast<std::int64_t>(block.y) * size.x + thread.x) * units_per_thread<R>;
+  const std::int64_t row_stride = static_cast<std::int64_t>(grid.x) * size.y;
+  const std::int64_t unit_stride = static_cast<std::int64_t>(grid.y) * size.x * units_per_thread<R>;
+  for (std::int64_t row = first_row; row < rows; row += row_stride)
+    for (std::int64_t unit = first_unit; unit < units; unit += unit_stride) f(row, unit);
+}
+
+// Launches kernel(args, step, rows) over `rows` rows, if there are any.
+template <class R, class Args>
+void launch_rows(simt::Stream stream, void (*kernel)(Args, std::int64_t, std::int64_t),
+                 const Args& args, std::int64_t step, std::int64_t rows) {
+  if (rows > 0) simt::launch(spread<R>(rows, args.units), stream, kernel, args, step, rows);
+}
+
+}  // namespace lacuna::stepwise
