@@ -1,0 +1,77 @@
+// Whose token is this, and how much time passed before it: found once, read by every kernel after.
+#pragma once
+#include "kernels/tokens/batch.h"
+#include "kernels/tokens/flat.h"
+
+namespace lacuna {
+inline namespace SIMT_PATH {
+namespace tokens {
+
+// The last sequence that starts at or before the token: empty ones that start there come before it.
+SIMT_DEVICE std::int64_t find_sequence(const std::int64_t* offsets, std::int64_t sequences,
+                                       std::int64_t token) {
+  std::int64_t low = 0, high = sequences;  // offsets[low] <= token < offsets[high]
+  while (high - low > 1) {
+    const std::int64_t middle = low + (high - low) / 2;
+    if (offsets[middle] <= token)
+      low = middle;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+template <class T>
+SIMT_DEVICE simt::Real<T> gap_before(const DeviceBatch<T>& batch, std::int64_t sequence,
+                                     std::int64_t token) {
+  using R = simt::Real<T>;
+  const bool first =
+      token == (batch.reverse ? batch.offsets[sequence + 1] - 1 : batch.offsets[sequence]);
+  if (batch.delta_t != nullptr) {
+    if (!batch.reverse) return batch.delta_t[token];
+    if (!first) return batch.delta_t[token + 1];
+    return batch.carry_first_gap != nullptr ? batch.carry_first_gap[sequence] : R(0);
+  }
+  if (batch.times == nullptr) return R(0);
+  const double now = batch.times[token];
+  double before = now;
+  if (!first) {
+    before = batch.times[batch.reverse ? token + 1 : token - 1];
+  } else if (batch.carry_last_time != nullptr) {
+    const double carried = batch.carry_last_time[sequence];
+    if (carried == carried) before = carried;  // NaN: earlier pieces held no token
+  }
+  // Stamps are doubles, and so is their difference: seconds over years do not fit a float.
+  return static_cast<R>(batch.reverse ? before - now : now - before);
+}
+
+template <class T>
+SIMT_KERNEL(flat_threads)
+void locate_tokens(DeviceBatch<T> batch, std::int32_t* sequence_of, simt::Real<T>* gaps) {
+  const std::int64_t used = used_tokens(batch);
+  for (std::int64_t s = flat_index(); s < batch.tokens; s += flat_step()) {
+    std::int64_t b = -1;
+    simt::Real<T> gap = 0;
+    if (s < used) {
+      b = find_sequence(batch.offsets, batch.sequences, s);
+      gap = gap_before(batch, b, s);
+    }
+    sequence_of[s] = static_cast<std::int32_t>(b);
+    gaps[s] = gap;
+  }
+}
+
+}  // namespace tokens
+
+// sequence_of [N], -1 beyond the tokens in use; gaps [N], the time before each token's update, 0
+// beyond.
+template <class T>
+void locate(simt::Stream stream, const DeviceBatch<T>& batch, std::int32_t* sequence_of,
+            simt::Real<T>* gaps) {
+  if (batch.tokens == 0) return;
+  simt::launch(tokens::flat_launch(batch.tokens), stream, tokens::locate_tokens<T>, batch,
+               sequence_of, gaps);
+}
+
+}  // namespace SIMT_PATH
+}  // namespace lacuna
