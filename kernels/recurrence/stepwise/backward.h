@@ -170,7 +170,7 @@ SIMT_DEVICE void no_update_backward(const StepBackward<T>& args, std::int64_t ro
 }
 
 template <class Cell, class T>
-SIMT_KERNEL(threads_per_block)
+SIMT_KERNEL(threads_per_block, resident_blocks)
 void step_backward(StepBackward<T> args, std::int64_t step, std::int64_t rows) {
   using R = simt::Real<T>;
   for_each_group<R>(rows, args.units, [&](std::int64_t row, std::int64_t unit) {
@@ -204,7 +204,7 @@ void step_backward(StepBackward<T> args, std::int64_t step, std::int64_t rows) {
 
 // The second half: r, and r h for the weight gradient.
 template <class T>
-SIMT_KERNEL(threads_per_block)
+SIMT_KERNEL(threads_per_block, resident_blocks)
 void reset_backward(StepBackward<T> args, std::int64_t step, std::int64_t rows) {
   using R = simt::Real<T>;
   using Cell = GruResetBeforeStep;
@@ -232,7 +232,7 @@ void reset_backward(StepBackward<T> args, std::int64_t step, std::int64_t rows) 
 }
 
 template <bool has_cell, class T>
-SIMT_KERNEL(threads_per_block)
+SIMT_KERNEL(threads_per_block, resident_blocks)
 void end_backward(StepBackward<T> args, std::int64_t /*step*/, std::int64_t rows) {
   using R = simt::Real<T>;
   for_each_group<R>(rows, args.units, [&](std::int64_t row, std::int64_t unit) {

@@ -79,7 +79,7 @@ SIMT_DEVICE void publish(const StepForward<T>& args, std::int64_t row, const Uni
 }
 
 template <bool has_cell, class T>
-SIMT_KERNEL(threads_per_block)
+SIMT_KERNEL(threads_per_block, resident_blocks)
 void begin_forward(StepForward<T> args, std::int64_t /*step*/, std::int64_t rows) {
   using R = simt::Real<T>;
   for_each_group<R>(rows, args.units, [&](std::int64_t row, std::int64_t unit) {
@@ -165,7 +165,7 @@ SIMT_DEVICE void update_candidate(const StepForward<T>& args, std::int64_t row, 
 
 // The first half: r and z, and the operand of the candidate's product.
 template <class T>
-SIMT_KERNEL(threads_per_block)
+SIMT_KERNEL(threads_per_block, resident_blocks)
 void reset_forward(StepForward<T> args, std::int64_t step, std::int64_t rows) {
   using R = simt::Real<T>;
   using Cell = GruResetBeforeStep;
@@ -193,7 +193,7 @@ void reset_forward(StepForward<T> args, std::int64_t step, std::int64_t rows) {
 }
 
 template <class Cell, class T>
-SIMT_KERNEL(threads_per_block)
+SIMT_KERNEL(threads_per_block, resident_blocks)
 void step_forward(StepForward<T> args, std::int64_t step, std::int64_t rows) {
   using R = simt::Real<T>;
   for_each_group<R>(rows, args.units, [&](std::int64_t row, std::int64_t unit) {

@@ -12,6 +12,8 @@
 namespace lacuna::stepwise {
 
 inline constexpr int threads_per_block = 128;
+// Told so, the compiler has 128 registers to a thread; left to itself it aims at full occupancy, and spills in double.
+inline constexpr int resident_blocks = 4;
 
 // Small blocks: a step has few rows, and all multiprocessors should see some.
 template <class R>
