@@ -52,7 +52,9 @@ struct LinearOperands {
   const R* bias;  // [n] or null
   Out* out;       // [pieces of depth, m, n]
   std::int64_t m, n, depth, piece_depth;
-  bool aligned;  // rows of `out` are, for as many values as a thread stores in a row
+  // `out` where its rows are aligned and made of as many values as a thread stores together, else
+  // null. A pointer of its own, for the compiler would merge both ways of storing into the slow one.
+  Out* aligned_out;
 };
 
 // What a block computes, and how much of it one thread does.
@@ -189,25 +191,34 @@ void linear_kernel(LinearOperands<T, product> a) {
       }
     }
 
-    const std::int64_t n = first_n + at_n;
-    SIMT_UNROLL
-    for (int i = 0; i < Tile::thread_m; ++i) {
-      const std::int64_t m = first_m + at_m + i;
-      if (m >= a.m) break;
-      auto* const row = a.out + (piece * a.m + m) * a.n;
-      typename Operands::Out values[Tile::thread_n];
+    const std::int64_t m = first_m + at_m, n = first_n + at_n;
+    const int rows = a.m - m < Tile::thread_m ? static_cast<int>(a.m - m) : Tile::thread_m;
+    const int columns = a.n - n < Tile::thread_n ? static_cast<int>(a.n - n) : Tile::thread_n;
+    const std::int64_t at = (piece * a.m + m) * a.n + n;
+    const auto value = [&](int i, int j) {
+      return simt::from_real<typename Operands::Out>(sums[i][j]);
+    };
+    if (a.bias) {
       SIMT_UNROLL
       for (int j = 0; j < Tile::thread_n; ++j) {
-        const R start = a.bias && n + j < a.n ? a.bias[n + j] : R(0);
-        values[j] = simt::from_real<typename Operands::Out>(start + sums[i][j]);
-      }
-      if (n + Tile::thread_n <= a.n) {
-        store_values(row + n, a.aligned, values);
-      } else {
+        const R bias = j < columns ? a.bias[n + j] : R(0);
         SIMT_UNROLL
-        for (int j = 0; j < Tile::thread_n; ++j)
-          if (n + j < a.n) row[n + j] = values[j];
+        for (int i = 0; i < Tile::thread_m; ++i) sums[i][j] += bias;
       }
+    }
+    if (a.aligned_out && columns == Tile::thread_n) {
+      SIMT_UNROLL
+      for (int i = 0; i < Tile::thread_m; ++i) {
+        typename Operands::Out values[Tile::thread_n];
+        SIMT_UNROLL
+        for (int j = 0; j < Tile::thread_n; ++j) values[j] = value(i, j);
+        if (i < rows) store_values(a.aligned_out + at + i * a.n, true, values);
+      }
+    } else {
+      SIMT_UNROLL
+      for (int i = 0; i < Tile::thread_m; ++i) SIMT_UNROLL
+      for (int j = 0; j < Tile::thread_n; ++j)
+        if (i < rows && j < columns) a.out[at + i * a.n + j] = value(i, j);
     }
   }
 }
@@ -220,7 +231,7 @@ template <LinearProduct product, bool few_outputs, class T>
 void launch_linear_tile(simt::Stream stream, LinearOperands<T, product> a) {
   using R = simt::Real<T>;
   using Tile = LinearTileOf<product, few_outputs>;
-  a.aligned = a.n % Tile::thread_n == 0 && all_aligned(a.out);
+  a.aligned_out = a.n % Tile::thread_n == 0 && all_aligned(a.out) ? a.out : nullptr;
   simt::SharedLayout shared;
   shared.add<R>(2 * linear_depth * (Tile::m + 4));
   shared.add<R>(2 * linear_depth * (Tile::n + 4));
@@ -259,8 +270,8 @@ std::size_t linear_workspace_bytes(std::int64_t rows, std::int64_t in, std::int6
 template <class T>
 void linear_forward(simt::Stream stream, const LinearForward<T>& a) {
   if (a.rows == 0) return;
-  const LinearOperands<T, LinearProduct::y> operands{a.x,   a.weights, a.bias, a.y,  a.rows,
-                                                     a.out, a.in,      a.in,   false};
+  const LinearOperands<T, LinearProduct::y> operands{a.x,   a.weights, a.bias, a.y,    a.rows,
+                                                     a.out, a.in,      a.in,   nullptr};
   if (a.out <= few_linear_outputs)
     launch_linear_tile<LinearProduct::y, true>(stream, operands);
   else
@@ -270,19 +281,17 @@ void linear_forward(simt::Stream stream, const LinearForward<T>& a) {
 template <class T>
 void linear_backward(simt::Stream stream, const LinearBackward<T>& a) {
   using R = simt::Real<T>;
-  if (a.rows == 0) {
-    return;
-  }
+  if (a.rows == 0) return;
   if (a.d_x) {
-    const LinearOperands<T, LinearProduct::d_x> operands{a.d_y, a.weights, nullptr, a.d_x, a.rows,
-                                                         a.in,  a.out,     a.out,   false};
+    const LinearOperands<T, LinearProduct::d_x> operands{a.d_y, a.weights, nullptr, a.d_x,  a.rows,
+                                                         a.in,  a.out,     a.out,   nullptr};
     launch_linear_tile<LinearProduct::d_x, false>(stream, operands);
   }
   R* const sums = static_cast<R*>(a.workspace);  // of pieces of rows
   if (a.d_weights) {
     const std::int64_t piece_rows = linear_piece_rows(a.rows, a.in, a.out);
     const LinearOperands<T, LinearProduct::d_weights> operands{
-        a.d_y, a.x, nullptr, sums, a.out, a.in, a.rows, piece_rows, false};
+        a.d_y, a.x, nullptr, sums, a.out, a.in, a.rows, piece_rows, nullptr};
     if (a.out <= few_linear_outputs)
       launch_linear_tile<LinearProduct::d_weights, true>(stream, operands);
     else
