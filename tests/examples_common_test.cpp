@@ -5,11 +5,13 @@
 #include <limits>
 
 #include "examples/common/arguments.h"
+#include "examples/common/committee.h"
 #include "examples/common/csv.h"
 #include "examples/common/folds.h"
 #include "examples/common/logistic.h"
 #include "examples/common/metrics.h"
 #include "examples/common/plot.h"
+#include "examples/common/running_summary.h"
 #include "examples/common/scaling.h"
 
 namespace {
@@ -196,6 +198,127 @@ TEST(HideFeatures, WholeFeaturesOfWholeSequences) {
       hidden += rows == 0;
     }
   EXPECT_NEAR(hidden / 400.0, 0.25, 0.08);
+}
+
+examples::RaggedBatch batch_of_lengths(const std::vector<std::size_t>& lengths) {
+  examples::RaggedBatch batch;
+  for (const std::size_t length : lengths)
+    batch.append({.times = std::vector<double>(length, 0.0),
+                  .values = std::vector<float>(length, 0.0f),
+                  .targets = std::vector<float>(length, missing)});
+  return batch;
+}
+
+TEST(RunningSummary, MeanAndMaximumOfEachSequenceSoFar) {
+  const auto batch = batch_of_lengths({3, 0, 1});
+  examples::RunningSummary summary;
+  std::vector<float> seen;
+  summary.forward(batch, {1, -2, 4, -6, -2, -1, -5, 7}, seen);  // [4, 2]
+  EXPECT_EQ(seen, (std::vector<float>{1,  -2, 1,   -2, 1,  -2,  //
+                                      4,  -6, 2.5, -4, 4,  -2,  //
+                                      -2, -1, 1,   -3, 4,  -1,  //
+                                      -5, 7,  -5,  7,  -5, 7}));
+}
+
+// Against finite differences, of a random weighted sum of all that the head sees.
+TEST(RunningSummary, GradientsMeetFiniteDifferences) {
+  const auto batch = batch_of_lengths({5, 1, 0, 9});
+  examples::Random random(2);
+  const auto draw = [&](std::size_t count) {
+    std::vector<float> values(count);
+    for (float& value : values) value = static_cast<float>(2 * random.uniform() - 1);
+    return values;
+  };
+  const std::size_t width = 3;
+  auto hidden = draw(batch.tokens() * width);
+  const auto d_seen = draw(batch.tokens() * 3 * width);
+  examples::RunningSummary summary;
+  const auto sum = [&] {
+    std::vector<float> seen;
+    summary.forward(batch, hidden, seen);
+    double total = 0;
+    for (std::size_t i = 0; i < seen.size(); ++i) total += double{seen[i]} * d_seen[i];
+    return total;
+  };
+  sum();
+  std::vector<float> d_hidden;
+  summary.backward(batch, d_seen, d_hidden);
+  ASSERT_EQ(d_hidden.size(), hidden.size());
+  // The sum is linear until another state becomes the highest, which a step this small does not do.
+  const float step = 1.0f / 1024;
+  for (std::size_t i = 0; i < hidden.size(); ++i) {
+    const float before = hidden[i];
+    hidden[i] = before + step;
+    const double above = sum();
+    hidden[i] = before - step;
+    const double below = sum();
+    hidden[i] = before;
+    EXPECT_NEAR((above - below) / (2 * step), d_hidden[i], 2e-3) << i;
+  }
+}
+
+// Two features, of which the first rises in those who are asked about with the answer 1.
+examples::Task small_task() {
+  examples::Random random(4);
+  std::vector<examples::Record> records;
+  std::vector<int> strata;
+  for (int r = 0; r < 40; ++r) {
+    examples::Record record;
+    strata.push_back(r % 2);
+    for (int s = 0; s < 2 + r % 3; ++s) {
+      record.times.push_back(s);
+      record.values.push_back(static_cast<float>(random.uniform() + s * strata.back()));
+      record.values.push_back(random.uniform() < 0.5 ? missing : 1.0f);
+      record.targets.push_back(missing);
+    }
+    record.targets.back() = static_cast<float>(strata.back());
+    records.push_back(std::move(record));
+  }
+  return {std::move(records), std::move(strata), 4, 1};
+}
+
+examples::CommitteeOptions small_options(int parts) {
+  examples::CommitteeOptions options;
+  options.classifier = {.summary = true, .head_dropout = 0.2};
+  options.fit = {.epochs = 2, .batch_size = 8, .feature_dropout = 0.2, .learning_rate = 1e-2};
+  options.parts = parts;
+  options.members = 2;
+  return options;
+}
+
+TEST(Committee, NeverLooksAtTheTestFold) {
+  const auto context = lacuna::Context::cpu({.threads = 1});
+  for (const int parts : {0, 3}) {
+    auto task = small_task();
+    const auto test = examples::select(task.records, task.members_of(2));
+    const auto judge = [&] {
+      return examples::Committee(context, lacuna::gru_d(2, 4), task, 2, small_options(parts))
+          .judge(test)
+          .probabilities;
+    };
+    const auto before = judge();
+    for (const std::size_t i : task.members_of(2)) {
+      for (float& value : task.records[i].values) value = 1e6f;
+      for (float& target : task.records[i].targets) target = 1 - target;
+    }
+    EXPECT_EQ(judge(), before) << parts << " parts";
+    for (float& value : task.records[task.members_of(1).front()].values) value = 1e6f;
+    EXPECT_NE(judge(), before) << "what is trained on must matter, or this test shows nothing";
+  }
+}
+
+TEST(Committee, StopsByValidationOnlyIfThereIsSome) {
+  const auto context = lacuna::Context::cpu({.threads = 1});
+  const auto task = small_task();
+  for (const int parts : {0, 3}) {
+    const examples::Committee committee(context, lacuna::gru_d(2, 4), task, 0,
+                                        small_options(parts));
+    ASSERT_EQ(committee.members().size(), 2u);
+    for (const auto& member : committee.members()) {
+      EXPECT_EQ(member.history.training_loss.size(), 2u);
+      EXPECT_EQ(member.history.validation_auc.size(), parts > 0 ? 2u : 0u);
+    }
+  }
 }
 
 // At the optimum the gradient is zero; it is computed here once more, by hand.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "examples/common/records.h"
+#include "examples/common/running_summary.h"
 #include "lacuna/lacuna.hpp"
 
 namespace examples {
@@ -15,8 +16,8 @@ namespace examples {
 struct ClassifierOptions {
   double learning_rate = 1e-3;
   double weight_decay = 0;
-  bool running_mean = false;  // the head sees the mean of all states so far beside the latest state
-  double head_dropout = 0;    // of what the head sees; the same units for all tokens of a sequence
+  bool summary = false;     // the head also sees the mean and the maximum of all states so far
+  double head_dropout = 0;  // of what the head sees; the same units for all tokens of a sequence
   double clip_norm = 1;
   // How fast memory fades before anything has been learned, relative to Lacuna's customary start.
   double initial_decay = 1;
@@ -33,7 +34,7 @@ class Classifier {
         tape_(plan_),
         parameters_(layer, options.seed),
         gradients_(parameters_),
-        head_(layer.hidden * (options.running_mean ? 2 : 1), 1),
+        head_(layer.hidden * (options.summary ? 3 : 1), 1),
         head_gradients_(head_.count()),
         adam_(parameters_.count(), adam_options()),
         head_adam_(head_.count(), adam_options()),
@@ -128,44 +129,20 @@ class Classifier {
   std::size_t hidden() const { return static_cast<std::size_t>(plan_.layer().hidden); }
   std::size_t seen() const { return static_cast<std::size_t>(head_.in()); }
 
-  // hidden_ [N, H] -> seen_ [N, H or 2 H]: the state h_s, then the mean of h_0 .. h_s.
+  // hidden_ [N, H] -> seen_ [N, H or 3 H]
   void show_head(const RaggedBatch& batch) {
-    if (!options_.running_mean) {
+    if (options_.summary)
+      summary_.forward(batch, hidden_, seen_);
+    else
       seen_ = hidden_;
-      return;
-    }
-    std::vector<float> sum(hidden());
-    for_each_sequence(batch, [&](std::size_t, std::size_t begin, std::size_t end) {
-      std::fill(sum.begin(), sum.end(), 0.0f);
-      for (std::size_t s = begin; s < end; ++s) {
-        const auto count = static_cast<float>(s - begin + 1);
-        for (std::size_t u = 0; u < hidden(); ++u) {
-          const float h = hidden_[s * hidden() + u];
-          sum[u] += h;
-          seen_[s * seen() + u] = h;
-          seen_[s * seen() + hidden() + u] = sum[u] / count;
-        }
-      }
-    });
   }
 
-  // d_seen_ -> d_hidden_: a state is in its own mean and in all later ones.
+  // d_seen_ -> d_hidden_
   void show_head_backward(const RaggedBatch& batch) {
-    if (!options_.running_mean) {
+    if (options_.summary)
+      summary_.backward(batch, d_seen_, d_hidden_);
+    else
       d_hidden_ = d_seen_;
-      return;
-    }
-    std::vector<float> sum(hidden());
-    for_each_sequence(batch, [&](std::size_t, std::size_t begin, std::size_t end) {
-      std::fill(sum.begin(), sum.end(), 0.0f);
-      for (std::size_t s = end; s-- > begin;) {
-        const auto count = static_cast<float>(s - begin + 1);
-        for (std::size_t u = 0; u < hidden(); ++u) {
-          sum[u] += d_seen_[s * seen() + hidden() + u] / count;
-          d_hidden_[s * hidden() + u] = d_seen_[s * seen() + u] + sum[u];
-        }
-      }
-    });
   }
 
   // [B, seen]: 0 for a dropped unit, else what keeps the expected value as it is without dropout.
@@ -185,13 +162,6 @@ class Classifier {
     });
   }
 
-  template <class Use>
-  static void for_each_sequence(const RaggedBatch& batch, Use use) {
-    for (std::size_t b = 0; b < batch.sequences(); ++b)
-      use(b, static_cast<std::size_t>(batch.offsets[b]),
-          static_cast<std::size_t>(batch.offsets[b + 1]));
-  }
-
   const lacuna::Context& context_;
   ClassifierOptions options_;
   lacuna::Plan plan_;
@@ -202,6 +172,7 @@ class Classifier {
   std::vector<float> head_gradients_;
   lacuna::Adam<float> adam_, head_adam_;
   Random random_;
+  RunningSummary summary_;
   std::vector<float> hidden_, d_hidden_, seen_, d_seen_, logits_, d_logits_;
 };
 

@@ -1,5 +1,5 @@
-// Models of one kind that vote by their mean probability. Each is stopped by a part of the records
-// that it is not trained on, and another part each: so few records are lost to validation.
+// Models of one kind that vote by their mean probability. Each may be stopped by a part of the records
+// that it is not trained on, another part for each, so that few records are lost to validation.
 #pragma once
 
 #include <algorithm>
@@ -42,9 +42,10 @@ struct Task {
 struct CommitteeOptions {
   ClassifierOptions classifier;
   FitOptions fit;
-  // What lies outside the test fold is dealt out to so many parts; member m is stopped by part m.
+  // What lies outside the test fold is dealt out to so many parts, and member m is stopped by part m.
+  // 0: every member is trained on all of it, for as many epochs as planned.
   int parts = 4;
-  int members = 4;   // at most `parts`
+  int members = 4;   // at most `parts`, unless that is 0
   double limit = 4;  // of standardised values, see Standardiser
 };
 
@@ -84,9 +85,9 @@ class Committee {
       outside.push_back(i);
       strata.push_back(task.strata[i]);
     }
-    const auto part_of =
-        stratified_folds(strata, options.parts,
-                         mix_seed(options.classifier.seed, static_cast<std::uint64_t>(test_fold)));
+    const auto seed = mix_seed(options.classifier.seed, static_cast<std::uint64_t>(test_fold));
+    const auto part_of = options.parts > 0 ? stratified_folds(strata, options.parts, seed)
+                                           : std::vector<int>(outside.size(), -1);
     for (int m = 0; m < options.members; ++m) {
       std::vector<std::size_t> training, validation;
       for (std::size_t i = 0; i < outside.size(); ++i)

@@ -103,14 +103,28 @@ class Svg {
     if (text_.back() == '>') text_ += '\n';
   }
 
+  // To a tenth of a pixel, and without points in the middle of straight runs: a ROC curve of thousands
+  // of points is mostly these.
   static std::string coordinates(const std::vector<Point>& points) {
+    std::vector<Point> kept;  // in tenths
+    for (const Point& p : points) {
+      const Point next{std::round(10 * p.x), std::round(10 * p.y)};
+      while (kept.size() >= 2 && is_between(kept[kept.size() - 2], kept.back(), next))
+        kept.pop_back();
+      kept.push_back(next);
+    }
     std::string list;
     char pair[48];
-    for (const Point& p : points) {
-      std::snprintf(pair, sizeof pair, "%.1f,%.1f ", p.x, p.y);
+    for (const Point& p : kept) {
+      std::snprintf(pair, sizeof pair, "%g,%g ", p.x / 10, p.y / 10);
       list += pair;
     }
     return list;
+  }
+
+  static bool is_between(const Point& a, const Point& b, const Point& c) {
+    const Point ab{b.x - a.x, b.y - a.y}, bc{c.x - b.x, c.y - b.y};
+    return ab.x * bc.y == ab.y * bc.x && ab.x * bc.x + ab.y * bc.y >= 0;
   }
 
   static std::string escaped(std::string_view words) {

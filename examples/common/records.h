@@ -65,18 +65,25 @@ void for_each_batch(const std::vector<Record>& records, const std::vector<std::s
   }
 }
 
+// Calls use(b, begin, end) for one sequence after the other: its tokens are begin .. end - 1.
+template <class Use>
+void for_each_sequence(const RaggedBatch& batch, Use use) {
+  for (std::size_t b = 0; b < batch.sequences(); ++b)
+    use(b, static_cast<std::size_t>(batch.offsets[b]),
+        static_cast<std::size_t>(batch.offsets[b + 1]));
+}
+
 // Feature dropout: for each sequence, each feature vanishes altogether with this probability. The
 // values stay where they are; Lacuna does not read what the mask hides.
 inline void hide_features(RaggedBatch& batch, double probability, Random& random) {
   if (batch.tokens() == 0) return;
   const std::size_t features = batch.values.size() / batch.tokens();
-  for (std::size_t b = 0; b < batch.sequences(); ++b)
+  for_each_sequence(batch, [&](std::size_t, std::size_t begin, std::size_t end) {
     for (std::size_t d = 0; d < features; ++d) {
       if (random.uniform() >= probability) continue;
-      for (auto s = static_cast<std::size_t>(batch.offsets[b]);
-           s < static_cast<std::size_t>(batch.offsets[b + 1]); ++s)
-        batch.mask[s * features + d] = 0;
+      for (std::size_t s = begin; s < end; ++s) batch.mask[s * features + d] = 0;
     }
+  });
 }
 
 }  // namespace examples

@@ -1,4 +1,4 @@
-// The training loop: epochs of shuffled batches, stopped by the validation set.
+// The training loop: epochs of shuffled batches, stopped by the validation set if there is one.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +21,8 @@ struct FitOptions {
 };
 
 struct History {
-  std::vector<double> training_loss, validation_auc;  // per epoch
+  std::vector<double> training_loss;   // per epoch
+  std::vector<double> validation_auc;  // per epoch; empty without validation records
   int best_epoch = 0;
 };
 
@@ -49,8 +50,9 @@ inline Scores evaluate(Classifier& model, const std::vector<Record>& records,
   return scores;
 }
 
-// Leaves the model as it was after its best epoch. `after_epoch` is told after each, and
-// how many of the planned epochs are done with: all the rest, when there will be no more.
+// Leaves the model as it was after its best epoch, or after the last one if `validation` is empty.
+// `after_epoch` is told after each, and how many of the planned epochs are done with: all the rest, when
+// there will be no more.
 inline History fit(Classifier& model, const std::vector<Record>& training_records,
                    std::vector<std::size_t> training, const std::vector<Record>& records,
                    const std::vector<std::size_t>& validation, const FitOptions& options,
@@ -70,18 +72,20 @@ inline History fit(Classifier& model, const std::vector<Record>& training_record
       batches += 1;
     });
     history.training_loss.push_back(loss / batches);
-    history.validation_auc.push_back(
-        evaluate(model, records, validation, options.batch_size).auc());
-    if (best.empty() || history.validation_auc.back() >
-                            history.validation_auc[static_cast<std::size_t>(history.best_epoch)]) {
-      history.best_epoch = epoch;
-      best = model.snapshot();
+    bool last = false;
+    if (!validation.empty()) {
+      auto& auc = history.validation_auc;
+      auc.push_back(evaluate(model, records, validation, options.batch_size).auc());
+      if (best.empty() || auc.back() > auc[static_cast<std::size_t>(history.best_epoch)]) {
+        history.best_epoch = epoch;
+        best = model.snapshot();
+      }
+      last = epoch - history.best_epoch >= options.patience;
     }
-    const bool last = epoch - history.best_epoch >= options.patience;
     if (after_epoch) after_epoch(history, last ? options.epochs - epoch : 1);
     if (last) break;
   }
-  model.restore(best);
+  if (!best.empty()) model.restore(best);
   return history;
 }
 

@@ -4,41 +4,93 @@
 #include <filesystem>
 #include <limits>
 #include <map>
+#include <optional>
 #include <stdexcept>
 
 #include "examples/common/csv.h"
 
 namespace physionet2012 {
-
-const std::vector<std::string>& series_names() {
-  static const std::vector<std::string> names{
-      "ALP",        "ALT",      "AST",     "Albumin",   "BUN",       "Bilirubin", "Cholesterol",
-      "Creatinine", "DiasABP",  "FiO2",    "GCS",       "Glucose",   "HCO3",      "HCT",
-      "HR",         "K",        "Lactate", "MAP",       "MechVent",  "Mg",        "NIDiasABP",
-      "NIMAP",      "NISysABP", "Na",      "PaCO2",     "PaO2",      "Platelets", "RespRate",
-      "SaO2",       "SysABP",   "Temp",    "TroponinI", "TroponinT", "Urine",     "WBC",
-      "Weight",     "pH"};
-  return names;
-}
-
-const std::vector<std::string>& static_names() {
-  // The four kinds of intensive care unit are columns of their own: their numbers mean nothing.
-  static const std::vector<std::string> names{"Age",      "Gender",   "Height",  "ICUType1",
-                                              "ICUType2", "ICUType3", "ICUType4"};
-  return names;
-}
-
 namespace {
 
-// Logarithms of what spreads over orders of magnitude. The number added keeps 0 in reach; it is about
-// the smallest value that a laboratory reports.
-double rescaled(std::string_view name, double value) {
-  static const std::map<std::string_view, double> added{
-      {"ALP", 0.1},        {"ALT", 0.1},        {"AST", 0.1},     {"BUN", 1},    {"Bilirubin", 0.1},
-      {"Creatinine", 0.1}, {"Glucose", 0.1},    {"Lactate", 0.1}, {"PaO2", 0.1}, {"Platelets", 0.1},
-      {"TroponinI", 0.01}, {"TroponinT", 0.01}, {"Urine", 1},     {"WBC", 0.1}};
-  const auto found = added.find(name);
-  return found == added.end() ? value : std::log(value + found->second);
+constexpr double infinity = std::numeric_limits<double>::infinity();
+
+// What a patient's file may hold, and how it is read.
+struct Parameter {
+  // What lies outside counts as not measured: a sensor that fell off, a slip of a keyboard. The limits
+  // are round numbers beyond what living adults have; no outcome went into them.
+  double lowest = -infinity, highest = infinity;
+  // Of what spreads over orders of magnitude, log(value + log_offset) is read, which is defined at 0.
+  std::optional<double> log_offset{};
+};
+
+template <class Value>
+using ByName = std::map<std::string, Value, std::less<>>;
+
+const ByName<Parameter> series{
+    {"ALP", {.log_offset = 0.1}},
+    {"ALT", {.log_offset = 0.1}},
+    {"AST", {.log_offset = 0.1}},
+    {"Albumin", {}},
+    {"BUN", {.log_offset = 1}},
+    {"Bilirubin", {.log_offset = 0.1}},
+    {"Cholesterol", {}},
+    {"Creatinine", {.log_offset = 0.1}},
+    {"DiasABP", {.lowest = 10, .highest = 200}},
+    {"FiO2", {}},
+    {"GCS", {}},
+    {"Glucose", {.log_offset = 0.1}},
+    {"HCO3", {}},
+    {"HCT", {}},
+    {"HR", {.lowest = 15, .highest = 260}},
+    {"K", {}},
+    {"Lactate", {.log_offset = 0.1}},
+    {"MAP", {.lowest = 15, .highest = 250}},
+    {"MechVent", {}},
+    {"Mg", {}},
+    {"NIDiasABP", {.lowest = 10, .highest = 200}},
+    {"NIMAP", {.lowest = 15, .highest = 250}},
+    {"NISysABP", {.lowest = 30, .highest = 300}},
+    {"Na", {}},
+    {"PaCO2", {.lowest = 5, .highest = 150}},
+    {"PaO2", {.log_offset = 0.1}},
+    {"Platelets", {.log_offset = 0.1}},
+    {"RespRate", {.lowest = 2, .highest = 80}},
+    {"SaO2", {}},
+    {"SysABP", {.lowest = 30, .highest = 300}},
+    {"Temp", {.lowest = 28, .highest = 43}},
+    {"TroponinI", {.log_offset = 0.01}},
+    {"TroponinT", {.log_offset = 0.01}},
+    {"Urine", {.log_offset = 1}},
+    {"WBC", {.log_offset = 0.1}},
+    {"Weight", {.lowest = 25, .highest = 300}},
+    {"pH", {.lowest = 6.5, .highest = 8}},
+};
+
+// The kinds of intensive care unit are columns of their own, 0 or 1: their numbers mean nothing.
+const ByName<Parameter> statics{
+    {"Age", {}},
+    {"Gender", {.lowest = 0, .highest = 1}},
+    {"Height", {.lowest = 100, .highest = 230}},
+    {"ICUType1", {}},
+    {"ICUType2", {}},
+    {"ICUType3", {}},
+    {"ICUType4", {}},
+};
+
+struct Column {
+  std::size_t index;
+  Parameter parameter;
+};
+
+// Alphabetical, the statics after the series.
+ByName<Column> make_columns(bool with_statics) {
+  ByName<Column> columns;
+  for (const auto& [name, parameter] : series)
+    columns.emplace(name, Column{columns.size(), parameter});
+  if (with_statics)
+    for (const auto& [name, parameter] : statics)
+      columns.emplace(name, Column{columns.size(), parameter});
+  return columns;
 }
 
 // "hh:mm", hours since admission.
@@ -51,22 +103,21 @@ double parse_time(const examples::CsvTable& table, std::size_t row, std::size_t 
   return number(0) + number(3) / 60.0;
 }
 
-std::map<std::string, std::size_t, std::less<>> make_column_of(bool statics) {
-  std::map<std::string, std::size_t, std::less<>> columns;
-  for (const auto& name : series_names()) columns.emplace(name, columns.size());
-  if (statics)
-    for (const auto& name : static_names()) columns.emplace(name, columns.size());
-  return columns;
-}
-
-examples::Record read_record(const std::string& path, bool statics) {
+examples::Record read_record(const std::string& path, const ByName<Column>& columns) {
   static constexpr float not_measured = std::numeric_limits<float>::quiet_NaN();
   const auto table = examples::read_csv(path);
-  const std::size_t time = table.column("Time"), parameter = table.column("Parameter"),
+  const std::size_t time = table.column("Time"), name = table.column("Parameter"),
                     value = table.column("Value");
-  const auto columns = make_column_of(statics);
 
   examples::Record record;
+  const auto set = [&](std::string_view what, double measured) {
+    const auto found = columns.find(what);
+    if (found == columns.end()) return;  // RecordID, or statics that are not wanted
+    const auto& [index, parameter] = found->second;
+    if (!(measured >= parameter.lowest && measured <= parameter.highest)) return;
+    if (parameter.log_offset) measured = std::log(measured + *parameter.log_offset);
+    record.values[record.values.size() - columns.size() + index] = static_cast<float>(measured);
+  };
   for (std::size_t row = 0; row < table.rows(); ++row) {
     const double hours = parse_time(table, row, time);
     if (!record.times.empty() && hours < record.times.back())
@@ -78,23 +129,19 @@ examples::Record read_record(const std::string& path, bool statics) {
     }
     const double measured = table.number(row, value);
     if (std::isnan(measured) || measured == -1) continue;  // -1 is how the files say "unknown"
-
-    std::string name(table.text(row, parameter));
-    const bool unit = statics && name == "ICUType";
-    if (unit) name += std::to_string(static_cast<int>(measured));
-    const auto found = columns.find(name);
-    if (found == columns.end()) continue;  // RecordID, or statics that are not wanted
-
-    float* const newest = record.values.data() + record.values.size() - columns.size();
-    if (unit)
-      for (int type = 1; type <= 4; ++type)
-        newest[columns.find("ICUType" + std::to_string(type))->second] = 0;
-    newest[found->second] = unit ? 1 : static_cast<float>(rescaled(name, measured));
+    set(table.text(row, name), measured);
+    if (table.text(row, name) == "ICUType")
+      for (int unit = 1; unit <= 4; ++unit)
+        set("ICUType" + std::to_string(unit), measured == unit ? 1 : 0);
   }
   return record;
 }
 
 }  // namespace
+
+std::size_t feature_count(const ReadOptions& options) {
+  return series.size() + (options.statics ? statics.size() : 0);
+}
 
 std::vector<Patient> read_patients(const std::string& folder, const ReadOptions& options) {
   const std::filesystem::path root(folder);
@@ -104,6 +151,7 @@ std::vector<Patient> read_patients(const std::string& folder, const ReadOptions&
   const auto outcomes = examples::read_csv((root / "Outcomes-a.txt").string());
   const std::size_t id = outcomes.column("RecordID"), died = outcomes.column("In-hospital_death");
 
+  const auto columns = make_columns(options.statics);
   std::vector<Patient> patients;
   for (std::size_t row = 0; row < outcomes.rows(); ++row) {
     if (options.limit > 0 && patients.size() == static_cast<std::size_t>(options.limit)) break;
@@ -114,7 +162,7 @@ std::vector<Patient> read_patients(const std::string& folder, const ReadOptions&
       outcomes.complain(row, "In-hospital_death is neither 0 nor 1");
     patient.died_in_hospital = static_cast<int>(outcome);
     const auto file = root / "set-a" / (std::to_string(patient.record_id) + ".txt");
-    patient.record = read_record(file.string(), options.statics);
+    patient.record = read_record(file.string(), columns);
     patients.push_back(std::move(patient));
   }
   return patients;

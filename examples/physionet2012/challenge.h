@@ -9,22 +9,22 @@
 
 namespace physionet2012 {
 
-// The 37 time series, in the order of their columns.
-const std::vector<std::string>& series_names();
-// What is known on admission. It stands in the files as measurements at 00:00, and is read that way.
-const std::vector<std::string>& static_names();
-
 struct Patient {
   int record_id = 0;
   int died_in_hospital = 0;
-  examples::Record
-      record;  // times in hours; values [T, 37 + statics], the skewed ones as logarithms
+  // Times in hours; values [T, feature_count], the skewed ones as logarithms, implausible ones missing.
+  examples::Record record;
 };
 
 struct ReadOptions {
+  // Age, sex, height and four columns for the kind of intensive care unit. The files hold what is
+  // known on admission as measurements at 00:00, and it is read that way.
   bool statics = false;
   int limit = 0;  // read this many patients at most; 0: all
 };
+
+// The 37 series, and the 7 columns of statics if they are wanted.
+std::size_t feature_count(const ReadOptions& options);
 
 // `folder` holds set-a/ and Outcomes-a.txt. Patients come in the order of the outcome table.
 std::vector<Patient> read_patients(const std::string& folder, const ReadOptions& options);

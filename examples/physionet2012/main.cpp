@@ -1,5 +1,5 @@
 // In-hospital mortality on PhysioNet/CC 2012 set A, from the raw time stamps: the test AUC of GRU-D by
-// 5-fold cross-validation, to be held against its paper's 0.8424 ± 0.012 (Che et al. 2018, table 3).
+// 5-fold cross-validation, to be held against its paper's 0.8424 ± 0.012 (Che et al. 2018).
 #include <cmath>
 #include <cstdio>
 #include <limits>
@@ -9,6 +9,7 @@
 #include "examples/common/plot.h"
 #include "examples/common/progress.h"
 #include "examples/physionet2012/challenge.h"
+#include "examples/physionet2012/picture.h"
 
 namespace {
 
@@ -19,17 +20,22 @@ DIR holds PhysioNet/CC 2012 as published: set-a/*.txt and Outcomes-a.txt.
 (https://physionet.org/content/challenge-2012)
 
   --folds N      folds of the cross-validation (default 5)
-  --members N    networks that vote in each fold, 1 to 10 (default 4)
-  --epochs N     at most so many epochs per network (default 12)
-  --statics      also read age, sex, height and kind of intensive care unit (default: series alone)
+  --members N    networks that vote in each fold, 1 to 10 (default 5)
+  --epochs N     epochs per network (default 8)
+  --series-only  leave out age, sex, height and kind of intensive care unit: the 37 series alone
   --seed N       of the folds and of everything random (default 1)
   --threads N    CPU threads, 0 for all (default 0)
   --picture FILE where the picture goes (default out/physionet2012.svg)
+  --validate     test nothing; hold out parts of each fold's training patients as well, and print the
+                 networks' mean AUC on these, epoch by epoch: what recipes are chosen by
   --quick        one fold, one network of each kind, a quarter of the patients, 2 epochs
 )";
 
+// What lies outside a test fold, for --validate.
+constexpr int validation_parts = 5;
+
 struct Settings {
-  bool quick, statics;
+  bool quick, statics, validate;
   int folds, members, epochs, seed, threads;
   std::string folder, picture;
 };
@@ -37,41 +43,46 @@ struct Settings {
 Settings read_settings(examples::Arguments& arguments) {
   Settings settings{};
   settings.quick = arguments.flag("--quick");
-  settings.statics = arguments.flag("--statics");
+  settings.statics = !arguments.flag("--series-only");
+  settings.validate = arguments.flag("--validate");
   settings.folds = arguments.integer("--folds", 5, 2, 20);
-  settings.members = arguments.integer("--members", settings.quick ? 1 : 4, 1, 10);
-  settings.epochs = arguments.integer("--epochs", settings.quick ? 2 : 12, 1, 1000);
+  settings.members = arguments.integer("--members", settings.quick ? 1 : 5, 1, 10);
+  settings.epochs = arguments.integer("--epochs", settings.quick ? 2 : 8, 1, 1000);
   settings.seed = arguments.integer("--seed", 1, 0, 1'000'000);
   settings.threads = arguments.integer("--threads", 0, 0, 1024);
   settings.picture = arguments.text("--picture", "out/physionet2012.svg");
+  if (settings.validate && settings.members > validation_parts)
+    throw examples::UsageError("--members is " + std::to_string(settings.members) +
+                               "; with --validate, at most " + std::to_string(validation_parts) +
+                               " is expected: each holds out a part of its own");
   settings.folder = arguments.positional("DIR");
   arguments.finish();
   return settings;
 }
 
-// Chosen on validation parts alone; docs/results-physionet2012.md tells how.
+// Chosen on validation parts, as --validate has them; docs/results-physionet2012.md tells how.
 examples::CommitteeOptions recipe(const Settings& settings) {
   examples::CommitteeOptions options;
-  options.classifier = {.running_mean = true,
-                        .head_dropout = 0.3,
+  options.classifier = {.summary = true,
+                        .head_dropout = 0.5,
                         .initial_decay = 0.003,  // gaps are hours: memory starts out long
                         .seed = static_cast<std::uint64_t>(settings.seed)};
   options.fit = {.epochs = settings.epochs,
-                 .patience = 5,
+                 .patience = settings.epochs,
                  .batch_size = 64,
-                 .feature_dropout = 0.2,
-                 .learning_rate = 2e-3};
-  options.parts = 10;
+                 .feature_dropout = 0.3,
+                 .learning_rate = 4e-3};
+  // The number of epochs is settled, so that networks to be tested need no patients to stop them.
+  options.parts = settings.validate ? validation_parts : 0;
   options.members = settings.members;
+  options.limit = 3;
   return options;
 }
 
 struct Entrant {
-  std::string name;
+  physionet2012::Result result;
   lacuna::Layer layer;
-  const char* color;
-  std::vector<double> auc{};  // one per fold
-  examples::Verdicts all{};   // of all folds together
+  std::vector<examples::History> histories{};  // of all networks of all folds
 };
 
 std::vector<Entrant> make_entrants(std::int64_t features) {
@@ -82,9 +93,9 @@ std::vector<Entrant> make_entrants(std::int64_t features) {
   lacuna::Layer mean = forward;
   mean.impute = lacuna::Impute::mean;
   namespace palette = examples::palette;
-  return {{"GRU-D", lacuna::gru_d(features, hidden), palette::blue},
-          {"GRU-forward", forward, palette::green},
-          {"GRU-mean", mean, palette::pink}};
+  return {{{"GRU-D", palette::blue}, lacuna::gru_d(features, hidden)},
+          {{"GRU-forward", palette::green}, forward},
+          {{"GRU-mean", palette::pink}, mean}};
 }
 
 // The outcome is asked for once, after the last row.
@@ -102,20 +113,23 @@ examples::Task make_task(std::vector<physionet2012::Patient> patients, const Set
           static_cast<std::uint64_t>(settings.seed)};
 }
 
-void print_task(const examples::Task& task, std::size_t features) {
+std::string describe(const examples::Task& task, std::size_t features) {
   std::size_t tokens = 0, measured = 0, died = 0;
   for (std::size_t i = 0; i < task.records.size(); ++i) {
     tokens += task.records[i].length();
     for (const float value : task.records[i].values) measured += !std::isnan(value);
     died += task.strata[i] == 1;
   }
-  std::printf("%zu patients (%zu died), %zu time stamps, %zu features, %.1f %% of cells measured\n",
-              task.records.size(), died, tokens, features,
-              100.0 * static_cast<double>(measured) / static_cast<double>(tokens * features));
+  char words[160];
+  std::snprintf(words, sizeof words,
+                "%zu patients (%zu died), %zu time stamps, %zu features, %.1f %% of cells measured",
+                task.records.size(), died, tokens, features,
+                100.0 * static_cast<double>(measured) / static_cast<double>(tokens * features));
+  return words;
 }
 
-void print_row(const char* first, const std::vector<std::string>& cells) {
-  std::printf("%-6s", first);
+void print_row(const std::string& first, const std::vector<std::string>& cells) {
+  std::printf("%-6s", first.c_str());
   for (const auto& cell : cells) std::printf("%18s", cell.c_str());
   std::printf("\n");
   std::fflush(stdout);
@@ -127,93 +141,73 @@ std::string text(const char* format, double a, double b = 0) {
   return words;
 }
 
-void save_picture(const std::vector<Entrant>& entrants, const std::string& path) {
-  examples::Svg svg(920, 470);
-  svg.rect(0, 0, 920, 470, "#FFFFFF");
-  svg.text({70, 42}, "PhysioNet 2012, set A: in-hospital mortality", {.size = 19, .bold = true});
-  examples::Panel roc(svg, {70, 120, 340, 290}, {0, 1, 0.25, "false positive rate"},
-                      {0, 1, 0.25, "true positive rate"});
-  roc.title("Test ROC", "all test folds together");
-  roc.line({{0, 0}, {1, 1}}, {.color = "#C4C8CF", .width = 1, .dash = "3 3"});
-
-  const auto columns = static_cast<double>(entrants.size());
-  examples::Panel folds(svg, {530, 120, 340, 290}, {0, columns, 0},
-                        {0.78, 0.90, 0.02, "test AUC", "%.2f"});
-  folds.title("Test AUC", "one dot per fold; the bar is their mean");
-  // The band is the figure to hold GRU-D against.
-  for (const double edge : {0.8424 - 0.012, 0.8424 + 0.012})
-    folds.line({{0, edge}, {columns, edge}},
-               {.color = examples::palette::grey, .width = 1, .dash = "2 4"});
-  folds.text({columns, 0.8424}, "paper", {.size = 11, .color = examples::palette::grey}, {6, 4});
-
-  double x = 0.5, y = 0.26;
+void print_tests(const std::vector<Entrant>& entrants) {
+  std::vector<std::string> cells;
   for (const Entrant& entrant : entrants) {
-    std::vector<examples::Point> curve, dots;
-    for (const auto& p : examples::roc_curve(entrant.all.probabilities, entrant.all.labels))
-      curve.push_back({p.false_positive_rate, p.true_positive_rate});
-    roc.line(curve, {.color = entrant.color});
-    roc.line({{0.52, y}, {0.58, y}}, {.color = entrant.color, .width = 3});
-    const auto summary = examples::mean_sd(entrant.auc);
-    roc.text({0.6, y}, entrant.name + text("  %.3f", summary.mean), {.size = 12}, {0, 4});
-    for (std::size_t f = 0; f < entrant.auc.size(); ++f)
-      dots.push_back(
-          {x + 0.04 * (static_cast<double>(f) - static_cast<double>(entrant.auc.size() - 1) / 2),
-           entrant.auc[f]});
-    folds.line({{x - 0.22, summary.mean}, {x + 0.22, summary.mean}},
-               {.color = entrant.color, .width = 3});
-    folds.dots(dots, entrant.color, 4.5);
-    folds.text({x, 0.78}, entrant.name, {.size = 12, .anchor = "middle"}, {0, 18});
-    x += 1, y -= 0.08;
+    const auto summary = examples::mean_sd(entrant.result.auc);
+    cells.push_back(text("%.4f ± %.4f", summary.mean, summary.sd) + " ");  // ± is two bytes
   }
-  svg.save(path);
+  print_row("mean", cells);
+}
+
+// The networks' mean validation AUC, epoch by epoch.
+void print_validation(const std::vector<Entrant>& entrants, int epochs) {
+  for (int epoch = 0; epoch < epochs; ++epoch) {
+    std::vector<std::string> cells;
+    for (const Entrant& entrant : entrants) {
+      std::vector<double> auc;
+      for (const auto& history : entrant.histories)
+        auc.push_back(history.validation_auc[static_cast<std::size_t>(epoch)]);
+      cells.push_back(text("%.4f", examples::mean_sd(auc).mean));
+    }
+    print_row(std::to_string(epoch + 1), cells);
+  }
 }
 
 void run(examples::Arguments& arguments) {
   const Settings settings = read_settings(arguments);
-  const auto features = physionet2012::series_names().size() +
-                        (settings.statics ? physionet2012::static_names().size() : 0);
-  const auto task = make_task(
-      physionet2012::read_patients(
-          settings.folder, {.statics = settings.statics, .limit = settings.quick ? 1000 : 0}),
-      settings);
-  print_task(task, features);
+  const physionet2012::ReadOptions reading{.statics = settings.statics,
+                                           .limit = settings.quick ? 1000 : 0};
+  const std::size_t features = physionet2012::feature_count(reading);
+  const auto task = make_task(physionet2012::read_patients(settings.folder, reading), settings);
+  const auto details = describe(task, features);
+  std::printf("%s\n", details.c_str());
   const auto options = recipe(settings);
   const auto context = lacuna::Context::cpu({.threads = settings.threads});
   auto entrants = make_entrants(static_cast<std::int64_t>(features));
 
   std::vector<std::string> cells;
-  for (const Entrant& entrant : entrants) cells.push_back(entrant.name);
-  print_row("fold", cells);
+  for (const Entrant& entrant : entrants) cells.push_back(entrant.result.name);
+  print_row(settings.validate ? "epoch" : "fold", cells);
   const int folds = settings.quick ? 1 : settings.folds;
   examples::Progress progress(folds * static_cast<int>(entrants.size()) * options.members *
                               options.fit.epochs);
   for (int fold = 0; fold < folds; ++fold) {
-    const auto test = examples::select(task.records, task.members_of(fold));
+    const std::string name = std::to_string(fold + 1);
     cells.clear();
-    for (Entrant& entrant : entrants) {
+    for (auto& [result, layer, histories] : entrants) {
+      const std::string doing = "fold " + name + ", " + result.name;
       examples::Committee committee(
-          context, entrant.layer, task, fold, options,
-          [&](const examples::History& history, int epochs) {
-            progress.advance(
-                entrant.name + text(": validation AUC %.3f", history.validation_auc.back()),
-                epochs);
+          context, layer, task, fold, options, [&](const examples::History& history, int epochs) {
+            progress.advance(doing + text(": training loss %.3f", history.training_loss.back()),
+                             epochs);
           });
-      const auto verdicts = committee.judge(test);
-      entrant.auc.push_back(verdicts.auc());
-      entrant.all.append(verdicts);
-      cells.push_back(text("%.4f", entrant.auc.back()));
+      for (const auto& member : committee.members()) histories.push_back(member.history);
+      if (settings.validate) continue;
+      const auto verdicts = committee.judge(examples::select(task.records, task.members_of(fold)));
+      result.auc.push_back(verdicts.auc());
+      result.all.append(verdicts);
+      cells.push_back(text("%.4f", result.auc.back()));
     }
     progress.clear();
-    print_row(std::to_string(fold + 1).c_str(), cells);
+    if (!settings.validate) print_row(name, cells);
   }
+  if (settings.validate) return print_validation(entrants, settings.epochs);
 
-  cells.clear();
-  for (const Entrant& entrant : entrants) {
-    const auto summary = examples::mean_sd(entrant.auc);
-    cells.push_back(text("%.4f ± %.4f", summary.mean, summary.sd) + " ");  // ± is two bytes
-  }
-  print_row("mean", cells);
-  save_picture(entrants, settings.picture);
+  print_tests(entrants);
+  std::vector<physionet2012::Result> results;
+  for (const Entrant& entrant : entrants) results.push_back(entrant.result);
+  physionet2012::save_picture(results, details, settings.picture);
   std::printf("The picture is in %s\n", settings.picture.c_str());
 }
 
