@@ -52,9 +52,7 @@ struct LinearOperands {
   const R* bias;  // [n] or null
   Out* out;       // [pieces of depth, m, n]
   std::int64_t m, n, depth, piece_depth;
-  // `out` where its rows are aligned and made of as many values as a thread stores together, else
-  // null. A pointer of its own, for the compiler would merge both ways of storing into the slow one.
-  Out* aligned_out;
+  bool aligned;  // rows of `out` are, and made of as many values as a thread stores together
 };
 
 // What a block computes, and how much of it one thread does.
@@ -137,6 +135,7 @@ template <class T, LinearProduct product, class Tile>
 SIMT_KERNEL(block_threads)
 void linear_kernel(LinearOperands<T, product> a) {
   using Operands = LinearOperands<T, product>;
+  using Out = typename Operands::Out;
   using R = simt::Real<T>;
   using Left = LinearPanel<T, Tile::m, Operands::left_by_row>;
   using Right = LinearPanel<typename Operands::Right, Tile::n, Operands::right_by_row>;
@@ -185,8 +184,10 @@ void linear_kernel(LinearOperands<T, product> a) {
           load_values(left_tile + depth * Left::stride + at_m, true, l);
           load_values(right_tile + depth * Right::stride + at_n, true, r);
           SIMT_UNROLL
-          for (int i = 0; i < Tile::thread_m; ++i) SIMT_UNROLL
-          for (int j = 0; j < Tile::thread_n; ++j) sums[i][j] += l[i] * r[j];
+          for (int i = 0; i < Tile::thread_m; ++i) {
+            SIMT_UNROLL
+            for (int j = 0; j < Tile::thread_n; ++j) sums[i][j] += l[i] * r[j];
+          }
         }
       }
     }
@@ -194,10 +195,7 @@ void linear_kernel(LinearOperands<T, product> a) {
     const std::int64_t m = first_m + at_m, n = first_n + at_n;
     const int rows = a.m - m < Tile::thread_m ? static_cast<int>(a.m - m) : Tile::thread_m;
     const int columns = a.n - n < Tile::thread_n ? static_cast<int>(a.n - n) : Tile::thread_n;
-    const std::int64_t at = (piece * a.m + m) * a.n + n;
-    const auto value = [&](int i, int j) {
-      return simt::from_real<typename Operands::Out>(sums[i][j]);
-    };
+    const auto value = [&](int i, int j) { return simt::from_real<Out>(sums[i][j]); };
     if (a.bias) {
       SIMT_UNROLL
       for (int j = 0; j < Tile::thread_n; ++j) {
@@ -206,19 +204,25 @@ void linear_kernel(LinearOperands<T, product> a) {
         for (int i = 0; i < Tile::thread_m; ++i) sums[i][j] += bias;
       }
     }
-    if (a.aligned_out && columns == Tile::thread_n) {
+    if (a.aligned && columns == Tile::thread_n) {
+      // Written as a product, for the compiler to see the alignment: it stores one by one otherwise.
+      const std::int64_t width = a.n / Tile::thread_n;
+      Out* const first_row =
+          a.out + ((piece * a.m + m) * width + n / Tile::thread_n) * Tile::thread_n;
       SIMT_UNROLL
       for (int i = 0; i < Tile::thread_m; ++i) {
-        typename Operands::Out values[Tile::thread_n];
+        Out values[Tile::thread_n];
         SIMT_UNROLL
         for (int j = 0; j < Tile::thread_n; ++j) values[j] = value(i, j);
-        if (i < rows) store_values(a.aligned_out + at + i * a.n, true, values);
+        if (i < rows) store_values(first_row + i * width * Tile::thread_n, true, values);
       }
     } else {
       SIMT_UNROLL
-      for (int i = 0; i < Tile::thread_m; ++i) SIMT_UNROLL
-      for (int j = 0; j < Tile::thread_n; ++j)
-        if (i < rows && j < columns) a.out[at + i * a.n + j] = value(i, j);
+      for (int i = 0; i < Tile::thread_m; ++i) {
+        SIMT_UNROLL
+        for (int j = 0; j < Tile::thread_n; ++j)
+          if (i < rows && j < columns) a.out[(piece * a.m + m + i) * a.n + n + j] = value(i, j);
+      }
     }
   }
 }
@@ -231,7 +235,7 @@ template <LinearProduct product, bool few_outputs, class T>
 void launch_linear_tile(simt::Stream stream, LinearOperands<T, product> a) {
   using R = simt::Real<T>;
   using Tile = LinearTileOf<product, few_outputs>;
-  a.aligned_out = a.n % Tile::thread_n == 0 && all_aligned(a.out) ? a.out : nullptr;
+  a.aligned = a.n % Tile::thread_n == 0 && all_aligned(a.out);
   simt::SharedLayout shared;
   shared.add<R>(2 * linear_depth * (Tile::m + 4));
   shared.add<R>(2 * linear_depth * (Tile::n + 4));
@@ -270,8 +274,8 @@ std::size_t linear_workspace_bytes(std::int64_t rows, std::int64_t in, std::int6
 template <class T>
 void linear_forward(simt::Stream stream, const LinearForward<T>& a) {
   if (a.rows == 0) return;
-  const LinearOperands<T, LinearProduct::y> operands{a.x,   a.weights, a.bias, a.y,    a.rows,
-                                                     a.out, a.in,      a.in,   nullptr};
+  const LinearOperands<T, LinearProduct::y> operands{a.x,   a.weights, a.bias, a.y,  a.rows,
+                                                     a.out, a.in,      a.in,   false};
   if (a.out <= few_linear_outputs)
     launch_linear_tile<LinearProduct::y, true>(stream, operands);
   else
@@ -283,15 +287,15 @@ void linear_backward(simt::Stream stream, const LinearBackward<T>& a) {
   using R = simt::Real<T>;
   if (a.rows == 0) return;
   if (a.d_x) {
-    const LinearOperands<T, LinearProduct::d_x> operands{a.d_y, a.weights, nullptr, a.d_x,  a.rows,
-                                                         a.in,  a.out,     a.out,   nullptr};
+    const LinearOperands<T, LinearProduct::d_x> operands{a.d_y, a.weights, nullptr, a.d_x, a.rows,
+                                                         a.in,  a.out,     a.out,   false};
     launch_linear_tile<LinearProduct::d_x, false>(stream, operands);
   }
   R* const sums = static_cast<R*>(a.workspace);  // of pieces of rows
   if (a.d_weights) {
     const std::int64_t piece_rows = linear_piece_rows(a.rows, a.in, a.out);
     const LinearOperands<T, LinearProduct::d_weights> operands{
-        a.d_y, a.x, nullptr, sums, a.out, a.in, a.rows, piece_rows, nullptr};
+        a.d_y, a.x, nullptr, sums, a.out, a.in, a.rows, piece_rows, false};
     if (a.out <= few_linear_outputs)
       launch_linear_tile<LinearProduct::d_weights, true>(stream, operands);
     else
