@@ -12,7 +12,7 @@
 //   reads_gap       the time before the token is part of its update
 //   hidden_bias     the product's last gate has a bias of its own
 //   reset_before    there is a second product, so that a step comes in two halves
-// and forward and backward, by halves where reset_before.
+// and forward and backward, by halves where reset_before; and next_h: h' again, from what the tape keeps.
 #pragma once
 
 #include "kernels/cells/gru.h"
@@ -41,6 +41,10 @@ struct RnnStep {
                                         UnitState<R> state, R dt, R (&saved)[1]) {
     saved[0] = Form::activate(input[0] + product[0]);
     return {Form::next(saved[0], state.h, dt), R(0)};
+  }
+  template <class R>
+  LACUNA_FN static R next_h(const R (&saved)[1], UnitState<R> state, R dt) {
+    return Form::next(saved[0], state.h, dt);
   }
   // Returns the part of dL/d(state) that passes through no product; d_dt: what the unit adds to dL/ddt.
   template <class R>
@@ -71,6 +75,10 @@ struct LstmStep {
     return {next.h, next.c};
   }
   template <class R>
+  LACUNA_FN static R next_h(const R (&saved)[4], UnitState<R> state, R /*dt*/) {
+    return lstm_next(LstmGates<R>{saved[0], saved[1], saved[2], saved[3]}, state.c).h;
+  }
+  template <class R>
   LACUNA_FN static UnitState<R> backward(const R (&saved)[4], UnitState<R> state,
                                          UnitState<R> d_next, R /*dt*/, R (&d_gates)[4], R& d_dt) {
     const LstmGates<R> gate{saved[0], saved[1], saved[2], saved[3]};
@@ -99,6 +107,10 @@ struct GruStep {
     saved[2] = gru_candidate(saved[0], input[2], product[2]);
     saved[3] = product[2];
     return {gru_next(saved[1], saved[2], state.h), R(0)};
+  }
+  template <class R>
+  LACUNA_FN static R next_h(const R (&saved)[4], UnitState<R> state, R /*dt*/) {
+    return gru_next(saved[1], saved[2], state.h);
   }
   template <class R>
   LACUNA_FN static UnitState<R> backward(const R (&saved)[4], UnitState<R> state,
@@ -133,6 +145,10 @@ struct GruResetBeforeStep {
   LACUNA_FN static R forward_candidate(R input, R product, R z, R h, R& n) {
     n = hyperbolic_tangent(input + product);
     return gru_next(z, n, h);
+  }
+  template <class R>
+  LACUNA_FN static R next_h(const R (&saved)[3], UnitState<R> state, R /*dt*/) {
+    return gru_next(saved[1], saved[2], state.h);
   }
   // Returns the part of dL/dh that passes through no product.
   template <class R>

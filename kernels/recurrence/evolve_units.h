@@ -98,22 +98,32 @@ SIMT_DEVICE void relax_units_backward(const EvolveView<R>& evolve,
 }
 
 // The way back. d_h, d_c: in, dL/d(evolved state); out, dL/d(state before the token). The tape holds the evolved state.
-template <bool has_cell, class T, class R>
+//
+// A tape of 16 bits will do for a decay, but not for h relaxed: what is left of its distance to the target may be less than
+// the rounding, which the gradient of a long gap would multiply. So h is relaxed again, from `before_h()`, the h that the
+// token began with.
+template <bool has_cell, class T, class R, class Before>
 SIMT_DEVICE void evolve_units_backward(const EvolveView<R>& evolve,
                                        const EvolveGradients<R>& gradients, const UnitsAt& at,
                                        const R* gaps, const T* tape_h, const R* tape_c,
-                                       Units<R>& d_h, Units<R>& d_c) {
+                                       Before&& before_h, Units<R>& d_h, Units<R>& d_c) {
   if (evolve.kind == LACUNA_EVOLVE_NONE) return;
   const std::int64_t taped = at.token * at.units + at.unit;
-  const Units<R> h = load_units(tape_h, taped);
   if (evolve.kind == LACUNA_EVOLVE_RELAX) {
     const R dt = gaps[at.token];
+    Units<R> h;
+    if constexpr (sizeof(T) == sizeof(R)) {
+      h = load_units(tape_h, taped);
+    } else {
+      h = before_h();
+      relax_units(evolve, at, dt, 0, h);
+    }
     relax_units_backward<has_cell>(evolve, gradients, at, dt, 0, h, d_h);
     if constexpr (has_cell)
       relax_units_backward<has_cell>(evolve, gradients, at, dt, 1, load_units(tape_c, taped), d_c);
     return;
   }
-  const Units<R> p = decay_exponent(evolve, at, gaps);
+  const Units<R> h = load_units(tape_h, taped), p = decay_exponent(evolve, at, gaps);
   Units<R> d_exponent;
   SIMT_UNROLL
   for (int i = 0; i < units_per_thread<R>; ++i) {

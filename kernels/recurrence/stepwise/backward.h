@@ -26,6 +26,7 @@ struct StepBackward {
   const R* gaps = nullptr;              // [N]: read by rnn_euler, decay_step and relax
   const std::uint8_t* fires = nullptr;  // [N]; null: all fire
   EvolveView<R> evolve;
+  const T* initial_hidden = nullptr;  // [B, H]; null: 0. Read by relax where T is rounded
 
   // The tape.
   const T* tape_h = nullptr;  // [N, units]
@@ -61,10 +62,10 @@ struct StepBackward {
 
 namespace stepwise {
 
-// dL/d(state before token `at`), from what the token's update and its product left.
-template <bool has_cell, class T, class R>
+// dL/d(state before token `at`), from what the token's update and its product left. before_h: see evolve_units_backward.
+template <bool has_cell, class T, class R, class Before>
 SIMT_DEVICE void receive(const StepBackward<T>& args, std::int64_t row, const UnitsAt& at,
-                         Units<R>& d_h, Units<R>& d_c) {
+                         Before&& before_h, Units<R>& d_h, Units<R>& d_c) {
   const std::int64_t by_row = row * at.units + at.unit;
   d_h = load_units(args.d_state, by_row);
   const Units<R> d_product = load_units(args.d_product, by_row);
@@ -72,7 +73,7 @@ SIMT_DEVICE void receive(const StepBackward<T>& args, std::int64_t row, const Un
   for (int i = 0; i < units_per_thread<R>; ++i) d_h[i] += d_product[i];
   if constexpr (has_cell) d_c = load_units(args.d_cell_state, by_row);
   evolve_units_backward<has_cell>(args.evolve, args.d_evolve, at, args.gaps, args.tape_h,
-                                  args.tape_c, d_h, d_c);
+                                  args.tape_c, before_h, d_h, d_c);
 }
 
 // to += an array of the caller.
@@ -86,6 +87,27 @@ SIMT_DEVICE void add_present(Units<R>& to, const T* array, std::int64_t at, int 
 template <class Cell, class T, class R>
 SIMT_DEVICE Units<R> saved_gate(const StepBackward<T>& args, const UnitsAt& at, int gate) {
   return load_units(args.gates, (at.token * Cell::saved_gates + gate) * at.units + at.unit);
+}
+
+// What a token's update made of the evolved h, from its gates.
+template <class Cell, class T, class R = simt::Real<T>>
+SIMT_DEVICE Units<R> next_h(const StepBackward<T>& args, const UnitsAt& at) {
+  const std::int64_t taped = at.token * at.units + at.unit;
+  Units<R> h = load_units(args.tape_h, taped), c = same_units(R(0)), saved[Cell::saved_gates];
+  if (!does_fire(args.fires, at.token)) return h;
+  SIMT_UNROLL
+  for (int g = 0; g < Cell::saved_gates; ++g) saved[g] = saved_gate<Cell, T, R>(args, at, g);
+  if constexpr (Cell::has_cell) c = load_units(args.tape_c, taped);
+  R dt = R(0);
+  if constexpr (Cell::reads_gap) dt = args.gaps[at.token];
+  SIMT_UNROLL
+  for (int i = 0; i < units_per_thread<R>; ++i) {
+    R s[Cell::saved_gates];
+    SIMT_UNROLL
+    for (int g = 0; g < Cell::saved_gates; ++g) s[g] = saved[g][i];
+    h[i] = Cell::next_h(s, UnitState<R>{h[i], c[i]}, dt);
+  }
+  return h;
 }
 
 template <class Cell, class T, class R>
@@ -181,7 +203,8 @@ void step_backward(StepBackward<T> args, std::int64_t step, std::int64_t rows) {
     Units<R> d_h, d_c = same_units(R(0));
     if (step + 1 < reading.length()) {
       const UnitsAt next{reading.token(step + 1), unit, at.hidden, at.units};
-      receive<Cell::has_cell>(args, row, next, d_h, d_c);
+      receive<Cell::has_cell>(
+          args, row, next, [&] { return next_h<Cell>(args, at); }, d_h, d_c);
     } else {
       const std::int64_t by_sequence = reading.sequence * at.hidden + unit;
       d_h = load_present(args.d_final_hidden, by_sequence, present);
@@ -242,7 +265,10 @@ void end_backward(StepBackward<T> args, std::int64_t /*step*/, std::int64_t rows
     const std::int64_t by_sequence = reading.sequence * at.hidden + unit;
     Units<R> d_h, d_c = same_units(R(0));
     if (reading.length() > 0) {
-      receive<has_cell>(args, row, at, d_h, d_c);
+      const auto initial_h = [&] {
+        return load_present(args.initial_hidden, by_sequence, present);
+      };
+      receive<has_cell>(args, row, at, initial_h, d_h, d_c);
     } else {
       d_h = load_present(args.d_final_hidden, by_sequence, present);
       if constexpr (has_cell) d_c = load_present(args.d_final_cell, by_sequence, present);
