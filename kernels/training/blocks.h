@@ -9,6 +9,8 @@
 #include "kernels/simt/simt.h"
 
 namespace lacuna {
+inline namespace SIMT_PATH {
+namespace train {
 
 inline constexpr int block_threads = 256;
 
@@ -80,4 +82,6 @@ SIMT_DEVICE V block_sum(V value, V* warp_sums) {
   return sum;
 }
 
+}  // namespace train
+}  // namespace SIMT_PATH
 }  // namespace lacuna

@@ -3,9 +3,11 @@
 //
 // x [rows, in] and y [rows, out] are T; W [out, in], b [out] and their gradients R. Sums are in R.
 #pragma once
-#include "kernels/training/column_sums.h"
+#include "kernels/tokens/reduce.h"
+#include "kernels/training/blocks.h"
 
 namespace lacuna {
+inline namespace SIMT_PATH {
 
 template <class T>
 struct LinearForward {
@@ -29,6 +31,8 @@ struct LinearBackward {
 };
 
 // ---- The kernel ----
+
+namespace train {
 
 enum class LinearProduct {
   y,          // [rows, out] = x W^T
@@ -246,40 +250,38 @@ void launch_linear_tile(simt::Stream stream, LinearOperands<T, product> a) {
       linear_kernel<T, product, Tile>, a);
 }
 
-// How the rows are cut for d_weights: a multiple of a stage, the fewer the more tiles there are.
+// How rows, one or more, are cut for d_weights: into multiples of a stage, the fewer pieces the more
+// tiles there are.
 inline std::int64_t linear_piece_rows(std::int64_t rows, std::int64_t in, std::int64_t out) {
   constexpr std::int64_t least_rows = 64, most_blocks = 512;
   const std::int64_t tiles =
       pieces_of(in, 128) * pieces_of(out, out <= few_linear_outputs ? 8 : 32);
   const std::int64_t pieces =
       std::min(pieces_of(rows, least_rows), std::max<std::int64_t>(1, most_blocks / tiles));
-  return pieces_of(pieces_of(rows, std::max<std::int64_t>(1, pieces)), linear_depth) * linear_depth;
+  return pieces_of(pieces_of(rows, pieces), linear_depth) * linear_depth;
 }
 
-// The same for d_bias.
-inline std::int64_t linear_bias_rows(std::int64_t rows) {
-  constexpr std::int64_t least_rows = 1024, most_pieces = 256;
-  return std::max(least_rows, pieces_of(rows, most_pieces));
-}
+}  // namespace train
 
 // Of linear_backward, whichever gradients are asked for: 0 for no rows.
 template <class T>
 std::size_t linear_workspace_bytes(std::int64_t rows, std::int64_t in, std::int64_t out) {
   if (rows == 0) return 0;
-  const std::int64_t weights = pieces_of(rows, linear_piece_rows(rows, in, out)) * out * in;
-  const std::int64_t bias = pieces_of(rows, linear_bias_rows(rows)) * out;
+  const std::int64_t weights =
+      train::pieces_of(rows, train::linear_piece_rows(rows, in, out)) * out * in;
+  const std::int64_t bias = column_sum_partials(rows, out);
   return static_cast<std::size_t>(std::max(weights, bias)) * sizeof(simt::Real<T>);
 }
 
 template <class T>
 void linear_forward(simt::Stream stream, const LinearForward<T>& a) {
   if (a.rows == 0) return;
-  const LinearOperands<T, LinearProduct::y> operands{a.x,   a.weights, a.bias, a.y,  a.rows,
-                                                     a.out, a.in,      a.in,   false};
-  if (a.out <= few_linear_outputs)
-    launch_linear_tile<LinearProduct::y, true>(stream, operands);
+  const train::LinearOperands<T, train::LinearProduct::y> operands{
+      a.x, a.weights, a.bias, a.y, a.rows, a.out, a.in, a.in, false};
+  if (a.out <= train::few_linear_outputs)
+    train::launch_linear_tile<train::LinearProduct::y, true>(stream, operands);
   else
-    launch_linear_tile<LinearProduct::y, false>(stream, operands);
+    train::launch_linear_tile<train::LinearProduct::y, false>(stream, operands);
 }
 
 template <class T>
@@ -287,29 +289,28 @@ void linear_backward(simt::Stream stream, const LinearBackward<T>& a) {
   using R = simt::Real<T>;
   if (a.rows == 0) return;
   if (a.d_x) {
-    const LinearOperands<T, LinearProduct::d_x> operands{a.d_y, a.weights, nullptr, a.d_x, a.rows,
-                                                         a.in,  a.out,     a.out,   false};
-    launch_linear_tile<LinearProduct::d_x, false>(stream, operands);
+    const train::LinearOperands<T, train::LinearProduct::d_x> operands{
+        a.d_y, a.weights, nullptr, a.d_x, a.rows, a.in, a.out, a.out, false};
+    train::launch_linear_tile<train::LinearProduct::d_x, false>(stream, operands);
   }
   R* const sums = static_cast<R*>(a.workspace);  // of pieces of rows
   if (a.d_weights) {
-    const std::int64_t piece_rows = linear_piece_rows(a.rows, a.in, a.out);
-    const LinearOperands<T, LinearProduct::d_weights> operands{
+    const std::int64_t piece_rows = train::linear_piece_rows(a.rows, a.in, a.out);
+    const train::LinearOperands<T, train::LinearProduct::d_weights> operands{
         a.d_y, a.x, nullptr, sums, a.out, a.in, a.rows, piece_rows, false};
-    if (a.out <= few_linear_outputs)
-      launch_linear_tile<LinearProduct::d_weights, true>(stream, operands);
+    if (a.out <= train::few_linear_outputs)
+      train::launch_linear_tile<train::LinearProduct::d_weights, true>(stream, operands);
     else
-      launch_linear_tile<LinearProduct::d_weights, false>(stream, operands);
-    const std::int64_t pieces = pieces_of(a.rows, piece_rows);
-    column_sums(stream, sums, pieces, a.out * a.in, pieces, true, a.d_weights);
+      train::launch_linear_tile<train::LinearProduct::d_weights, false>(stream, operands);
+    const std::int64_t elements = a.out * a.in;
+    const unsigned width = tokens::columns_side_by_side(elements);
+    simt::launch({.grid = {static_cast<unsigned>(train::pieces_of(elements, width))},
+                  .block = {tokens::flat_threads}},
+                 stream, tokens::add_partials<R>, sums, train::pieces_of(a.rows, piece_rows),
+                 elements, width, nullptr, a.d_weights);
   }
-  if (a.d_bias) {
-    const std::int64_t piece_rows = linear_bias_rows(a.rows),
-                       pieces = pieces_of(a.rows, piece_rows);
-    column_sums(stream, a.d_y, a.rows, a.out, piece_rows, pieces == 1,
-                pieces == 1 ? a.d_bias : sums);
-    if (pieces > 1) column_sums(stream, sums, pieces, a.out, pieces, true, a.d_bias);
-  }
+  if (a.d_bias) column_sums(stream, a.d_y, a.rows, a.out, a.out, nullptr, sums, a.d_bias);
 }
 
+}  // namespace SIMT_PATH
 }  // namespace lacuna

@@ -8,6 +8,7 @@
 #include "lacuna/lacuna.h"
 
 namespace lacuna {
+inline namespace SIMT_PATH {
 
 template <class T>
 struct LossEvaluation {
@@ -26,6 +27,8 @@ struct LossEvaluation {
   T* d_predictions;     // "=" scale * slope, 0 where unmeasured; may be null
   void* workspace;      // loss_workspace_bytes, aligned to 16
 };
+
+namespace train {
 
 // ---- Terms ----
 
@@ -69,8 +72,6 @@ struct LossPartial {
 };
 
 inline constexpr std::int64_t most_loss_blocks = 1024;
-inline constexpr std::size_t loss_workspace_bytes = most_loss_blocks * sizeof(LossPartial);
-
 // The block's sum, to its place among `partials`. Every thread calls this, once.
 SIMT_DEVICE void put_loss_partial(double loss, std::int64_t count, LossPartial* partials) {
   SIMT_SHARED(warp_losses, double[block_threads / simt::warp_size]);
@@ -202,41 +203,50 @@ void finish_loss_kernel(const LossPartial* partials, int number, double* loss, C
   }
 }
 
+}  // namespace train
+
 // ---- Launch ----
+
+inline constexpr std::size_t loss_workspace_bytes =
+    train::most_loss_blocks * sizeof(train::LossPartial);
 
 template <class T>
 void evaluate_loss(simt::Stream stream, const LossEvaluation<T>& a) {
-  const LossArrays<T> arrays{a.rows, a.columns, a.predictions, a.mask, a.scale, a.d_predictions};
-  auto* const partials = static_cast<LossPartial*>(a.workspace);
+  const train::LossArrays<T> arrays{a.rows, a.columns, a.predictions,
+                                    a.mask, a.scale,   a.d_predictions};
+  auto* const partials = static_cast<train::LossPartial*>(a.workspace);
   unsigned width = 1;
   while (width < simt::warp_size && width < a.columns) width *= 2;
   const bool per_row = a.kind == LACUNA_LOSS_CROSS_ENTROPY;
   // A thread takes at least four elements before there is another block.
-  const unsigned blocks = blocks_for(
-      pieces_of(a.rows * (per_row ? width : a.columns), 4 * block_threads), most_loss_blocks);
-  const simt::LaunchConfig config{.grid = {blocks}, .block = {block_threads}};
+  const unsigned blocks = train::blocks_for(
+      train::pieces_of(a.rows * (per_row ? width : a.columns), 4 * train::block_threads),
+      train::most_loss_blocks);
+  const simt::LaunchConfig config{.grid = {blocks}, .block = {train::block_threads}};
   const auto elementwise = [&](auto kernel) {
     simt::launch(config, stream, kernel, arrays, static_cast<const T*>(a.targets), partials);
   };
   if (blocks > 0) {
     switch (a.kind) {
       case LACUNA_LOSS_BINARY_CROSS_ENTROPY:
-        elementwise(elementwise_loss_kernel<T, BinaryCrossEntropyTerm>);
+        elementwise(train::elementwise_loss_kernel<T, train::BinaryCrossEntropyTerm>);
         break;
       case LACUNA_LOSS_SQUARED_ERROR:
-        elementwise(elementwise_loss_kernel<T, SquaredErrorTerm>);
+        elementwise(train::elementwise_loss_kernel<T, train::SquaredErrorTerm>);
         break;
       case LACUNA_LOSS_ABSOLUTE_ERROR:
-        elementwise(elementwise_loss_kernel<T, AbsoluteErrorTerm>);
+        elementwise(train::elementwise_loss_kernel<T, train::AbsoluteErrorTerm>);
         break;
       case LACUNA_LOSS_CROSS_ENTROPY:
-        simt::launch(config, stream, cross_entropy_kernel<T>, arrays,
+        simt::launch(config, stream, train::cross_entropy_kernel<T>, arrays,
                      static_cast<const std::int32_t*>(a.targets), width, partials);
         break;
     }
   }
-  simt::launch({.grid = {1}, .block = {block_threads}}, stream, finish_loss_kernel<std::int64_t>,
-               partials, static_cast<int>(blocks), a.loss, a.count);
+  simt::launch({.grid = {1}, .block = {train::block_threads}}, stream,
+               train::finish_loss_kernel<std::int64_t>, partials, static_cast<int>(blocks), a.loss,
+               a.count);
 }
 
+}  // namespace SIMT_PATH
 }  // namespace lacuna

@@ -8,6 +8,7 @@
 #include "lacuna/lacuna.h"
 
 namespace lacuna {
+inline namespace SIMT_PATH {
 
 // ---- Clipping ----
 
@@ -23,6 +24,8 @@ struct ClipGradientNorm {
   void* workspace;  // clip_workspace_bytes(arrays, counts), aligned to 8
 };
 
+namespace train {
+
 // Consecutive elements that one block sums or scales: a multiple of a 16-byte access, cut by the
 // array's length alone.
 inline std::int64_t clip_piece(std::int64_t count) {
@@ -31,12 +34,16 @@ inline std::int64_t clip_piece(std::int64_t count) {
 }
 inline std::int64_t clip_pieces(std::int64_t count) { return pieces_of(count, clip_piece(count)); }
 
+}  // namespace train
+
 // The factor, then a sum of squares per piece.
 inline std::size_t clip_workspace_bytes(std::int64_t arrays, const std::int64_t* counts) {
   std::int64_t pieces = 0;
-  for (std::int64_t a = 0; a < arrays; ++a) pieces += clip_pieces(counts[a]);
+  for (std::int64_t a = 0; a < arrays; ++a) pieces += train::clip_pieces(counts[a]);
   return static_cast<std::size_t>(1 + pieces) * sizeof(double);
 }
+
+namespace train {
 
 // As many arrays as travel in the parameters of one launch.
 template <class R>
@@ -151,21 +158,24 @@ std::int64_t for_each_batch(const ClipGradientNorm<R>& a, Launch launch) {
   return pieces;
 }
 
+}  // namespace train
+
 template <class R>
 void clip_gradient_norm(simt::Stream stream, const ClipGradientNorm<R>& a) {
   auto* const factor = static_cast<double*>(a.workspace);
   double* const sums = factor + 1;
-  const std::int64_t pieces =
-      for_each_batch(a, [&](const GradientBatch<R>& batch, unsigned blocks, std::int64_t first) {
-        simt::launch({.grid = {blocks}, .block = {block_threads}}, stream, sum_squares_kernel<R>,
-                     batch, sums + first);
+  const std::int64_t pieces = train::for_each_batch(
+      a, [&](const train::GradientBatch<R>& batch, unsigned blocks, std::int64_t first) {
+        simt::launch({.grid = {blocks}, .block = {train::block_threads}}, stream,
+                     train::sum_squares_kernel<R>, batch, sums + first);
       });
-  simt::launch({.grid = {1}, .block = {block_threads}}, stream, finish_norm_kernel<double>, sums,
-               pieces, a.max_norm, a.norm, factor);
-  for_each_batch(a, [&](const GradientBatch<R>& batch, unsigned blocks, std::int64_t) {
-    simt::launch({.grid = {blocks}, .block = {block_threads}}, stream, scale_gradients_kernel<R>,
-                 batch, factor);
-  });
+  simt::launch({.grid = {1}, .block = {train::block_threads}}, stream,
+               train::finish_norm_kernel<double>, sums, pieces, a.max_norm, a.norm, factor);
+  train::for_each_batch(a,
+                        [&](const train::GradientBatch<R>& batch, unsigned blocks, std::int64_t) {
+                          simt::launch({.grid = {blocks}, .block = {train::block_threads}}, stream,
+                                       train::scale_gradients_kernel<R>, batch, factor);
+                        });
 }
 
 // ---- Adam ----
@@ -179,6 +189,8 @@ struct AdamStep {
   const R* gradients;
   R *parameters, *first_moment, *second_moment;
 };
+
+namespace train {
 
 // What does not depend on the element, computed once, in double: 1 - beta^t of a first step loses
 // digits in float.
@@ -239,14 +251,20 @@ void adam_kernel(AdamFactors<R> factors, AdamArrays<R> a) {
     factors.step(a.gradients[i], a.parameters[i], a.first_moment[i], a.second_moment[i]);
 }
 
+}  // namespace train
+
 template <class R>
 void adam_step(simt::Stream stream, const AdamStep<R>& a) {
   if (a.count == 0) return;
-  const bool aligned = all_aligned(a.gradients, a.parameters, a.first_moment, a.second_moment);
-  simt::launch(
-      {.grid = {blocks_for(pieces_of(a.count, block_threads * wide<R>))}, .block = {block_threads}},
-      stream, adam_kernel<R>, AdamFactors<R>(a.adam),
-      AdamArrays<R>{a.count, a.gradients, a.parameters, a.first_moment, a.second_moment, aligned});
+  const bool aligned =
+      train::all_aligned(a.gradients, a.parameters, a.first_moment, a.second_moment);
+  simt::launch({.grid = {train::blocks_for(
+                    train::pieces_of(a.count, train::block_threads * train::wide<R>))},
+                .block = {train::block_threads}},
+               stream, train::adam_kernel<R>, train::AdamFactors<R>(a.adam),
+               train::AdamArrays<R>{a.count, a.gradients, a.parameters, a.first_moment,
+                                    a.second_moment, aligned});
 }
 
+}  // namespace SIMT_PATH
 }  // namespace lacuna

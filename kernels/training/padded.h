@@ -5,6 +5,7 @@
 #include "kernels/training/blocks.h"
 
 namespace lacuna {
+inline namespace SIMT_PATH {
 
 // offsets [sequences + 1] "=" running sums of lengths [sequences].
 struct OffsetsFromLengths {
@@ -19,6 +20,8 @@ struct PaddedRows {
 };
 
 // ---- Kernels ----
+
+namespace train {
 
 inline constexpr unsigned scan_threads = 1024;
 
@@ -90,12 +93,6 @@ void move_rows_kernel(PaddedRows a, const std::uint8_t* from, std::uint8_t* to) 
   }
 }
 
-// ---- Launches ----
-
-inline void offsets_from_lengths(simt::Stream stream, const OffsetsFromLengths& a) {
-  simt::launch({.grid = {1}, .block = {scan_threads}}, stream, offsets_kernel<4>, a);
-}
-
 template <bool unpack>
 void move_rows(simt::Stream stream, const PaddedRows& a, const void* from, void* to) {
   if (a.sequences == 0 || a.max_length == 0) return;
@@ -116,15 +113,24 @@ void move_rows(simt::Stream stream, const PaddedRows& a, const void* from, void*
   launch(move_rows_kernel<1, unpack>, 1);
 }
 
+}  // namespace train
+
+// ---- Launches ----
+
+inline void offsets_from_lengths(simt::Stream stream, const OffsetsFromLengths& a) {
+  simt::launch({.grid = {1}, .block = {train::scan_threads}}, stream, train::offsets_kernel<4>, a);
+}
+
 // Padding is not read. packed [offsets[sequences], row] "=".
 inline void pack_rows(simt::Stream stream, const PaddedRows& a, const void* padded, void* packed) {
-  move_rows<false>(stream, a, padded, packed);
+  train::move_rows<false>(stream, a, padded, packed);
 }
 
 // padded [sequences, max_length, row] "=", 0 where there is no token.
 inline void unpack_rows(simt::Stream stream, const PaddedRows& a, const void* packed,
                         void* padded) {
-  move_rows<true>(stream, a, packed, padded);
+  train::move_rows<true>(stream, a, packed, padded);
 }
 
+}  // namespace SIMT_PATH
 }  // namespace lacuna
