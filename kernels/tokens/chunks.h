@@ -17,9 +17,8 @@ SIMT_BOTH constexpr std::int64_t chunk_count(std::int64_t tokens) {
   return (tokens + chunk_length - 1) / chunk_length;
 }
 
-// Positions 0 .. N-1 in the order of reading: the tokens from first to last, or in reverse from last
-// to first, so that a sequence's are in a row. Positions beyond the tokens in use are the rows
-// beyond.
+// Positions 0 .. N-1 in the order of reading: tokens from first to last, or in reverse from last to
+// first, a sequence's own in a row. Positions beyond the tokens in use are the rows beyond.
 struct Reading {
   const std::int32_t* sequence_of;
   std::int64_t used;

@@ -12,7 +12,7 @@ inline namespace SIMT_PATH {
 namespace tokens {
 
 // Threads side by side on consecutive columns: a warp, or the power of two that covers them.
-inline constexpr unsigned columns_side_by_side(std::int64_t columns) {
+inline unsigned columns_side_by_side(std::int64_t columns) {
   unsigned width = 1;
   while (width < simt::warp_size && width < columns) width *= 2;
   return width;
@@ -23,15 +23,15 @@ struct RowParts {
   std::int64_t parts, rows;
 };
 
-inline constexpr RowParts row_parts(std::int64_t rows, std::int64_t columns) {
+inline RowParts row_parts(std::int64_t rows, std::int64_t columns) {
   // Enough blocks to fill a large device, and rows enough to be worth one each.
   constexpr std::int64_t most_blocks = 1024, fewest_rows = 64;
+  if (rows == 0 || columns == 0) return {0, 0};
   const std::int64_t tiles = (columns + simt::warp_size - 1) / simt::warp_size;
-  const std::int64_t most_parts = tiles < most_blocks ? most_blocks / tiles : 1;
-  const std::int64_t wanted = (rows + fewest_rows - 1) / fewest_rows;
-  const std::int64_t parts = wanted < most_parts ? wanted : most_parts;
-  const std::int64_t each = parts > 0 ? (rows + parts - 1) / parts : 0;
-  return {each > 0 ? (rows + each - 1) / each : 0, each};
+  const std::int64_t most_parts = std::max<std::int64_t>(1, most_blocks / tiles);
+  const std::int64_t parts = std::min(most_parts, (rows + fewest_rows - 1) / fewest_rows);
+  const std::int64_t each = (rows + parts - 1) / parts;
+  return {(rows + each - 1) / each, each};
 }
 
 // Which columns and rows a thread of a block works on.
@@ -124,7 +124,7 @@ void sum_rows(const X* matrix, std::int64_t rows, std::int64_t columns, std::int
 }  // namespace tokens
 
 // Elements of column_sums' workspace.
-inline constexpr std::int64_t column_sum_partials(std::int64_t rows, std::int64_t columns) {
+inline std::int64_t column_sum_partials(std::int64_t rows, std::int64_t columns) {
   return tokens::row_parts(rows, columns).parts * columns;
 }
 
@@ -149,7 +149,8 @@ void column_sums(simt::Stream stream, const X* matrix, std::int64_t rows, std::i
                out);
 }
 
-// out[r] = Σ_c column_weight[c] matrix[r, c], or += where `add`.  column_weight [columns] or null: 1.
+// out[r] = Σ_c column_weight[c] matrix[r, c], or += where `add`.
+// column_weight [columns] or null: 1.
 template <class X>
 void row_sums(simt::Stream stream, const X* matrix, std::int64_t rows, std::int64_t columns,
               std::int64_t stride, const simt::Real<X>* column_weight, simt::Real<X>* out,

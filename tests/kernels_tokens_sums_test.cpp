@@ -1,0 +1,243 @@
+// Offsets, sums over rows and columns, and the packing of weights, on the emulator, against plain
+// loops.
+#include <gtest/gtest.h>
+
+#include "kernels/tokens/offsets.h"
+#include "kernels/tokens/reduce.h"
+#include "kernels/tokens/weights.h"
+#include "kernels_tokens/batches.h"
+
+namespace lacuna::token_tests {
+namespace {
+
+class KernelsTokensOffsets : public testing::TestWithParam<std::int64_t> {};
+
+TEST_P(KernelsTokensOffsets, ReachTheDevice) {
+  std::vector<std::int64_t> offsets;
+  for (std::int64_t i = 0; i < GetParam(); ++i) offsets.push_back((i << 33) + 7 * i);
+  for (const auto& order : thread_orders(2)) {
+    const emulator::WithSettings with(order);
+    support::GuardedBuffer<std::int64_t> device(offsets.size());
+    write_offsets(nullptr, offsets.data(), GetParam(), device.data());
+    EXPECT_EQ(device.vector(), offsets);
+    EXPECT_EQ(device.damage(), "");
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Counts, KernelsTokensOffsets,
+                         testing::Values(0, 1, 2, 479, 480, 481, 1500));
+
+template <class Key>
+void expect_lengths(std::int64_t sequences, std::int64_t scale) {
+  std::vector<std::int64_t> offsets = {0};
+  std::vector<Key> lengths;
+  std::vector<std::int32_t> numbers;
+  for (std::int64_t b = 0; b < sequences; ++b) {
+    lengths.push_back(static_cast<Key>(b * 37 % 11 * scale));
+    offsets.push_back(offsets.back() + lengths.back());
+    numbers.push_back(static_cast<std::int32_t>(b));
+  }
+  for (const auto& order : thread_orders(2)) {
+    const emulator::WithSettings with(order);
+    support::GuardedBuffer<Key> keys(size(sequences));
+    support::GuardedBuffer<std::int32_t> index(size(sequences));
+    sequence_lengths(nullptr, offsets.data(), sequences, keys.data(), index.data());
+    EXPECT_EQ(keys.vector(), lengths);
+    EXPECT_EQ(index.vector(), numbers);
+    EXPECT_EQ(keys.damage() + index.damage(), "");
+  }
+}
+
+TEST(KernelsTokensLengths, AreKeysToSortBy) {
+  for (const std::int64_t sequences : {0, 1, 255, 256, 700}) {
+    expect_lengths<std::int32_t>(sequences, 1);
+    expect_lengths<std::int64_t>(sequences, std::int64_t{1} << 32);
+  }
+}
+
+template <class X>
+class KernelsTokensSums : public testing::Test {};
+using Types = testing::Types<float, double, simt::Fp16, simt::Bf16>;
+TYPED_TEST_SUITE(KernelsTokensSums, Types);
+
+// A matrix whose padding is NaN, and its rows' and columns' weights.
+template <class X>
+struct Matrix {
+  using R = simt::Real<X>;
+  std::int64_t rows, columns, stride;
+  Doubles exact;  // [rows, stride]
+  std::vector<X> values;
+  Doubles exact_row_weight, exact_column_weight;
+  std::vector<R> row_weight, column_weight;
+
+  Matrix(std::int64_t r, std::int64_t c, std::int64_t s) : rows(r), columns(c), stride(s) {
+    support::Random random(static_cast<std::uint64_t>(1000 * rows + columns));
+    exact = random_doubles(rows * stride, random);
+    for (std::int64_t at = 0; at < rows * stride; ++at)
+      if (at % stride >= columns) exact[size(at)] = NAN;
+    values = round_to<X>(exact);
+    exact_row_weight = random_doubles(rows, random);
+    exact_column_weight = random_doubles(columns, random);
+    row_weight = round_to<R>(exact_row_weight);
+    column_weight = round_to<R>(exact_column_weight);
+  }
+  double at(std::int64_t r, std::int64_t c) const { return exact[size(r * stride + c)]; }
+};
+
+// Of a sum of n terms of size up to 1, in any order.
+template <class R>
+double allowed_sum(std::int64_t n) {
+  return 2 * unit<R>() * static_cast<double>(n + 2) * std::log2(static_cast<double>(n + 2));
+}
+
+TYPED_TEST(KernelsTokensSums, OfColumns) {
+  using X = TypeParam;
+  using R = simt::Real<X>;
+  const std::int64_t sizes[][3] = {{0, 3, 8},     {4, 0, 0},    {1, 1, 1},        {5, 1, 3},
+                                   {7, 2, 2},     {100, 5, 8},  {64, 32, 32},     {65, 33, 40},
+                                   {700, 70, 72}, {9000, 3, 8}, {3, 33000, 33000}};
+  for (const auto& [rows, columns, stride] : sizes) {
+    const Matrix<X> matrix(rows, columns, stride);
+    for (const bool weighted : {false, true}) {
+      const bool slope = weighted != (rows % 2 == 0);
+      SCOPED_TRACE(testing::Message() << rows << " x " << columns << (weighted ? " weighted" : "")
+                                      << (slope ? " slope" : ""));
+      support::Random random(9);
+      Doubles before = random_doubles(columns, random), lambda = random_doubles(columns, random);
+      Doubles want = before;
+      const std::vector<R> slopes = round_to<R>(lambda);
+      for (std::int64_t c = 0; c < columns; ++c) {
+        double sum = 0;
+        for (std::int64_t r = 0; r < rows; ++r)
+          sum += (weighted ? matrix.exact_row_weight[size(r)] : 1) * matrix.at(r, c);
+        want[size(c)] += sum * (slope ? 1 / (1 + std::exp(-lambda[size(c)])) : 1);
+      }
+      Doubles first;
+      for (const auto& order : thread_orders(rows * columns > 90000 ? 0 : 2)) {
+        const emulator::WithSettings with(order);
+        Output<R> out(before), partials(column_sum_partials(rows, columns));
+        column_sums<X>(nullptr, matrix.values.data(), rows, columns, stride,
+                       weighted ? matrix.row_weight.data() : nullptr, partials.data(), out.data(),
+                       slope ? slopes.data() : nullptr);
+        EXPECT_EQ(far(out.values(), want, allowed_sum<R>(rows)), "");
+        EXPECT_EQ(out.damage() + partials.damage(), "");
+        if (first.empty()) first = out.values();
+        EXPECT_EQ(differ(out.values(), first), "");
+      }
+    }
+  }
+}
+
+TYPED_TEST(KernelsTokensSums, OfRows) {
+  using X = TypeParam;
+  using R = simt::Real<X>;
+  const std::int64_t sizes[][3] = {{0, 3, 8},  {4, 0, 0},    {1, 1, 1},   {300, 1, 3},   {7, 2, 2},
+                                   {65, 5, 8}, {33, 31, 32}, {9, 32, 40}, {20, 100, 104}};
+  for (const auto& [rows, columns, stride] : sizes) {
+    const Matrix<X> matrix(rows, columns, stride);
+    for (const bool weighted : {false, true}) {
+      const bool add = weighted != (rows % 2 == 0);
+      SCOPED_TRACE(testing::Message() << rows << " x " << columns << (weighted ? " weighted" : "")
+                                      << (add ? " added" : ""));
+      support::Random random(10);
+      Doubles before = random_doubles(rows, random);
+      round_to<R>(before);
+      Doubles want;
+      for (std::int64_t r = 0; r < rows; ++r) {
+        double sum = add ? before[size(r)] : 0;
+        for (std::int64_t c = 0; c < columns; ++c)
+          sum += (weighted ? matrix.exact_column_weight[size(c)] : 1) * matrix.at(r, c);
+        want.push_back(sum);
+      }
+      Doubles first;
+      for (const auto& order : thread_orders(2)) {
+        const emulator::WithSettings with(order);
+        Output<R> out(add ? before : Doubles(before.size(), NAN));
+        row_sums<X>(nullptr, matrix.values.data(), rows, columns, stride,
+                    weighted ? matrix.column_weight.data() : nullptr, out.data(), add);
+        EXPECT_EQ(far(out.values(), want, allowed_sum<R>(columns)), "");
+        EXPECT_EQ(out.damage(), "");
+        if (first.empty()) first = out.values();
+        EXPECT_EQ(differ(out.values(), first), "");
+      }
+    }
+  }
+}
+
+struct Padding {
+  std::int64_t gates, hidden, columns, units, stride;
+};
+constexpr Padding paddings[] = {{4, 5, 3, 8, 8}, {1, 8, 8, 8, 8}, {3, 1, 17, 8, 24},
+                                {0, 3, 3, 8, 8}, {1, 3, 1, 8, 8}, {2, 9, 41, 16, 48}};
+
+TYPED_TEST(KernelsTokensSums, WeightsArePackedWithZerosBetween) {
+  using T = TypeParam;
+  using R = simt::Real<T>;
+  for (const Padding& p : paddings) {
+    support::Random random(4);
+    Doubles exact = random_doubles(p.gates * p.hidden * p.columns, random);
+    const std::vector<R> source = round_to<R>(exact);
+    Doubles want(size(p.gates * p.units * p.stride));
+    for (std::int64_t g = 0; g < p.gates; ++g)
+      for (std::int64_t u = 0; u < p.hidden; ++u)
+        for (std::int64_t c = 0; c < p.columns; ++c)
+          want[size((g * p.units + u) * p.stride + c)] =
+              from(to<T>(exact[size((g * p.hidden + u) * p.columns + c)]));
+    for (const auto& order : thread_orders(1)) {
+      const emulator::WithSettings with(order);
+      Output<T> packed(p.gates * p.units * p.stride);
+      pack_weights(nullptr, source.data(), p.gates, p.hidden, p.columns, packed.data(), p.units,
+                   p.stride);
+      EXPECT_EQ(differ(packed.values(), want), "");
+      EXPECT_EQ(packed.damage(), "");
+    }
+  }
+}
+
+TYPED_TEST(KernelsTokensSums, GradientsOfWeightsAreAddedWithoutPadding) {
+  using R = simt::Real<TypeParam>;
+  for (const Padding& p : paddings) {
+    support::Random random(5);
+    Doubles before = random_doubles(p.gates * p.hidden * p.columns, random);
+    round_to<R>(before);
+    Doubles exact(size(p.gates * p.units * p.stride), NAN), want = before;
+    for (std::int64_t g = 0; g < p.gates; ++g)
+      for (std::int64_t u = 0; u < p.hidden; ++u)
+        for (std::int64_t c = 0; c < p.columns; ++c)
+          exact[size((g * p.units + u) * p.stride + c)] = random.uniform(-1, 1);
+    const std::vector<R> dense = round_to<R>(exact);
+    for (std::int64_t g = 0; g < p.gates; ++g)
+      for (std::int64_t u = 0; u < p.hidden; ++u)
+        for (std::int64_t c = 0; c < p.columns; ++c)
+          want[size((g * p.hidden + u) * p.columns + c)] +=
+              exact[size((g * p.units + u) * p.stride + c)];
+    for (const auto& order : thread_orders(1)) {
+      const emulator::WithSettings with(order);
+      Output<R> target(before);
+      add_gradient(nullptr, dense.data(), p.gates, p.hidden, p.columns, p.units, p.stride,
+                   target.data());
+      EXPECT_EQ(far(target.values(), want, 2 * unit<R>()), "");
+      EXPECT_EQ(target.damage(), "");
+    }
+  }
+}
+
+TYPED_TEST(KernelsTokensSums, RatesAreSoftplusOfTheirParameters) {
+  using R = simt::Real<TypeParam>;
+  for (const std::int64_t count : {0, 1, 7, 600}) {
+    support::Random random(6);
+    Doubles exact = random_doubles(count, random, -20, 20), want, allowed;
+    const std::vector<R> lambda = round_to<R>(exact);
+    for (const double x : exact) {
+      want.push_back(std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x))));
+      allowed.push_back(8 * unit<R>() * want.back());
+    }
+    Output<R> out(count);
+    rates(nullptr, lambda.data(), count, out.data());
+    EXPECT_EQ(far(out.values(), want, allowed), "");
+    EXPECT_EQ(out.damage(), "");
+  }
+}
+
+}  // namespace
+}  // namespace lacuna::token_tests
