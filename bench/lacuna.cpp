@@ -82,7 +82,7 @@ class Lacuna : public Contestant {
  public:
   Lacuna(const Inputs& inputs, int threads, Given given = {}) : context_(open_context(threads)) {
     const lacuna_layer layer = describe(inputs.what);
-    const lacuna_capacity capacity{inputs.tokens(), inputs.what.sequences};
+    const lacuna_capacity capacity{inputs.tokens(), inputs.what.sequences, 0};
     lacuna_plan_options options{};
     options.workspace = given.workspace.data();
     options.workspace_bytes = given.workspace.size();

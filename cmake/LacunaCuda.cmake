@@ -4,7 +4,8 @@ set(LACUNA_CUDA_ARCHITECTURES "80-real;90a-real;90-virtual" CACHE STRING
     "GPU architectures, as CMAKE_CUDA_ARCHITECTURES understands them")
 
 file(GLOB_RECURSE lacuna_cuda_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/host/cuda/*.cpp
-     ${PROJECT_SOURCE_DIR}/host/cuda/*.cu ${PROJECT_SOURCE_DIR}/kernels/*.cu)
+     ${PROJECT_SOURCE_DIR}/host/cuda/*.cu)
+list(FILTER lacuna_cuda_sources EXCLUDE REGEX "/absent\\.cpp$")
 
 set(LACUNA_WITH_CUDA OFF)
 if(LACUNA_CUDA STREQUAL "OFF")

@@ -99,17 +99,17 @@ TEST(Allocation, TrainingStepsAllocateNothing) {
   const std::size_t before = heap_allocations;
   int failures = 0;
   failures += LACUNA_OK != lacuna_linear_forward(context, LACUNA_F32, rows, in, out, x.data(),
-                                                 weights.data(), nullptr, y.data());
+                                                 weights.data(), nullptr, y.data(), nullptr);
   failures += LACUNA_OK != lacuna_loss_evaluate(context, LACUNA_LOSS_BINARY_CROSS_ENTROPY,
                                                 LACUNA_F32, rows, out, y.data(), targets.data(),
-                                                nullptr, 1, &loss, &count, nullptr);
+                                                nullptr, 1, &loss, &count, nullptr, nullptr);
   failures += LACUNA_OK != lacuna_linear_backward(context, LACUNA_F32, rows, in, out, x.data(),
                                                   weights.data(), y.data(), d_x.data(),
-                                                  d_weights.data(), nullptr);
-  failures +=
-      LACUNA_OK != lacuna_clip_gradient_norm(context, LACUNA_F32, 1, gradients, counts, 1, nullptr);
+                                                  d_weights.data(), nullptr, nullptr);
+  failures += LACUNA_OK != lacuna_clip_gradient_norm(context, LACUNA_F32, 1, gradients, counts, 1,
+                                                     nullptr, nullptr);
   failures += LACUNA_OK != lacuna_adam_step(context, &adam, LACUNA_F32, in * out, d_weights.data(),
-                                            weights.data(), first.data(), second.data());
+                                            weights.data(), first.data(), second.data(), nullptr);
   const std::size_t after = heap_allocations;
   EXPECT_EQ(failures, 0) << lacuna_last_error();
   EXPECT_EQ(after, before);

@@ -46,7 +46,8 @@ TEST(PaddedApi, PacksAndUnpacks) {
 TEST(PaddedApi, OffsetsAlone) {
   const std::int64_t lengths[] = {2, 0, 5};
   std::int64_t offsets[4];
-  ASSERT_EQ(lacuna_pack(context().get(), 3, 5, 8, lengths, nullptr, offsets, nullptr), LACUNA_OK);
+  ASSERT_EQ(lacuna_pack(context().get(), 3, 5, 8, lengths, nullptr, offsets, nullptr, nullptr),
+            LACUNA_OK);
   EXPECT_EQ(std::vector<std::int64_t>(offsets, offsets + 4),
             (std::vector<std::int64_t>{0, 2, 2, 7}));
 }

@@ -99,7 +99,7 @@ TEST_P(Layers, TheCallersMemoryServesAsWell) {
 
 TEST_P(Layers, APlanServesEveryBatchThatFits) {
   const Context context(api_tests::with_threads(2));
-  const lacuna_capacity capacity{100, 20};
+  const lacuna_capacity capacity{100, 20, 0};
   Example<double> first(GetParam()), second(GetParam(), {5, 5, 0, 0, 0, 2, 30, 1}, 2),
       none(GetParam(), {}), empty(GetParam(), {0, 0, 0});
   const Plan plan(context, first.layer, capacity);

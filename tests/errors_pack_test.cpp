@@ -14,7 +14,7 @@ class PackErrors : public testing::Test {
     packed.assign(packed.size(), -7), offsets.assign(offsets.size(), -7);
     const lacuna_status status =
         lacuna_pack(context, sequences, max_length, row_bytes, lengths_given, padded_given,
-                    offsets_given, packed_given);
+                    offsets_given, packed_given, nullptr);
     EXPECT_EQ(packed, std::vector<double>(packed.size(), -7));
     EXPECT_EQ(offsets, std::vector<std::int64_t>(offsets.size(), -7));
     return status;
@@ -35,9 +35,9 @@ TEST_F(PackErrors, EveryArgumentOfPack) {
   const auto expect = [&](const char* message) {
     EXPECT_TRUE(refused(pack(), LACUNA_INVALID_ARGUMENT, {message}));
   };
-  EXPECT_TRUE(
-      refused(lacuna_pack(nullptr, 3, 4, 8, lengths.data(), nullptr, offsets.data(), nullptr),
-              LACUNA_INVALID_ARGUMENT, {"context: null"}));
+  EXPECT_TRUE(refused(
+      lacuna_pack(nullptr, 3, 4, 8, lengths.data(), nullptr, offsets.data(), nullptr, nullptr),
+      LACUNA_INVALID_ARGUMENT, {"context: null"}));
   sequences = -1, expect("sequences: -1, expected >= 0"), sequences = 3;
   max_length = -4, expect("max_length: -4, expected >= 0"), max_length = 4;
   row_bytes = 0, expect("row_bytes: 0, expected >= 1"), row_bytes = 8;
@@ -60,16 +60,16 @@ TEST_F(PackErrors, EveryArgumentOfPack) {
   expect("sequences: 3 of max_length 9223372036854775807"), max_length = 4;
   row_bytes = std::numeric_limits<std::int64_t>::max(), expect("elements do not fit in memory"),
   row_bytes = 8;
-  EXPECT_EQ(
-      lacuna_pack(context, 3, 4, 8, lengths.data(), padded.data(), offsets.data(), packed.data()),
-      LACUNA_OK);
+  EXPECT_EQ(lacuna_pack(context, 3, 4, 8, lengths.data(), padded.data(), offsets.data(),
+                        packed.data(), nullptr),
+            LACUNA_OK);
   EXPECT_EQ(offsets, (std::vector<std::int64_t>{0, 2, 2, 6}));
 }
 
 TEST_F(PackErrors, EveryArgumentOfUnpack) {
   offsets = {0, 2, 2, 6};
   const auto unpack = [&](const std::int64_t* from, const void* source, void* target) {
-    return lacuna_unpack(context, sequences, max_length, row_bytes, from, source, target);
+    return lacuna_unpack(context, sequences, max_length, row_bytes, from, source, target, nullptr);
   };
   const auto expect = [&](const char* message) {
     padded.assign(padded.size(), -7);
@@ -77,8 +77,9 @@ TEST_F(PackErrors, EveryArgumentOfUnpack) {
                         LACUNA_INVALID_ARGUMENT, {message}));
     EXPECT_EQ(padded, std::vector<double>(padded.size(), -7));
   };
-  EXPECT_TRUE(refused(lacuna_unpack(nullptr, 3, 4, 8, offsets.data(), packed.data(), padded.data()),
-                      LACUNA_INVALID_ARGUMENT, {"context: null"}));
+  EXPECT_TRUE(refused(
+      lacuna_unpack(nullptr, 3, 4, 8, offsets.data(), packed.data(), padded.data(), nullptr),
+      LACUNA_INVALID_ARGUMENT, {"context: null"}));
   sequences = -3, expect("sequences: -3, expected >= 0"), sequences = 3;
   max_length = -1, expect("max_length: -1, expected >= 0"), max_length = 4;
   row_bytes = -8, expect("row_bytes: -8, expected >= 1"), row_bytes = 8;

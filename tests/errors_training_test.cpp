@@ -57,7 +57,7 @@ class LinearErrors : public TrainingErrors {
 
 TEST_F(LinearErrors, Forward) {
   const auto call = [&] {
-    return lacuna_linear_forward(used, real_type(), rows, in, out, x, weights, bias, y);
+    return lacuna_linear_forward(used, real_type(), rows, in, out, x, weights, bias, y, nullptr);
   };
   ASSERT_EQ(call(), LACUNA_OK);
   refuse_with("context: null", used, nullptr, call);
@@ -83,7 +83,7 @@ TEST_F(LinearErrors, Forward) {
 TEST_F(LinearErrors, Backward) {
   const auto call = [&] {
     return lacuna_linear_backward(used, real_type(), rows, in, out, x, weights, d_y, d_x, d_weights,
-                                  d_bias);
+                                  d_bias, nullptr);
   };
   ASSERT_EQ(call(), LACUNA_OK);
   refuse_with("context: null", used, nullptr, call);
@@ -110,7 +110,8 @@ class LossErrors : public TrainingErrors {
  protected:
   lacuna_status call() {
     return lacuna_loss_evaluate(used, static_cast<lacuna_loss>(kind), real_type(), rows, columns,
-                                predictions, targets, mask, scale, loss, count, d_predictions);
+                                predictions, targets, mask, scale, loss, count, d_predictions,
+                                nullptr);
   }
 
   int kind = LACUNA_LOSS_SQUARED_ERROR;
@@ -197,7 +198,8 @@ class ClipErrors : public TrainingErrors {
 TEST_F(ClipErrors, EveryArgument) {
   double norm = -7;
   const auto call = [&] {
-    return lacuna_clip_gradient_norm(used, real_type(), arrays, gradients, counts, max_norm, &norm);
+    return lacuna_clip_gradient_norm(used, real_type(), arrays, gradients, counts, max_norm, &norm,
+                                     nullptr);
   };
   ASSERT_EQ(call(), LACUNA_OK);
   refuse_with("context: null", used, nullptr, call);
@@ -213,9 +215,10 @@ TEST_F(ClipErrors, EveryArgument) {
   refuse_with("max_norm: 0, expected > 0", max_norm, 0, call);
   refuse_with("max_norm: -1, expected > 0", max_norm, -1, call);
   refuse_with("max_norm: nan, expected > 0", max_norm, nan, call);
-  EXPECT_EQ(lacuna_clip_gradient_norm(context, LACUNA_F32, 2, list, sizes, 1, nullptr), LACUNA_OK)
+  EXPECT_EQ(lacuna_clip_gradient_norm(context, LACUNA_F32, 2, list, sizes, 1, nullptr, nullptr),
+            LACUNA_OK)
       << "a norm is optional";
-  EXPECT_EQ(lacuna_clip_gradient_norm(context, LACUNA_F32, 0, nullptr, nullptr, 1, &norm),
+  EXPECT_EQ(lacuna_clip_gradient_norm(context, LACUNA_F32, 0, nullptr, nullptr, 1, &norm, nullptr),
             LACUNA_OK);
   EXPECT_EQ(norm, 0);
 }
@@ -240,7 +243,8 @@ class AdamErrors : public TrainingErrors {
 TEST_F(AdamErrors, EveryArgument) {
   const auto call = [&] {
     written_too.assign(64, untouched == written_too[0] ? untouched : 0);
-    return lacuna_adam_step(used, adam, real_type(), count, gradients, parameters, first, second);
+    return lacuna_adam_step(used, adam, real_type(), count, gradients, parameters, first, second,
+                            nullptr);
   };
   ASSERT_EQ(call(), LACUNA_OK);
   refuse_with("context: null", used, nullptr, call);

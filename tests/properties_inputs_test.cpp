@@ -140,13 +140,14 @@ TEST_P(Inputs, PackedFromPaddedRowsIsTheRaggedBatch) {
       }
       std::vector<T> packed(rows.size());
       support::must(lacuna_pack(context.get(), batch.sequences(), longest, row_bytes,
-                                lengths.data(), padded.data(), offsets.data(), packed.data()));
+                                lengths.data(), padded.data(), offsets.data(), packed.data(),
+                                nullptr));
       EXPECT_EQ(offsets, batch.offsets);
       rows = packed;
       // The way back fills with zeros, and leaves the rows what they were.
       std::vector<T> unpacked(padded.size(), padding);
       support::must(lacuna_unpack(context.get(), batch.sequences(), longest, row_bytes,
-                                  offsets.data(), packed.data(), unpacked.data()));
+                                  offsets.data(), packed.data(), unpacked.data(), nullptr));
       for (std::int64_t b = 0; b < batch.sequences(); ++b) {
         const auto at = unpacked.begin() + b * longest * width;
         const auto end = at + lengths[static_cast<std::size_t>(b)] * width;

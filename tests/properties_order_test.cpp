@@ -118,7 +118,7 @@ TEST_P(Company, APlanOfAnyCapacityGivesTheSame) {
     const auto context = support::make_cpu_context(3);
     auto exact = library_run<Real>(c, data);
     exact.run(context.get());
-    const lacuna_capacity capacities[] = {{n, b + 1}, {n + 1000, 8 * b + 9}, {3 * n, 700}};
+    const lacuna_capacity capacities[] = {{n, b + 1, 0}, {n + 1000, 8 * b + 9, 0}, {3 * n, 700, 0}};
     for (const lacuna_capacity& capacity : capacities) {
       const auto plan = support::make_plan(context.get(), exact.layer(), capacity);
       const auto tape = support::make_tape(plan.get());

@@ -64,7 +64,7 @@ struct Wide : testing::TestWithParam<const char*> {};
 TEST_P(Wide, AgreeWhenWeightGradientsAreSummedInOnePass) {
   const support::Case c = support::parse_case(GetParam());
   for (const std::int64_t room : {std::int64_t{0}, std::int64_t{512}}) {
-    const lacuna_capacity capacity{support::make_batch(c).tokens(), std::max(room, c.sequences)};
+    const lacuna_capacity capacity{support::make_batch(c).tokens(), std::max(room, c.sequences), 0};
     EXPECT_EQ(lacuna::make_layout(support::library_layer(c), capacity, false, 1).windowed,
               room == 0);
     support::expect_agreement(c, room);

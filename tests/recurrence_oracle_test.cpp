@@ -44,7 +44,7 @@ class OnePass : public Oracle {};
 
 TEST_P(OnePass, AgreesWithTheOracle) {
   const support::Case c = support::parse_case(GetParam());
-  const lacuna_capacity capacity{c.sequences * c.longest, c.sequences};
+  const lacuna_capacity capacity{c.sequences * c.longest, c.sequences, 0};
   ASSERT_FALSE(lacuna::make_layout(support::library_layer(c), capacity, false, 1).windowed);
   support::expect_agreement(GetParam());
 }

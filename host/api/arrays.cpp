@@ -4,7 +4,8 @@
 
 namespace lacuna::api {
 
-void Arrays::add(Name name, const void* data, Extent extent, bool written, bool needed) {
+void Arrays::add(Name name, const void* data, Extent extent, bool written, bool needed,
+                 Where where) {
   std::size_t elements = 0, bytes = 0;
   if (__builtin_mul_overflow(static_cast<std::size_t>(extent.rows),
                              static_cast<std::size_t>(extent.columns), &elements) ||
@@ -24,7 +25,7 @@ void Arrays::add(Name name, const void* data, Extent extent, bool written, bool 
   if (bytes == 0) return;
   if (count_ == arrays_.size())
     throw std::logic_error("more arrays in a call than host/api/arrays.h has room for");
-  arrays_[count_++] = {name.group, name.member, begin, begin + bytes, written};
+  arrays_[count_++] = {name.group, name.member, begin, begin + bytes, written, where};
 }
 
 void Arrays::check() const {
@@ -38,6 +39,19 @@ void Arrays::check() const {
              other.member, "; an output needs memory of its own");
     }
   }
+}
+
+void Arrays::check(const Backend& backend) const {
+  for (std::size_t i = 0; i < count_; ++i) {
+    const Array& array = arrays_[i];
+    if (array.where == Where::host) continue;
+    const auto* const address = reinterpret_cast<const void*>(array.begin);
+    const std::string wrong = backend.refuse_address(address);
+    if (!wrong.empty())
+      refuse(LACUNA_INVALID_ARGUMENT, array.group, array.member, ": address ", Address{address},
+             ", ", wrong);
+  }
+  check();
 }
 
 }  // namespace lacuna::api

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "host/api/message.h"
+#include "host/backend.h"
 
 namespace lacuna::api {
 
@@ -25,10 +26,15 @@ struct Extent {
   std::size_t element = 1;  // bytes, and its alignment
 };
 
+// Whose memory an array has to be in.
+enum class Where { backend, host };
+
 class Arrays {
  public:
   // Null is allowed where there is nothing to read or write.
-  void input(Name name, const void* data, Extent extent) { add(name, data, extent, false, true); }
+  void input(Name name, const void* data, Extent extent, Where where = Where::backend) {
+    add(name, data, extent, false, true, where);
+  }
   void output(Name name, void* data, Extent extent) { add(name, data, extent, true, true); }
   // Null: not given, not wanted.
   void optional_input(Name name, const void* data, Extent extent) {
@@ -40,15 +46,19 @@ class Arrays {
 
   // Refuses an overlap. To be called when all are in.
   void check() const;
+  // And an address that the backend cannot use.
+  void check(const Backend& backend) const;
 
  private:
   struct Array {
     std::string_view group, member;
     std::uintptr_t begin = 0, end = 0;
     bool written = false;
+    Where where = Where::backend;
   };
 
-  void add(Name name, const void* data, Extent extent, bool written, bool needed);
+  void add(Name name, const void* data, Extent extent, bool written, bool needed,
+           Where where = Where::backend);
 
   // Backward has the most: 10 parameters and their gradients, 11 of the batch, 8 gradients, a tape
   // and a workspace.

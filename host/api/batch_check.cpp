@@ -55,7 +55,7 @@ void check_presence(const lacuna_layer& layer, const lacuna_batch& batch) {
            name_of(layer.cell), " has no c; expected null");
 }
 
-void check_offsets(const lacuna_batch& batch) {
+void check_offsets(const lacuna_batch& batch, const lacuna_capacity& capacity) {
   const std::int64_t* const offsets = batch.offsets;
   if (batch.sequences == 0 && !offsets) return;
   if (offsets[0] != 0)
@@ -64,6 +64,10 @@ void check_offsets(const lacuna_batch& batch) {
     if (offsets[b] < offsets[b - 1])
       refuse(LACUNA_INVALID_ARGUMENT, "batch.offsets[", b, "]: ", offsets[b],
              " falls below offsets[", b - 1, "] = ", offsets[b - 1]);
+    const std::int64_t length = offsets[b] - offsets[b - 1];
+    if (capacity.max_length > 0 && length > capacity.max_length)
+      refuse(LACUNA_CAPACITY_EXCEEDED, "batch.offsets[", b, "]: sequence ", b - 1, " has ", length,
+             " tokens, but the plan was made for at most ", capacity.max_length);
   }
   if (offsets[batch.sequences] != batch.tokens)
     refuse(LACUNA_INVALID_ARGUMENT, "batch.offsets[", batch.sequences,
@@ -132,8 +136,9 @@ void check_times(const lacuna_layer& layer, const lacuna_batch& batch) {
 }
 
 template <class Real>
-void check_content_of(const lacuna_layer& layer, const lacuna_batch& batch) {
-  check_offsets(batch);
+void check_content_of(const Recipe& recipe, const lacuna_batch& batch) {
+  const lacuna_layer& layer = recipe.layer;
+  check_offsets(batch, recipe.capacity);
   check_durations<Real>("delta_t", batch.delta_t, batch.tokens, 1);
   check_times(layer, batch);
   check_durations<Real>("delta", batch.delta, batch.tokens, layer.features);
@@ -153,20 +158,30 @@ void check_first_gap(const lacuna_layer& layer, const lacuna_batch& batch, const
     refuse(LACUNA_INVALID_ARGUMENT, name, ": given, but batch.delta_t is null");
 }
 
-void check_shape(const Recipe& recipe, const lacuna_batch& batch, Arrays& arrays) {
+void check_shape(const Recipe& recipe, const Backend& backend, const lacuna_batch& batch,
+                 Arrays& arrays) {
   const lacuna_layer& layer = recipe.layer;
   check_counts(recipe, batch);
+  check_flag(batch.offsets_on_device, "batch.offsets_on_device");
+  if (batch.offsets_on_device && backend.reads_on_host())
+    refuse(LACUNA_INVALID_ARGUMENT, "batch.offsets_on_device: 1, expected 0 on the CPU");
+  if (batch.offsets_on_device && recipe.capacity.max_length == 0)
+    refuse(
+        LACUNA_INVALID_ARGUMENT,
+        "batch.offsets_on_device: 1, but the plan's capacity.max_length is 0; where the host does "
+        "not know the lengths it has to know their limit");
   check_presence(layer, batch);
 
   const std::int64_t N = batch.tokens, B = batch.sequences, D = layer.features, H = layer.hidden;
-  const std::size_t real = size_of(layer.type);
+  const std::size_t real = size_of(layer.type), wide = wide_size_of(layer.type);
   if (B > 0 || batch.offsets)
-    arrays.input("batch.offsets", batch.offsets, {.rows = B + 1, .element = sizeof(std::int64_t)});
+    arrays.input("batch.offsets", batch.offsets, {.rows = B + 1, .element = sizeof(std::int64_t)},
+                 batch.offsets_on_device ? Where::backend : Where::host);
   arrays.input("batch.values", batch.values, {.rows = N, .columns = D, .element = real});
   arrays.optional_input("batch.mask", batch.mask, {.rows = N, .columns = D});
-  arrays.optional_input("batch.delta_t", batch.delta_t, {.rows = N, .element = real});
+  arrays.optional_input("batch.delta_t", batch.delta_t, {.rows = N, .element = wide});
   arrays.optional_input("batch.times", batch.times, {.rows = N, .element = sizeof(double)});
-  arrays.optional_input("batch.delta", batch.delta, {.rows = N, .columns = D, .element = real});
+  arrays.optional_input("batch.delta", batch.delta, {.rows = N, .columns = D, .element = wide});
   arrays.optional_input("batch.initial_hidden", batch.initial_hidden,
                         {.rows = B, .columns = H, .element = real});
   arrays.optional_input("batch.initial_cell", batch.initial_cell,
@@ -175,22 +190,26 @@ void check_shape(const Recipe& recipe, const lacuna_batch& batch, Arrays& arrays
   arrays.optional_input("batch.carry_in.last_values", carry.last_values,
                         {.rows = B, .columns = D, .element = real});
   arrays.optional_input("batch.carry_in.since", carry.since,
-                        {.rows = B, .columns = D, .element = real});
+                        {.rows = B, .columns = D, .element = wide});
   arrays.optional_input("batch.carry_in.last_time", carry.last_time,
                         {.rows = B, .element = sizeof(double)});
-  arrays.optional_input("batch.carry_in.first_gap", carry.first_gap, {.rows = B, .element = real});
+  arrays.optional_input("batch.carry_in.first_gap", carry.first_gap, {.rows = B, .element = wide});
 }
 
-void check_content(const Recipe& recipe, const lacuna_batch& batch) {
+void check_content(const Recipe& recipe, const Backend& backend, const lacuna_batch& batch) {
+  if (!backend.reads_on_host()) {
+    if (!batch.offsets_on_device) check_offsets(batch, recipe.capacity);
+    return;
+  }
   if (recipe.layer.type == LACUNA_F32)
-    check_content_of<float>(recipe.layer, batch);
+    check_content_of<float>(recipe, batch);
   else
-    check_content_of<double>(recipe.layer, batch);
+    check_content_of<double>(recipe, batch);
 }
 
 BatchIdentity identify(const lacuna_batch& batch) {
   BatchIdentity identity{.sequences = batch.sequences, .tokens = batch.tokens};
-  if (batch.offsets)
+  if (batch.offsets && !batch.offsets_on_device)
     for (std::int64_t b = 0; b <= batch.sequences; ++b)
       identity.offsets =
           (identity.offsets ^ static_cast<std::uint64_t>(batch.offsets[b])) * 0x9e3779b97f4a7c15u;
@@ -203,6 +222,7 @@ BatchIdentity identify(const lacuna_batch& batch) {
     if (array) identity.presence |= bit;
     bit <<= 1;
   }
+  if (batch.offsets_on_device) identity.presence |= bit;
   return identity;
 }
 

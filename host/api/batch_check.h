@@ -8,14 +8,15 @@
 namespace lacuna::api {
 
 // Sizes, and which arrays are given; adds them to `arrays`. Reads none.
-void check_shape(const Recipe& recipe, const lacuna_batch& batch, Arrays& arrays);
+void check_shape(const Recipe& recipe, const Backend& backend, const lacuna_batch& batch,
+                 Arrays& arrays);
 
 // For carry_in and carry_out alike: only a reversed layer with delta_t has use for it.
 void check_first_gap(const lacuna_layer& layer, const lacuna_batch& batch, const void* first_gap,
                      std::string_view name);
 
-// Offsets, gaps, times, delta and carry. After check_shape.
-void check_content(const Recipe& recipe, const lacuna_batch& batch);
+// Offsets, gaps, times, delta and carry, as far as the host can read them. After check_shape.
+void check_content(const Recipe& recipe, const Backend& backend, const lacuna_batch& batch);
 
 // After check_content: offsets of another batch of the same size would send backward astray on the
 // tape.

@@ -5,7 +5,9 @@
 #include <system_error>
 
 #include "host/api/guard.h"
+#include "host/cpu/backend.h"
 #include "host/cpu/machine.h"
+#include "host/cuda/backend.h"
 #include "host/memory/caller_memory.h"
 #include "host/memory/pool.h"
 
@@ -15,12 +17,21 @@ namespace {
 // More is a mistake rather than a machine.
 constexpr std::int32_t most_threads = 1024;
 
+bool uses_cuda(const lacuna_context_options& options) {
+  return options.backend == LACUNA_BACKEND_CUDA ||
+         (options.backend == LACUNA_BACKEND_BEST && cuda::device_count() > 0);
+}
+
 void check(const lacuna_context_options& options) {
   check_enumerator(options.backend, LACUNA_BACKEND_CUDA, "options.backend", "lacuna_backend");
-  if (options.backend == LACUNA_BACKEND_CUDA)
-    refuse(LACUNA_UNSUPPORTED,
-           "options.backend: LACUNA_BACKEND_CUDA, but this build has no CUDA backend; "
-           "LACUNA_BACKEND_BEST takes what there is");
+  if (options.backend == LACUNA_BACKEND_CUDA && cuda::device_count() == 0)
+    refuse(LACUNA_UNSUPPORTED, "options.backend: LACUNA_BACKEND_CUDA, but ", cuda::why_no_device(),
+           "; LACUNA_BACKEND_BEST takes what there is");
+  const bool cuda = uses_cuda(options);
+  const int devices = cuda ? cuda::device_count() : 1;
+  if (options.device < 0 || options.device >= devices)
+    refuse(LACUNA_INVALID_ARGUMENT, "options.device: ", options.device, ", expected 0",
+           cuda ? " to " : "", cuda ? std::to_string(devices - 1) : " on the CPU");
   if (options.threads < 0 || options.threads > most_threads)
     refuse(LACUNA_INVALID_ARGUMENT, "options.threads: ", options.threads, ", expected 0 to ",
            most_threads);
@@ -41,13 +52,12 @@ std::unique_ptr<memory::Memory> make_memory(const lacuna_allocator& table) {
   return std::make_unique<memory::Pool>();
 }
 
-std::shared_ptr<Context> make_context(const lacuna_context_options& options) {
+std::unique_ptr<Backend> make_backend(const lacuna_context_options& options) {
+  if (uses_cuda(options)) return cuda::make_backend(options.device, options.allocator);
   const int threads =
       options.threads > 0 ? options.threads : std::min(cpu::usable_cores(), most_threads);
   try {
-    // The team can neither be copied nor moved, so it is built in place.
-    return std::shared_ptr<Context>(
-        new Context{allowed_isa(options.isa), make_memory(options.allocator), cpu::Team(threads)});
+    return cpu::make_backend(threads, allowed_isa(options.isa), make_memory(options.allocator));
   } catch (const std::system_error& error) {
     refuse(LACUNA_OUT_OF_MEMORY, "options.threads: ", threads,
            " threads could not be started: ", error.what());
@@ -68,25 +78,25 @@ lacuna_status lacuna_context_create(const lacuna_context_options* options,
     not_null(context, "context");
     const lacuna_context_options chosen = options ? *options : lacuna_context_options{};
     lacuna::api::check(chosen);
-    *context = new lacuna_context{lacuna::api::make_context(chosen)};
+    *context = new lacuna_context{std::make_shared<lacuna::api::Context>(
+        lacuna::api::Context{lacuna::api::make_backend(chosen)})};
   });
 }
 
 lacuna_status lacuna_context_query(const lacuna_context* context, lacuna_context_info* info) {
   return guarded([&] {
-    const auto& shared = *not_null(context, "context").shared;
-    const auto statistics = shared.memory->statistics();
-    not_null(info, "info") = {.backend = LACUNA_BACKEND_CPU,
-                              .threads = shared.team.size(),
-                              .isa = shared.isa,
-                              .bytes_in_use = statistics.bytes_in_use,
-                              .bytes_peak = statistics.bytes_peak,
-                              .allocations = statistics.allocations};
+    auto& backend = *not_null(context, "context").shared->backend;
+    lacuna_context_info& out = not_null(info, "info");
+    const auto statistics = backend.memory().statistics();
+    out = backend.facts();
+    out.bytes_in_use = statistics.bytes_in_use;
+    out.bytes_peak = statistics.bytes_peak;
+    out.allocations = statistics.allocations;
   });
 }
 
 lacuna_status lacuna_context_trim(lacuna_context* context) {
-  return guarded([&] { not_null(context, "context").shared->memory->trim(); });
+  return guarded([&] { not_null(context, "context").shared->backend->memory().trim(); });
 }
 
 void lacuna_context_destroy(lacuna_context* context) { delete context; }

@@ -3,16 +3,21 @@
 
 #include <memory>
 
-#include "host/cpu/team.h"
-#include "host/memory/memory.h"
+#include "host/api/message.h"
+#include "host/backend.h"
 
 namespace lacuna::api {
 
 struct Context {
-  lacuna_isa isa;
-  std::unique_ptr<memory::Memory> memory;
-  cpu::Team team;
+  std::unique_ptr<Backend> backend;
 };
+
+// A stream is CUDA's.
+inline void check_stream(const Backend& backend, const void* stream) {
+  if (stream && backend.kind() == LACUNA_BACKEND_CPU)
+    refuse(LACUNA_INVALID_ARGUMENT, "stream: address ", Address{stream},
+           ", expected null on the CPU");
+}
 
 }  // namespace lacuna::api
 

@@ -60,14 +60,15 @@ namespace api = lacuna::api;
 extern "C" lacuna_status lacuna_layer_initialize(const lacuna_layer* layer, uint64_t seed,
                                                  void* parameters) {
   return api::guarded([&] {
-    api::checked_on_cpu(layer);
+    api::checked(layer);
     const std::int64_t count = api::parameter_offset(*layer, LACUNA_PARAMETERS);
     api::Arrays arrays;
-    arrays.output("parameters", parameters, {.rows = count, .element = api::size_of(layer->type)});
+    arrays.output("parameters", parameters,
+                  {.rows = count, .element = api::wide_size_of(layer->type)});
     arrays.check();
-    if (layer->type == LACUNA_F32)
-      api::initialize(*layer, seed, static_cast<float*>(parameters));
-    else
+    if (layer->type == LACUNA_F64)
       api::initialize(*layer, seed, static_cast<double*>(parameters));
+    else
+      api::initialize(*layer, seed, static_cast<float*>(parameters));
   });
 }

@@ -37,16 +37,16 @@ const lacuna_layer& checked(const lacuna_layer* given) {
   return layer;
 }
 
-void check_type_on_cpu(const lacuna_type& type, std::string_view argument) {
+void check_type(const lacuna_type& type, const Backend& backend, std::string_view argument) {
   check_enumerator(type, LACUNA_BF16, argument, "lacuna_type");
-  if (type != LACUNA_F32 && type != LACUNA_F64)
+  if (!backend.computes_in(type))
     refuse(LACUNA_UNSUPPORTED, argument, ": ", type == LACUNA_F16 ? "LACUNA_F16" : "LACUNA_BF16",
            ", but the CPU backend computes in LACUNA_F32 and LACUNA_F64 only");
 }
 
-const lacuna_layer& checked_on_cpu(const lacuna_layer* given) {
+const lacuna_layer& checked(const lacuna_layer* given, const Backend& backend) {
   const lacuna_layer& layer = checked(given);
-  check_type_on_cpu(layer.type, "layer.type");
+  check_type(layer.type, backend, "layer.type");
   return layer;
 }
 

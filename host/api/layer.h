@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "host/backend.h"
 #include "lacuna/lacuna.h"
 
 namespace lacuna::api {
@@ -13,19 +14,26 @@ inline constexpr std::int64_t most_units = std::int64_t{1} << 24;
 
 // Refuses a description that makes no sense.
 const lacuna_layer& checked(const lacuna_layer* layer);
-// Refuses, too, a type that the CPU does not compute in.
-const lacuna_layer& checked_on_cpu(const lacuna_layer* layer);
+// Refuses, too, a type that the backend does not compute in.
+const lacuna_layer& checked(const lacuna_layer* layer, const Backend& backend);
 // The same for a bare type: `argument` is what the message calls it.
-void check_type_on_cpu(const lacuna_type& type, std::string_view argument);
+void check_type(const lacuna_type& type, const Backend& backend, std::string_view argument);
 
 std::string_view name_of(lacuna_cell cell);
 std::string_view name_of(lacuna_impute impute);
 std::string_view name_of(lacuna_evolve evolve);
 std::string_view name_of(lacuna_parameter kind);
 
+// Of a `real`.
 inline std::size_t size_of(lacuna_type type) {
-  return type == LACUNA_F64 ? sizeof(double) : sizeof(float);
+  switch (type) {
+    case LACUNA_F64: return 8;
+    case LACUNA_F32: return 4;
+    default: return 2;
+  }
 }
+// Of a `wide`.
+inline std::size_t wide_size_of(lacuna_type type) { return type == LACUNA_F64 ? 8 : 4; }
 
 struct Shape {
   std::int64_t rows = 0,

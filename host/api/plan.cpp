@@ -29,13 +29,14 @@ void check_capacity(std::int64_t rows, std::string_view argument) {
 
 Recipe recipe_for(const Context& context, const lacuna_layer* layer, const lacuna_capacity* given,
                   const lacuna_plan_options& options) {
-  checked_on_cpu(layer);
+  checked(layer, *context.backend);
   const lacuna_capacity& capacity = not_null(given, "capacity");
   check_capacity(capacity.tokens, "capacity.tokens");
   check_capacity(capacity.sequences, "capacity.sequences");
+  check_capacity(capacity.max_length, "capacity.max_length");
   check(options);
   try {
-    return make_recipe(*layer, capacity, options.inference != 0, context.isa, context.team.size());
+    return context.backend->plan(*layer, capacity, options.inference != 0);
   } catch (const std::length_error&) {
     refuse(LACUNA_INVALID_ARGUMENT, "capacity: ", capacity.tokens, " tokens in ",
            capacity.sequences, " sequences, too many for any memory with a layer of ",
@@ -56,7 +57,7 @@ memory::Block take_block(Context& context, void* given, std::size_t given_bytes,
     return memory::Block::borrowed(given);
   }
   if (needed == 0) return {};
-  memory::Block block = memory::Block::owned(*context.memory, needed);
+  memory::Block block = memory::Block::owned(context.backend->memory(), needed);
   if (!block.data())
     refuse(LACUNA_OUT_OF_MEMORY, argument, ": the context's memory has no block of ", needed,
            " bytes");
@@ -65,6 +66,8 @@ memory::Block take_block(Context& context, void* given, std::size_t given_bytes,
            ", expected a multiple of ", memory::alignment);
   return block;
 }
+
+std::string explain(const lacuna_plan& plan) { return plan.context->backend->explain(plan.recipe); }
 
 lacuna_plan_info info_of(const Recipe& recipe) {
   return {.workspace_bytes = recipe.workspace_bytes, .tape_bytes = recipe.tape_bytes};
@@ -94,6 +97,7 @@ lacuna_status lacuna_plan_create(lacuna_context* context, const lacuna_layer* la
                         .workspace = api::take_block(
                             *shared, chosen.workspace, chosen.workspace_bytes,
                             recipe.workspace_bytes, "options.workspace", "options.workspace_bytes"),
+                        .prepared = shared->backend->prepare(recipe),
                         .running = {}};
   });
 }
@@ -118,7 +122,7 @@ lacuna_status lacuna_plan_query(const lacuna_plan* plan, lacuna_plan_info* info)
 
 lacuna_status lacuna_plan_explain(const lacuna_plan* plan, char* text, size_t* length) {
   return guarded([&] {
-    const std::string explanation = lacuna::explain(not_null(plan, "plan").recipe);
+    const std::string explanation = api::explain(not_null(plan, "plan"));
     const std::size_t room = not_null(length, "length");
     if (text) {
       if (room < explanation.size() + 1)

@@ -13,6 +13,7 @@ struct lacuna_plan {
   std::shared_ptr<lacuna::api::Context> context;
   lacuna::Recipe recipe;
   lacuna::memory::Block workspace;
+  std::unique_ptr<lacuna::Prepared> prepared;
   std::atomic_flag
       running;  // a plan serves one thread at a time; two would overwrite each other's workspace
 };

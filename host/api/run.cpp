@@ -1,7 +1,5 @@
 // lacuna_forward and lacuna_backward: every argument is checked before anything is written, then
 // the backend runs.
-#include "host/cpu/run.h"
-
 #include "host/api/batch_check.h"
 #include "host/api/guard.h"
 #include "host/api/layer.h"
@@ -26,12 +24,6 @@ class Turn {
   lacuna_plan& plan_;
 };
 
-void check_no_stream(const void* stream) {
-  if (stream)
-    refuse(LACUNA_INVALID_ARGUMENT, "stream: address ", Address{stream},
-           ", expected null on the CPU");
-}
-
 // Calls add(kind, name, extent) for what the layer has, and refuses a tensor for what it has not.
 template <class Tensors, class Add>
 void each_tensor(const lacuna_layer& layer, std::string_view group, const Tensors& tensors,
@@ -42,7 +34,8 @@ void each_tensor(const lacuna_layer& layer, std::string_view group, const Tensor
     const Name name(group, name_of(kind));
     if (shape.rows > 0)
       add(name, tensors.tensor[number],
-          Extent{.rows = shape.rows, .columns = shape.columns, .element = size_of(layer.type)});
+          Extent{
+              .rows = shape.rows, .columns = shape.columns, .element = wide_size_of(layer.type)});
     else if (tensors.tensor[number])
       refuse(LACUNA_INVALID_ARGUMENT, name.group, name.member, ": given, but the layer (",
              name_of(layer.cell), ", impute ", name_of(layer.impute), ", evolve ",
@@ -88,7 +81,7 @@ void check_outputs(const lacuna_layer& layer, const lacuna_batch& batch,
   check_first_gap(layer, batch, carry.first_gap, "outputs.carry_out.first_gap");
 
   const std::int64_t N = batch.tokens, B = batch.sequences, D = layer.features, H = layer.hidden;
-  const std::size_t real = size_of(layer.type);
+  const std::size_t real = size_of(layer.type), wide = wide_size_of(layer.type);
   arrays.optional_output("outputs.hidden", outputs.hidden, {N, H, real});
   arrays.optional_output("outputs.cell", outputs.cell, {N, H, real});
   arrays.optional_output("outputs.evolved_hidden", outputs.evolved_hidden, {N, H, real});
@@ -96,9 +89,9 @@ void check_outputs(const lacuna_layer& layer, const lacuna_batch& batch,
   arrays.optional_output("outputs.final_hidden", outputs.final_hidden, {B, H, real});
   arrays.optional_output("outputs.final_cell", outputs.final_cell, {B, H, real});
   arrays.optional_output("outputs.carry_out.last_values", carry.last_values, {B, D, real});
-  arrays.optional_output("outputs.carry_out.since", carry.since, {B, D, real});
+  arrays.optional_output("outputs.carry_out.since", carry.since, {B, D, wide});
   arrays.optional_output("outputs.carry_out.last_time", carry.last_time, {B, 1, sizeof(double)});
-  arrays.optional_output("outputs.carry_out.first_gap", carry.first_gap, {B, 1, real});
+  arrays.optional_output("outputs.carry_out.first_gap", carry.first_gap, {B, 1, wide});
 }
 
 void check_output_gradients(const lacuna_layer& layer, const lacuna_batch& batch,
@@ -117,12 +110,12 @@ void check_input_gradients(const lacuna_layer& layer, const lacuna_batch& batch,
                            const lacuna_input_gradients& gradients, Arrays& arrays) {
   check_cell(layer, gradients.d_initial_cell, "d_inputs.d_initial_cell");
   const std::int64_t N = batch.tokens, B = batch.sequences, D = layer.features, H = layer.hidden;
-  const std::size_t real = size_of(layer.type);
+  const std::size_t real = size_of(layer.type), wide = wide_size_of(layer.type);
   if (N > 0 && gradients.d_delta_t && !batch.delta_t && !batch.times)
     refuse(LACUNA_INVALID_ARGUMENT,
            "d_inputs.d_delta_t: given, but the batch has neither delta_t nor times");
   arrays.optional_output("d_inputs.d_values", gradients.d_values, {N, D, real});
-  arrays.optional_output("d_inputs.d_delta_t", gradients.d_delta_t, {N, 1, real});
+  arrays.optional_output("d_inputs.d_delta_t", gradients.d_delta_t, {N, 1, wide});
   arrays.optional_output("d_inputs.d_initial_hidden", gradients.d_initial_hidden, {B, H, real});
   arrays.optional_output("d_inputs.d_initial_cell", gradients.d_initial_cell, {B, H, real});
 }
@@ -133,7 +126,8 @@ bool same_recipe(const Recipe& a, const Recipe& b) {
          p.empty_rows == q.empty_rows && p.type == q.type && p.features == q.features &&
          p.hidden == q.hidden && p.mask_input == q.mask_input && p.gap_input == q.gap_input &&
          p.reverse == q.reverse && a.capacity.tokens == b.capacity.tokens &&
-         a.capacity.sequences == b.capacity.sequences && a.inference == b.inference &&
+         a.capacity.sequences == b.capacity.sequences &&
+         a.capacity.max_length == b.capacity.max_length && a.inference == b.inference &&
          a.isa == b.isa && a.threads == b.threads && a.tape_bytes == b.tape_bytes;
 }
 
@@ -175,22 +169,23 @@ Extent tape_extent(const lacuna_tape& tape) {
 }
 
 void forward(lacuna_plan& plan, const lacuna_parameters& parameters, const lacuna_batch& batch,
-             const lacuna_outputs& outputs, lacuna_tape* tape) {
+             const lacuna_outputs& outputs, lacuna_tape* tape, void* stream) {
+  Backend& backend = *plan.context->backend;
   const lacuna_layer& layer = plan.recipe.layer;
   Arrays arrays;
   check_parameters(layer, parameters, arrays);
-  check_shape(plan.recipe, batch, arrays);
+  check_shape(plan.recipe, backend, batch, arrays);
   check_outputs(layer, batch, outputs, arrays);
   add_workspace(plan, arrays);
   if (tape) {
     check_tape_fits(plan, *tape);
     arrays.optional_output("the tape's memory", tape->memory.data(), tape_extent(*tape));
   }
-  arrays.check();
-  check_content(plan.recipe, batch);
+  arrays.check(backend);
+  check_content(plan.recipe, backend, batch);
 
-  cpu::forward(plan.recipe, plan.context->team, parameters, batch, outputs,
-               tape ? tape->memory.data() : nullptr, plan.workspace.data());
+  backend.forward({plan.recipe, plan.prepared.get(), parameters, batch, outputs,
+                   tape ? tape->memory.data() : nullptr, plan.workspace.data(), stream});
   if (tape) {
     tape->batch = identify(batch);
     tape->filled = true;
@@ -200,25 +195,26 @@ void forward(lacuna_plan& plan, const lacuna_parameters& parameters, const lacun
 void backward(lacuna_plan& plan, const lacuna_parameters& parameters, const lacuna_batch& batch,
               const lacuna_output_gradients& d_outputs, const lacuna_tape& tape,
               const lacuna_parameter_gradients& d_parameters,
-              const lacuna_input_gradients& d_inputs) {
+              const lacuna_input_gradients& d_inputs, void* stream) {
+  Backend& backend = *plan.context->backend;
   const lacuna_layer& layer = plan.recipe.layer;
   if (plan.recipe.inference)
     refuse(LACUNA_MISMATCH, "plan: made with options.inference = 1, which has no backward run");
   Arrays arrays;
   check_tape_fits(plan, tape);
   check_parameters(layer, parameters, arrays);
-  check_shape(plan.recipe, batch, arrays);
+  check_shape(plan.recipe, backend, batch, arrays);
   check_output_gradients(layer, batch, d_outputs, arrays);
   check_gradients(layer, d_parameters, arrays);
   check_input_gradients(layer, batch, d_inputs, arrays);
   add_workspace(plan, arrays);
   arrays.optional_input("the tape's memory", tape.memory.data(), tape_extent(tape));
-  arrays.check();
-  check_content(plan.recipe, batch);
+  arrays.check(backend);
+  check_content(plan.recipe, backend, batch);
   check_same_batch(tape, identify(batch));
 
-  cpu::backward(plan.recipe, plan.context->team, parameters, batch, d_outputs, tape.memory.data(),
-                d_parameters, d_inputs, plan.workspace.data());
+  backend.backward({plan.recipe, plan.prepared.get(), parameters, batch, d_outputs,
+                    tape.memory.data(), d_parameters, d_inputs, plan.workspace.data(), stream});
 }
 
 }  // namespace
@@ -237,9 +233,9 @@ lacuna_status lacuna_forward(lacuna_plan* plan, const lacuna_parameters* paramet
     not_null(parameters, "parameters");
     not_null(batch, "batch");
     not_null(outputs, "outputs");
-    api::check_no_stream(stream);
+    api::check_stream(*plan->context->backend, stream);
     const api::Turn turn(*plan);
-    api::forward(*plan, *parameters, *batch, *outputs, tape);
+    api::forward(*plan, *parameters, *batch, *outputs, tape, stream);
   });
 }
 
@@ -254,11 +250,11 @@ lacuna_status lacuna_backward(lacuna_plan* plan, const lacuna_parameters* parame
     not_null(batch, "batch");
     not_null(d_outputs, "d_outputs");
     not_null(tape, "tape");
-    api::check_no_stream(stream);
+    api::check_stream(*plan->context->backend, stream);
     const api::Turn turn(*plan);
     api::backward(*plan, *parameters, *batch, *d_outputs, *tape,
                   d_parameters ? *d_parameters : lacuna_parameter_gradients{},
-                  d_inputs ? *d_inputs : lacuna_input_gradients{});
+                  d_inputs ? *d_inputs : lacuna_input_gradients{}, stream);
   });
 }
 }

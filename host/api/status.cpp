@@ -3,6 +3,7 @@
 #include <new>
 
 #include "host/api/guard.h"
+#include "host/backend.h"
 
 namespace lacuna::api {
 
@@ -24,6 +25,8 @@ lacuna_status translate_exception() noexcept {
     throw;
   } catch (const Refusal& refusal) {
     return refusal.status;
+  } catch (const BackendError& error) {
+    return report(error.status, error.what());
   } catch (const std::bad_alloc&) {
     return report(LACUNA_OUT_OF_MEMORY, "out of memory");
   } catch (const std::exception& exception) {
@@ -49,6 +52,7 @@ const char* lacuna_status_name(lacuna_status status) {
     case LACUNA_OUT_OF_MEMORY: return "LACUNA_OUT_OF_MEMORY";
     case LACUNA_UNSUPPORTED: return "LACUNA_UNSUPPORTED";
     case LACUNA_INTERNAL: return "LACUNA_INTERNAL";
+    case LACUNA_DEVICE_ERROR: return "LACUNA_DEVICE_ERROR";
   }
   return "not a lacuna_status";
 }

@@ -1,20 +1,14 @@
 // lacuna_linear_*, lacuna_loss_evaluate, lacuna_clip_gradient_norm and lacuna_adam_step: checks,
-// then host/training.
+// then the backend.
 #include <cmath>
 
 #include "host/api/arrays.h"
 #include "host/api/context.h"
 #include "host/api/guard.h"
 #include "host/api/layer.h"
-#include "host/training/linear.h"
-#include "host/training/loss.h"
-#include "host/training/optimiser.h"
 
 namespace lacuna::api {
 namespace {
-
-using training::LinearShape;
-using training::LossSum;
 
 void check_at_least(std::int64_t value, std::int64_t least, std::string_view argument) {
   if (value < least)
@@ -26,20 +20,11 @@ void check_finite(double value, std::string_view argument) {
     refuse(LACUNA_INVALID_ARGUMENT, argument, ": ", value, ", expected a finite number");
 }
 
-// Calls work with a null pointer of the type that the caller's arrays have.
-template <class Work>
-void with_type(lacuna_type type, Work&& work) {
-  if (type == LACUNA_F64)
-    work(static_cast<double*>(nullptr));
-  else
-    work(static_cast<float*>(nullptr));
-}
-
 // ---- Linear ----
 
-LinearShape checked_shape(const lacuna_type& type, std::int64_t rows, std::int64_t in,
-                          std::int64_t out) {
-  check_type_on_cpu(type, "type");
+LinearShape checked_shape(const Backend& backend, const lacuna_type& type, std::int64_t rows,
+                          std::int64_t in, std::int64_t out) {
+  check_type(type, backend, "type");
   check_at_least(rows, 0, "rows");
   check_at_least(in, 1, "in");
   check_at_least(out, 1, "out");
@@ -48,90 +33,65 @@ LinearShape checked_shape(const lacuna_type& type, std::int64_t rows, std::int64
 
 // ---- Losses ----
 
-// The enumerations are references: reading one before it is checked would be undefined.
-struct LossCall {
-  const lacuna_loss& kind;
-  const lacuna_type& type;
-  std::int64_t rows, columns;
-  const void* predictions;
-  const void* targets;
-  const std::uint8_t* mask;
-  double scale;
-  double* loss;
-  std::int64_t* count;
-  void* d_predictions;
-
-  bool per_row() const { return kind == LACUNA_LOSS_CROSS_ENTROPY; }
-  std::int64_t target_columns() const { return per_row() ? 1 : columns; }
-};
-
-void check_class_indices(const LossCall& call) {
-  const auto* const targets = static_cast<const std::int32_t*>(call.targets);
-  for (std::int64_t row = 0; row < call.rows; ++row) {
-    if (call.mask && !call.mask[row]) continue;
-    if (targets[row] < 0 || targets[row] >= call.columns)
+void check_class_indices(const LossRun& run) {
+  const auto* const targets = static_cast<const std::int32_t*>(run.targets);
+  for (std::int64_t row = 0; row < run.rows; ++row) {
+    if (run.mask && !run.mask[row]) continue;
+    if (targets[row] < 0 || targets[row] >= run.columns)
       refuse(LACUNA_INVALID_ARGUMENT, "targets[", row, "]: ", targets[row],
-             ", expected a class, 0 to ", call.columns - 1);
+             ", expected a class, 0 to ", run.columns - 1);
   }
 }
 
 template <class Real>
-void check_probabilities(const LossCall& call) {
-  const auto* const targets = static_cast<const Real*>(call.targets);
-  for (std::int64_t i = 0; i < call.rows * call.columns; ++i) {
-    if (call.mask && !call.mask[i]) continue;
+void check_probabilities(const LossRun& run) {
+  const auto* const targets = static_cast<const Real*>(run.targets);
+  for (std::int64_t i = 0; i < run.rows * run.columns; ++i) {
+    if (run.mask && !run.mask[i]) continue;
     if (!(targets[i] >= 0 && targets[i] <= 1))
       refuse(LACUNA_INVALID_ARGUMENT, "targets[", i, "]: ", targets[i], ", expected 0 to 1");
   }
 }
 
-void check(const LossCall& call) {
-  check_enumerator(call.kind, LACUNA_LOSS_ABSOLUTE_ERROR, "kind", "lacuna_loss");
-  check_type_on_cpu(call.type, "type");
-  check_at_least(call.rows, 0, "rows");
-  check_at_least(call.columns, 1, "columns");
-  check_finite(call.scale, "scale");
-  not_null(call.loss, "loss");
-  not_null(call.count, "count");
-  const std::size_t real = size_of(call.type);
-  const Extent per_prediction{call.rows, call.columns, real};
+void check(const Backend& backend, const LossRun& run) {
+  check_at_least(run.rows, 0, "rows");
+  check_at_least(run.columns, 1, "columns");
+  check_finite(run.scale, "scale");
+  not_null(run.loss, "loss");
+  not_null(run.count, "count");
+  const std::size_t real = size_of(run.type);
+  const Extent per_prediction{run.rows, run.columns, real};
   Arrays arrays;
-  arrays.input("predictions", call.predictions, per_prediction);
-  arrays.input("targets", call.targets,
-               {call.rows, call.target_columns(), call.per_row() ? sizeof(std::int32_t) : real});
-  arrays.optional_input("mask", call.mask, {.rows = call.rows, .columns = call.target_columns()});
-  arrays.output("loss", call.loss, {.rows = 1, .element = sizeof(double)});
-  arrays.output("count", call.count, {.rows = 1, .element = sizeof(std::int64_t)});
-  arrays.optional_output("d_predictions", call.d_predictions, per_prediction);
-  arrays.check();
+  arrays.input("predictions", run.predictions, per_prediction);
+  arrays.input("targets", run.targets,
+               {run.rows, run.target_columns(), run.per_row() ? sizeof(std::int32_t) : real});
+  arrays.optional_input("mask", run.mask, {.rows = run.rows, .columns = run.target_columns()});
+  arrays.output("loss", run.loss, {.rows = 1, .element = sizeof(double)});
+  arrays.output("count", run.count, {.rows = 1, .element = sizeof(std::int64_t)});
+  arrays.optional_output("d_predictions", run.d_predictions, per_prediction);
+  arrays.check(backend);
 }
 
-template <class Real>
-LossSum evaluate(cpu::Team& team, const LossCall& call) {
-  const auto* const predictions = static_cast<const Real*>(call.predictions);
-  auto* const d_predictions = static_cast<Real*>(call.d_predictions);
-  if (call.per_row()) {
-    check_class_indices(call);
-    return training::cross_entropy(team, call.rows, call.columns, predictions,
-                                   static_cast<const std::int32_t*>(call.targets), call.mask,
-                                   call.scale, d_predictions);
-  }
-  if (call.kind == LACUNA_LOSS_BINARY_CROSS_ENTROPY) check_probabilities<Real>(call);
-  return training::elementwise_loss(team, call.kind, call.rows * call.columns, predictions,
-                                    static_cast<const Real*>(call.targets), call.mask, call.scale,
-                                    d_predictions);
+// What only the targets themselves tell, where the host can read them.
+void check_targets(const LossRun& run) {
+  if (run.per_row()) return check_class_indices(run);
+  if (run.kind != LACUNA_LOSS_BINARY_CROSS_ENTROPY) return;
+  if (run.type == LACUNA_F64)
+    check_probabilities<double>(run);
+  else
+    check_probabilities<float>(run);
 }
 
 // ---- Clipping and Adam ----
 
 // A list may be longer than Arrays has room for, so the same rules stand here once more.
-void check_gradient_list(lacuna_type type, std::int64_t arrays, void* const* gradients,
-                         const std::int64_t* counts) {
+void check_gradient_list(const Backend& backend, lacuna_type type, std::int64_t arrays,
+                         void* const* gradients, const std::int64_t* counts) {
   check_at_least(arrays, 0, "arrays");
   if (arrays == 0) return;
   not_null(gradients, "gradients");
   not_null(counts, "counts");
-  const std::size_t real = size_of(type);
+  const std::size_t real = wide_size_of(type);
   const auto begin = [&](std::int64_t a) { return reinterpret_cast<std::uintptr_t>(gradients[a]); };
   const auto end = [&](std::int64_t a) {
     return begin(a) + static_cast<std::size_t>(counts[a]) * real;
@@ -145,6 +105,10 @@ void check_gradient_list(lacuna_type type, std::int64_t arrays, void* const* gra
     if (begin(a) % real != 0)
       refuse(LACUNA_INVALID_ARGUMENT, "gradients[", a, "]: address ", Address{gradients[a]},
              ", expected a multiple of ", real);
+    if (counts[a] > 0)
+      if (const std::string wrong = backend.refuse_address(gradients[a]); !wrong.empty())
+        refuse(LACUNA_INVALID_ARGUMENT, "gradients[", a, "]: address ", Address{gradients[a]}, ", ",
+               wrong);
     for (std::int64_t other = 0; other < a; ++other)
       if (begin(a) < end(other) && begin(other) < end(a))
         refuse(LACUNA_INVALID_ARGUMENT, "gradients[", a, "]: overlaps gradients[", other,
@@ -176,115 +140,100 @@ void check(const lacuna_adam& adam) {
 }  // namespace lacuna::api
 
 namespace api = lacuna::api;
-namespace training = lacuna::training;
 using api::not_null;
 
 extern "C" {
 
 lacuna_status lacuna_linear_forward(lacuna_context* context, lacuna_type type, int64_t rows,
                                     int64_t in, int64_t out, const void* x, const void* weights,
-                                    const void* bias, void* y) {
+                                    const void* bias, void* y, void* stream) {
   return api::guarded([&] {
-    auto& team = not_null(context, "context").shared->team;
-    const training::LinearShape shape = api::checked_shape(type, rows, in, out);
-    const std::size_t real = api::size_of(type);
+    auto& backend = *not_null(context, "context").shared->backend;
+    const lacuna::LinearShape shape = api::checked_shape(backend, type, rows, in, out);
+    api::check_stream(backend, stream);
+    const std::size_t real = api::size_of(type), wide = api::wide_size_of(type);
     api::Arrays arrays;
     arrays.input("x", x, {rows, in, real});
-    arrays.input("weights", weights, {out, in, real});
-    arrays.optional_input("bias", bias, {out, 1, real});
+    arrays.input("weights", weights, {out, in, wide});
+    arrays.optional_input("bias", bias, {out, 1, wide});
     arrays.output("y", y, {rows, out, real});
-    arrays.check();
-    api::with_type(type, [&](auto* typed) {
-      using Real = std::remove_pointer_t<decltype(typed)>;
-      training::linear_forward(team, shape, static_cast<const Real*>(x),
-                               static_cast<const Real*>(weights), static_cast<const Real*>(bias),
-                               static_cast<Real*>(y));
-    });
+    arrays.check(backend);
+    backend.linear_forward({type, shape, x, weights, bias, y, stream});
   });
 }
 
 lacuna_status lacuna_linear_backward(lacuna_context* context, lacuna_type type, int64_t rows,
                                      int64_t in, int64_t out, const void* x, const void* weights,
-                                     const void* d_y, void* d_x, void* d_weights, void* d_bias) {
+                                     const void* d_y, void* d_x, void* d_weights, void* d_bias,
+                                     void* stream) {
   return api::guarded([&] {
-    auto& team = not_null(context, "context").shared->team;
-    const training::LinearShape shape = api::checked_shape(type, rows, in, out);
-    const std::size_t real = api::size_of(type);
+    auto& backend = *not_null(context, "context").shared->backend;
+    const lacuna::LinearShape shape = api::checked_shape(backend, type, rows, in, out);
+    api::check_stream(backend, stream);
+    const std::size_t real = api::size_of(type), wide = api::wide_size_of(type);
     api::Arrays arrays;
     arrays.input("x", x, {rows, in, real});
-    arrays.input("weights", weights, {out, in, real});
+    arrays.input("weights", weights, {out, in, wide});
     arrays.input("d_y", d_y, {rows, out, real});
     arrays.optional_output("d_x", d_x, {rows, in, real});
-    arrays.optional_output("d_weights", d_weights, {out, in, real});
-    arrays.optional_output("d_bias", d_bias, {out, 1, real});
-    arrays.check();
-    api::with_type(type, [&](auto* typed) {
-      using Real = std::remove_pointer_t<decltype(typed)>;
-      training::linear_backward(team, shape, static_cast<const Real*>(x),
-                                static_cast<const Real*>(weights), static_cast<const Real*>(d_y),
-                                static_cast<Real*>(d_x), static_cast<Real*>(d_weights),
-                                static_cast<Real*>(d_bias));
-    });
+    arrays.optional_output("d_weights", d_weights, {out, in, wide});
+    arrays.optional_output("d_bias", d_bias, {out, 1, wide});
+    arrays.check(backend);
+    backend.linear_backward({type, shape, x, weights, d_y, d_x, d_weights, d_bias, stream});
   });
 }
 
 lacuna_status lacuna_loss_evaluate(lacuna_context* context, lacuna_loss kind, lacuna_type type,
                                    int64_t rows, int64_t columns, const void* predictions,
                                    const void* targets, const uint8_t* mask, double scale,
-                                   double* loss, int64_t* count, void* d_predictions) {
+                                   double* loss, int64_t* count, void* d_predictions,
+                                   void* stream) {
   return api::guarded([&] {
-    auto& team = not_null(context, "context").shared->team;
-    const api::LossCall call{kind, type,  rows, columns, predictions,  targets,
-                             mask, scale, loss, count,   d_predictions};
-    api::check(call);
-    api::with_type(type, [&](auto* typed) {
-      using Real = std::remove_pointer_t<decltype(typed)>;
-      const training::LossSum sum = api::evaluate<Real>(team, call);
-      *loss = sum.loss;
-      *count = sum.count;
-    });
+    auto& backend = *not_null(context, "context").shared->backend;
+    // Before the enumerators are copied: reading an impossible one would be undefined.
+    api::check_enumerator(kind, LACUNA_LOSS_ABSOLUTE_ERROR, "kind", "lacuna_loss");
+    api::check_type(type, backend, "type");
+    api::check_stream(backend, stream);
+    const lacuna::LossRun run{kind, type,  rows, columns, predictions,   targets,
+                              mask, scale, loss, count,   d_predictions, stream};
+    api::check(backend, run);
+    if (backend.reads_on_host()) api::check_targets(run);
+    backend.loss(run);
   });
 }
 
 lacuna_status lacuna_clip_gradient_norm(lacuna_context* context, lacuna_type type, int64_t arrays,
                                         void* const* gradients, const int64_t* counts,
-                                        double max_norm, double* norm) {
+                                        double max_norm, double* norm, void* stream) {
   return api::guarded([&] {
-    auto& team = not_null(context, "context").shared->team;
-    api::check_type_on_cpu(type, "type");
-    api::check_gradient_list(type, arrays, gradients, counts);
+    auto& backend = *not_null(context, "context").shared->backend;
+    api::check_type(type, backend, "type");
+    api::check_stream(backend, stream);
+    api::check_gradient_list(backend, type, arrays, gradients, counts);
     if (!(max_norm > 0))
       api::refuse(LACUNA_INVALID_ARGUMENT, "max_norm: ", max_norm, ", expected > 0");
-    api::with_type(type, [&](auto* typed) {
-      using Real = std::remove_pointer_t<decltype(typed)>;
-      const double before =
-          training::clip_gradient_norm<Real>(team, arrays, gradients, counts, max_norm);
-      if (norm) *norm = before;
-    });
+    backend.clip_gradient_norm({type, arrays, gradients, counts, max_norm, norm, stream});
   });
 }
 
 lacuna_status lacuna_adam_step(lacuna_context* context, const lacuna_adam* adam, lacuna_type type,
                                int64_t count, const void* gradients, void* parameters,
-                               void* first_moment, void* second_moment) {
+                               void* first_moment, void* second_moment, void* stream) {
   return api::guarded([&] {
-    auto& team = not_null(context, "context").shared->team;
+    auto& backend = *not_null(context, "context").shared->backend;
     api::check(not_null(adam, "adam"));
-    api::check_type_on_cpu(type, "type");
+    api::check_type(type, backend, "type");
+    api::check_stream(backend, stream);
     api::check_at_least(count, 0, "count");
-    const api::Extent extent{count, 1, api::size_of(type)};
+    const api::Extent extent{count, 1, api::wide_size_of(type)};
     api::Arrays arrays;
     arrays.input("gradients", gradients, extent);
     arrays.output("parameters", parameters, extent);
     arrays.output("first_moment", first_moment, extent);
     arrays.output("second_moment", second_moment, extent);
-    arrays.check();
-    api::with_type(type, [&](auto* typed) {
-      using Real = std::remove_pointer_t<decltype(typed)>;
-      training::adam_step(team, *adam, count, static_cast<const Real*>(gradients),
-                          static_cast<Real*>(parameters), static_cast<Real*>(first_moment),
-                          static_cast<Real*>(second_moment));
-    });
+    arrays.check(backend);
+    backend.adam_step(
+        {*adam, type, count, gradients, parameters, first_moment, second_moment, stream});
   });
 }
 }

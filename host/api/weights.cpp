@@ -8,7 +8,7 @@ namespace lacuna::api {
 namespace {
 
 void check(const lacuna_layer* layer, const lacuna_convention& convention) {
-  checked_on_cpu(layer);
+  checked(layer);
   check_enumerator(convention, LACUNA_GRU_D, "convention", "lacuna_convention");
   if (const char* const reason = weights::why_unsupported(*layer, convention))
     refuse(LACUNA_UNSUPPORTED, "layer: a cell of ", name_of(layer->cell), ", impute ",
@@ -25,7 +25,7 @@ void each_foreign(const lacuna_layer& layer, lacuna_convention convention, std::
     const weights::Tensor tensor = weights::tensor(layer, convention, index);
     if (tensor.rows > 0)
       add(Name(group, tensor.name), tensors.tensor[index],
-          Extent{tensor.rows, tensor.columns, size_of(layer.type)}, tensor.needed);
+          Extent{tensor.rows, tensor.columns, wide_size_of(layer.type)}, tensor.needed);
     else if (tensors.tensor[index])
       refuse(LACUNA_INVALID_ARGUMENT, group, "tensor[", index,
              "]: given, but the convention has none there for a cell of ", name_of(layer.cell),
@@ -41,7 +41,7 @@ void each_parameter(const lacuna_layer& layer, std::string_view group, const Ten
     const Shape shape = parameter_shape(layer, kind);
     if (shape.rows > 0)
       add(kind, Name(group, name_of(kind)), tensors.tensor[number],
-          Extent{shape.rows, shape.columns, size_of(layer.type)});
+          Extent{shape.rows, shape.columns, wide_size_of(layer.type)});
   }
 }
 

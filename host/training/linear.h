@@ -4,13 +4,10 @@
 
 #include <cstdint>
 
+#include "host/backend.h"
 #include "host/cpu/team.h"
 
 namespace lacuna::training {
-
-struct LinearShape {
-  std::int64_t rows, in, out;
-};
 
 // y "="; `bias` may be null.
 template <class Real>

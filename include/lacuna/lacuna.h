@@ -13,8 +13,13 @@
  *     and 1 are legal; nothing is sorted.
  *   - D features, H hidden units, G gates, K = width of the cell's input
  *     (lacuna_layer_input_width), S = H, or 2H for an LSTM that relaxes.
- *   - `real` stands for float or double, as lacuna_layer.type says. Pointers of type `real` must
- *     be aligned to it.
+ *   - `real` stands for the type that lacuna_layer.type names: float, double, or on CUDA fp16 or
+ *     bf16 (16 bits each). `wide` is what sums and times need: double for double, else float.
+ *     Everything is computed and summed in `wide`. Pointers must be aligned to their elements.
+ *   - On CUDA all arrays are in the memory of the context's device, `offsets` excepted, and calls
+ *     return before their work is done: it runs in the order of `stream`. The host reads none of
+ *     those arrays, so that what they contain (a NaN gap, a target that is no class) is the
+ *     caller's to check; it can spoil results, never memory.
  *   - "=" a buffer is written; "+=" a buffer is added to. Parameter gradients are "+=",
  *     everything else is "=".
  *   - No output may overlap another buffer of the same call.
@@ -60,7 +65,8 @@ typedef enum lacuna_status {
   LACUNA_MISMATCH = 3,          /* a tape, plan or batch that do not belong together */
   LACUNA_OUT_OF_MEMORY = 4,     /* the allocator returned null; nothing was lost */
   LACUNA_UNSUPPORTED = 5,       /* legal, but this backend or build does not have it */
-  LACUNA_INTERNAL = 6           /* a defect in Lacuna */
+  LACUNA_INTERNAL = 6,          /* a defect in Lacuna */
+  LACUNA_DEVICE_ERROR = 7       /* the GPU or its driver reported an error: CUDA's own words */
 } lacuna_status;
 
 /* The message of this thread's latest failed call; "" when there was none. Valid until the
@@ -105,6 +111,7 @@ typedef struct lacuna_context_options {
   int32_t threads;            /* CPU threads, 0 .. 1024; 0: all cores this process may use */
   lacuna_isa isa;             /* the most that may be used */
   lacuna_allocator allocator; /* all null: the built-in pool */
+  int32_t device;             /* CUDA: the device's index, as the driver counts. CPU: must be 0 */
 } lacuna_context_options;
 
 typedef struct lacuna_context_info {
@@ -115,6 +122,7 @@ typedef struct lacuna_context_info {
   size_t bytes_in_use;
   size_t bytes_peak;  /* the most there has been */
   size_t allocations; /* calls of the allocator so far: it stands still while plans run */
+  int32_t device;     /* CUDA: its index; CPU: -1 */
 } lacuna_context_info;
 
 typedef struct lacuna_context lacuna_context;
@@ -225,7 +233,7 @@ typedef enum lacuna_parameter {
   LACUNA_PARAMETERS = 10    /* how many kinds there are */
 } lacuna_parameter;
 
-/* One pointer (to real) per kind; null where the layer has no such parameter. */
+/* One pointer (to wide) per kind; null where the layer has no such parameter. */
 typedef struct lacuna_parameters {
   const void* tensor[LACUNA_PARAMETERS];
 } lacuna_parameters;
@@ -250,7 +258,7 @@ LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_layer_parameter_count(const lac
 /* The customary start, in the back-to-back layout: the cell's weights and biases uniform in
  * +-1/sqrt(H), x_mean, s_inf, impute and evolve biases 0, decay weights uniform in [0,
  * 1/sqrt(H)) (impute: [0, 1)), relax rates softplus^-1 of values log-uniform in [0.01, 1]. The
- * same seed gives the same numbers everywhere, in either type. */
+ * same seed gives the same numbers everywhere, in any type. `parameters`: wide, on the host. */
 LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_layer_initialize(const lacuna_layer* layer,
                                                                   uint64_t seed, void* parameters);
 
@@ -303,7 +311,10 @@ lacuna_weights_export(const lacuna_layer* layer, lacuna_convention convention,
 /* The largest batch a plan will see. */
 typedef struct lacuna_capacity {
   int64_t tokens;    /* N, 0 .. 2^48 */
-  int64_t sequences; /* B, 0 .. 2^48 */
+  int64_t sequences; /* B, 0 .. 2^48; CUDA: 0 .. 2^31 - 1 */
+  /* The longest sequence, at most `tokens`; 0: as long as `tokens`. CUDA needs it where only the
+   * device knows the lengths, for it launches so many steps. */
+  int64_t max_length;
 } lacuna_capacity;
 
 typedef struct lacuna_plan_options {
@@ -359,12 +370,12 @@ LACUNA_API void lacuna_tape_destroy(lacuna_tape* tape);
 typedef struct lacuna_carry {
   /* real [B,D]: the latest measured value; NaN where there has been none. Needs a mask. */
   void* last_values;
-  /* real [B,D]: time from the latest measurement to the piece's last token; where there was
+  /* wide [B,D]: time from the latest measurement to the piece's last token; where there was
    * none, since the sequence began. Needs a mask. */
   void* since;
   /* [B]: the time stamp of the last token; NaN where there has been none. Needs times. */
   double* last_time;
-  /* real [B]: `reverse` with delta_t only: the gap before the first token read, whose delta_t
+  /* wide [B]: `reverse` with delta_t only: the gap before the first token read, whose delta_t
    * stands in the piece that was read before */
   void* first_gap;
 } lacuna_carry;
@@ -372,7 +383,8 @@ typedef struct lacuna_carry {
 typedef struct lacuna_batch {
   int64_t sequences; /* B */
   int64_t tokens;    /* N */
-  /* [B+1], from 0 to N, never falling. On the host. May be null when B is 0. */
+  /* [B+1], from 0 to N, never falling; on the host, or see offsets_on_device. May be null when B
+   * is 0. */
   const int64_t* offsets;
   /* real [N,D]. Unmeasured values are never read. May be null when N is 0. */
   const void* values;
@@ -380,19 +392,25 @@ typedef struct lacuna_batch {
    * NONE. */
   const uint8_t* mask;
   /* Elapsed time: delta_t, or times, or neither when the layer uses none. */
-  /* real [N]: time since the previous token, finite and >= 0. At a sequence's first token, since
+  /* wide [N]: time since the previous token, finite and >= 0. At a sequence's first token, since
    * its initial state. (`reverse`: unused there, and the first gap to be read is 0, or
    * carry_in.first_gap.) */
   const void* delta_t;
   /* [N]: time stamps, finite, not falling within a sequence; the first gap is 0, or counts from
-   * carry_in.last_time (`reverse`: up to it). Gaps must be finite in the layer's type. */
+   * carry_in.last_time (`reverse`: up to it). Gaps must be finite in `wide`. */
   const double* times;
-  /* real [N,D], optional: time since each feature was last measured, ready-made, finite and >=
+  /* wide [N,D], optional: time since each feature was last measured, ready-made, finite and >=
    * 0; null: computed from the gaps and the mask */
   const void* delta;
   const void* initial_hidden; /* real [B,H]; null: 0 */
   const void* initial_cell;   /* real [B,H], lstm; null: 0 */
   lacuna_carry carry_in;      /* null entries: the sequence begins here */
+  /* 0 or 1, CUDA only: offsets lie in the device's memory and only the device reads them, in the
+   * order of the stream, so that one captured graph serves other lengths. N is then how many rows
+   * the arrays have: offsets[B] may be less, and rows behind it are neither read nor, in outputs,
+   * written (in gradients they are 0). No length may exceed the plan's capacity.max_length: such a
+   * sequence is cut off there. */
+  int32_t offsets_on_device;
 } lacuna_batch;
 
 /* All optional, all "=". */
@@ -427,7 +445,7 @@ typedef struct lacuna_output_gradients {
 typedef struct lacuna_input_gradients {
   /* real [N,D]: 0 where unmeasured; includes what flows back through x_last */
   void* d_values;
-  /* real [N]: with respect to batch.delta_t (with times: to the gaps they imply). A ready-made
+  /* wide [N]: with respect to batch.delta_t (with times: to the gaps they imply). A ready-made
    * batch.delta is a constant. */
   void* d_delta_t;
   void* d_initial_hidden; /* real [B,H] */
@@ -446,31 +464,33 @@ lacuna_backward(lacuna_plan* plan, const lacuna_parameters* parameters, const la
 
 /* ---- Padded batches -------------------------------------------------------------------------- */
 
-/* Rows of `row_bytes` bytes: padded [B,T,row], packed [N,row]. offsets [B+1] is written from
+/* Rows of `row_bytes` bytes (on CUDA lengths and offsets, too, are the device's): padded [B,T,row], packed [N,row]. offsets [B+1] is written from
  * lengths [B] (each 0 .. T), and `padded` and `packed` may both be null to get the offsets alone.
  * Padding is not read. */
 LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_pack(lacuna_context* context, int64_t sequences,
                                                       int64_t max_length, int64_t row_bytes,
                                                       const int64_t* lengths, const void* padded,
-                                                      int64_t* offsets, void* packed);
+                                                      int64_t* offsets, void* packed, void* stream);
 /* The way back. Padding is filled with zero bytes. */
 LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_unpack(lacuna_context* context, int64_t sequences,
                                                         int64_t max_length, int64_t row_bytes,
                                                         const int64_t* offsets, const void* packed,
-                                                        void* padded);
+                                                        void* padded, void* stream);
 
 /* ---- The last mile of training --------------------------------------------------------------- */
 
+/* Of an array of 16-bit type, x, y, predictions and element targets are `real`; weights, biases,
+ * gradients of parameters, parameters and moments are `wide`. On CUDA loss, count and norm, too,
+ * are in the device's memory. */
+
 /* y = x W^T + b.  x [rows, in], W [out, in], b [out] or null, y [rows, out]; y "=". */
-LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_linear_forward(lacuna_context* context,
-                                                                lacuna_type type, int64_t rows,
-                                                                int64_t in, int64_t out,
-                                                                const void* x, const void* weights,
-                                                                const void* bias, void* y);
+LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_linear_forward(
+    lacuna_context* context, lacuna_type type, int64_t rows, int64_t in, int64_t out, const void* x,
+    const void* weights, const void* bias, void* y, void* stream);
 /* d_x [rows, in] "=", d_weights [out, in] "+=", d_bias [out] "+="; each may be null. */
 LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_linear_backward(
     lacuna_context* context, lacuna_type type, int64_t rows, int64_t in, int64_t out, const void* x,
-    const void* weights, const void* d_y, void* d_x, void* d_weights, void* d_bias);
+    const void* weights, const void* d_y, void* d_x, void* d_weights, void* d_bias, void* stream);
 
 typedef enum lacuna_loss {
   LACUNA_LOSS_BINARY_CROSS_ENTROPY = 0, /* per element, from logits; targets real in [0,1] */
@@ -486,14 +506,14 @@ typedef enum lacuna_loss {
 LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_loss_evaluate(
     lacuna_context* context, lacuna_loss kind, lacuna_type type, int64_t rows, int64_t columns,
     const void* predictions, const void* targets, const uint8_t* mask, double scale, double* loss,
-    int64_t* count, void* d_predictions);
+    int64_t* count, void* d_predictions, void* stream);
 
 /* A list of gradients is scaled together to Euclidean norm max_norm when theirs is larger.
  * `norm` (may be null) gets the norm before. A norm that is not finite changes nothing and is
  * reported as it is. */
 LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_clip_gradient_norm(
     lacuna_context* context, lacuna_type type, int64_t arrays, void* const* gradients,
-    const int64_t* counts, double max_norm, double* norm);
+    const int64_t* counts, double max_norm, double* norm, void* stream);
 
 typedef struct lacuna_adam {
   double learning_rate;
@@ -505,11 +525,9 @@ typedef struct lacuna_adam {
 } lacuna_adam;
 
 /* Kingma & Ba 2015. parameters, first and second moment are updated in place. */
-LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_adam_step(lacuna_context* context,
-                                                           const lacuna_adam* adam,
-                                                           lacuna_type type, int64_t count,
-                                                           const void* gradients, void* parameters,
-                                                           void* first_moment, void* second_moment);
+LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_adam_step(
+    lacuna_context* context, const lacuna_adam* adam, lacuna_type type, int64_t count,
+    const void* gradients, void* parameters, void* first_moment, void* second_moment, void* stream);
 
 #if defined(__cplusplus)
 }

@@ -124,7 +124,7 @@ class LibraryRun {
       : LibraryRun(c, make_parameters(c), make_batch(c), make_upstream(c)) {}
 
   const lacuna_layer& layer() const { return layer_; }
-  lacuna_capacity capacity() const { return {batch_.tokens(), batch_.sequences()}; }
+  lacuna_capacity capacity() const { return {batch_.tokens(), batch_.sequences(), 0}; }
 
   lacuna_parameters parameters() const {
     lacuna_parameters out{};

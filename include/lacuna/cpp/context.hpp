@@ -27,6 +27,7 @@ struct ContextOptions {
   int threads = 0;               // CPU threads; 0: all cores this process may use
   Isa isa = Isa::best;           // the most that may be used
   lacuna_allocator allocator{};  // all null: the built-in pool
+  int device = 0;                // CUDA: which one
 };
 
 struct CpuOptions {
@@ -42,6 +43,7 @@ struct ContextInfo {
   std::size_t bytes_in_use;  // by plans and tapes, now
   std::size_t bytes_peak;
   std::size_t allocations;  // calls of the allocator so far: it stands still while plans run
+  int device;               // CUDA: its index; CPU: -1
 };
 
 // May be shared by threads. Plans and tapes keep what they need of it alive.
@@ -51,7 +53,8 @@ class Context {
     const lacuna_context_options c{.backend = static_cast<lacuna_backend>(options.backend),
                                    .threads = options.threads,
                                    .isa = static_cast<lacuna_isa>(options.isa),
-                                   .allocator = options.allocator};
+                                   .allocator = options.allocator,
+                                   .device = options.device};
     lacuna_context* made = nullptr;
     detail::check(lacuna_context_create(&c, &made));
     handle_.reset(made);
@@ -63,7 +66,8 @@ class Context {
     return Context({.backend = Backend::cpu,
                     .threads = options.threads,
                     .isa = options.isa,
-                    .allocator = options.allocator});
+                    .allocator = options.allocator,
+                    .device = 0});
   }
 
   ContextInfo info() const {
@@ -74,7 +78,8 @@ class Context {
             .isa = static_cast<Isa>(c.isa),
             .bytes_in_use = c.bytes_in_use,
             .bytes_peak = c.bytes_peak,
-            .allocations = c.allocations};
+            .allocations = c.allocations,
+            .device = c.device};
   }
 
   // Blocks that the built-in pool keeps for reuse go back to the system.

@@ -36,7 +36,7 @@ void pack(const Context& context, std::int64_t max_length, std::int64_t columns,
   if (packed.empty()) return;
   detail::check(lacuna_pack(context.get(), sequences, max_length,
                             columns * static_cast<std::int64_t>(sizeof(Element)), lengths.data(),
-                            padded.data(), offsets.data(), packed.data()));
+                            padded.data(), offsets.data(), packed.data(), nullptr));
 }
 
 // packed [N, columns] -> padded [B, T, columns], zero where padded.
@@ -53,7 +53,7 @@ void unpack(const Context& context, std::int64_t max_length, std::int64_t column
   if (padded.empty()) return;
   detail::check(lacuna_unpack(context.get(), sequences, max_length,
                               columns * static_cast<std::int64_t>(sizeof(Element)), offsets.data(),
-                              packed.data(), padded.data()));
+                              packed.data(), padded.data(), nullptr));
 }
 
 // A padded batch: as Batch, with [B, T, ...] for [N, ...]. Empty spans are absent.

@@ -14,6 +14,7 @@ namespace lacuna {
 struct Capacity {
   std::int64_t tokens = 0;
   std::int64_t sequences = 0;
+  std::int64_t max_length = 0;  // 0: as long as `tokens`; see lacuna_capacity
 };
 
 struct PlanOptions {
@@ -41,7 +42,7 @@ inline lacuna_plan_options c_of(const PlanOptions& options) {
 inline PlanInfo measure(const Context& context, const Layer& layer, const Capacity& capacity,
                         const PlanOptions& options = {}) {
   const lacuna_layer c_layer = layer.c();
-  const lacuna_capacity c_capacity{capacity.tokens, capacity.sequences};
+  const lacuna_capacity c_capacity{capacity.tokens, capacity.sequences, capacity.max_length};
   const lacuna_plan_options c_options = detail::c_of(options);
   lacuna_plan_info info{};
   detail::check(lacuna_plan_measure(context.get(), &c_layer, &c_capacity, &c_options, &info));
@@ -57,7 +58,7 @@ class Plan {
        const PlanOptions& options = {})
       : layer_(layer), capacity_(capacity) {
     const lacuna_layer c_layer = layer.c();
-    const lacuna_capacity c_capacity{capacity.tokens, capacity.sequences};
+    const lacuna_capacity c_capacity{capacity.tokens, capacity.sequences, capacity.max_length};
     const lacuna_plan_options c_options = detail::c_of(options);
     lacuna_plan* made = nullptr;
     detail::check(lacuna_plan_create(context.get(), &c_layer, &c_capacity, &c_options, &made));

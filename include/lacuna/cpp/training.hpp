@@ -43,7 +43,7 @@ class Linear {
     const std::int64_t rows = rows_of(x.size());
     detail::check_shape("y", y.size(), {"rows", rows}, {"out", out_});
     detail::check(lacuna_linear_forward(context.get(), type(), rows, in_, out_, x.data(),
-                                        weights().data(), bias().data(), y.data()));
+                                        weights().data(), bias().data(), y.data(), nullptr));
   }
 
   // d_x is written (empty: not wanted); `gradients`, laid out as flat(), is added to.
@@ -54,9 +54,9 @@ class Linear {
     detail::check_shape("gradients", gradients.size(),
                         {"count", static_cast<std::int64_t>(count())});
     Real* const d_x_or_null = detail::optional("d_x", d_x, {"rows", rows}, {"in", in_});
-    detail::check(lacuna_linear_backward(context.get(), type(), rows, in_, out_, x.data(),
-                                         weights().data(), d_y.data(), d_x_or_null,
-                                         gradients.data(), gradients.data() + weight_count()));
+    detail::check(lacuna_linear_backward(
+        context.get(), type(), rows, in_, out_, x.data(), weights().data(), d_y.data(), d_x_or_null,
+        gradients.data(), gradients.data() + weight_count(), nullptr));
   }
 
  private:
@@ -105,7 +105,7 @@ LossValue evaluate(const Context& context, lacuna_loss kind, std::int64_t rows,
       context.get(), kind, static_cast<lacuna_type>(type_of<Real>), rows, columns,
       predictions.data(), targets.data(), optional("mask", options.mask, row_extent, per_target),
       options.scale, &value.sum, &value.count,
-      optional("d_predictions", options.d_predictions, row_extent, column_extent)));
+      optional("d_predictions", options.d_predictions, row_extent, column_extent), nullptr));
   return value;
 }
 
@@ -168,7 +168,7 @@ double clip_gradient_norm(const Context& context, std::initializer_list<std::spa
   double norm = 0;
   detail::check(lacuna_clip_gradient_norm(context.get(), static_cast<lacuna_type>(type_of<Real>),
                                           static_cast<std::int64_t>(arrays.size()), arrays.data(),
-                                          counts.data(), max_norm, &norm));
+                                          counts.data(), max_norm, &norm, nullptr));
   return norm;
 }
 
@@ -228,7 +228,7 @@ class Adam {
     detail::check(lacuna_adam_step(context.get(), &adam, static_cast<lacuna_type>(type_of<Real>),
                                    static_cast<std::int64_t>(gradients.size()), gradients.data(),
                                    parameters.data(), first_moment_.data() + from,
-                                   second_moment_.data() + from));
+                                   second_moment_.data() + from, nullptr));
   }
 
   AlignedVector<Real> first_moment_, second_moment_;

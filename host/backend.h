@@ -1,0 +1,170 @@
+// What a backend does, in one short list. host/api checks arguments and calls it, knowing no more of it than stands
+// here: adding a backend adds a class.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+#include "host/memory/memory.h"
+#include "host/plan/recipe.h"
+#include "lacuna/lacuna.h"
+
+namespace lacuna {
+
+// A backend's own way to fail: host/api hands status and message on.
+struct BackendError : std::runtime_error {
+  BackendError(lacuna_status why, const std::string& message)
+      : std::runtime_error(message), status(why) {}
+  lacuna_status status;
+};
+
+// What a plan keeps for its backend besides memory.
+struct Prepared {
+  virtual ~Prepared() = default;
+};
+
+struct ForwardRun {
+  const Recipe& recipe;
+  Prepared* prepared;
+  const lacuna_parameters& parameters;
+  const lacuna_batch& batch;
+  const lacuna_outputs& outputs;
+  std::byte* tape;  // null: inference
+  std::byte* workspace;
+  void* stream;
+};
+
+struct BackwardRun {
+  const Recipe& recipe;
+  Prepared* prepared;
+  const lacuna_parameters& parameters;
+  const lacuna_batch& batch;
+  const lacuna_output_gradients& d_outputs;
+  const std::byte* tape;
+  const lacuna_parameter_gradients& d_parameters;
+  const lacuna_input_gradients& d_inputs;
+  std::byte* workspace;
+  void* stream;
+};
+
+struct LinearShape {
+  std::int64_t rows, in, out;
+};
+
+struct LinearForwardRun {
+  lacuna_type type;
+  LinearShape shape;
+  const void* x;
+  const void* weights;
+  const void* bias;
+  void* y;
+  void* stream;
+};
+
+struct LinearBackwardRun {
+  lacuna_type type;
+  LinearShape shape;
+  const void* x;
+  const void* weights;
+  const void* d_y;
+  void* d_x;
+  void* d_weights;
+  void* d_bias;
+  void* stream;
+};
+
+struct LossRun {
+  lacuna_loss kind;
+  lacuna_type type;
+  std::int64_t rows, columns;
+  const void* predictions;
+  const void* targets;
+  const std::uint8_t* mask;
+  double scale;
+  double* loss;
+  std::int64_t* count;
+  void* d_predictions;
+  void* stream;
+
+  bool per_row() const { return kind == LACUNA_LOSS_CROSS_ENTROPY; }
+  std::int64_t target_columns() const { return per_row() ? 1 : columns; }
+};
+
+struct ClipRun {
+  lacuna_type type;
+  std::int64_t arrays;
+  void* const* gradients;
+  const std::int64_t* counts;
+  double max_norm;
+  double* norm;  // may be null
+  void* stream;
+};
+
+struct AdamRun {
+  lacuna_adam adam;
+  lacuna_type type;
+  std::int64_t count;
+  const void* gradients;
+  void* parameters;
+  void* first_moment;
+  void* second_moment;
+  void* stream;
+};
+
+struct PaddedShape {
+  std::int64_t sequences, max_length, row_bytes;
+};
+
+struct PackRun {
+  PaddedShape shape;
+  const std::int64_t* lengths;
+  const std::byte* padded;  // null: offsets alone
+  std::int64_t* offsets;
+  std::byte* packed;
+  void* stream;
+};
+
+struct UnpackRun {
+  PaddedShape shape;
+  const std::int64_t* offsets;
+  const std::byte* packed;
+  std::byte* padded;
+  void* stream;
+};
+
+// Calls come from several threads at once. Arguments have been checked as far as the host can see them.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual lacuna_backend kind() const = 0;
+  // Backend, threads, instruction set, device; what the memory's books say is added by host/api.
+  virtual lacuna_context_info facts() const = 0;
+  virtual memory::Memory& memory() = 0;
+  virtual bool computes_in(lacuna_type type) const = 0;
+  // Can the host read the caller's arrays?
+  virtual bool reads_on_host() const = 0;
+  // Empty when the backend can use this address of the caller's, else what is wrong with it.
+  virtual std::string refuse_address(const void*) const { return {}; }
+
+  // Pure. Throws std::length_error where the sizes overflow.
+  virtual Recipe plan(const lacuna_layer& layer, const lacuna_capacity& capacity,
+                      bool inference) const = 0;
+  virtual std::string explain(const Recipe& recipe) const = 0;
+  virtual std::unique_ptr<Prepared> prepare(const Recipe&) { return nullptr; }
+
+  virtual void forward(const ForwardRun& run) = 0;
+  virtual void backward(const BackwardRun& run) = 0;
+
+  virtual void linear_forward(const LinearForwardRun& run) = 0;
+  virtual void linear_backward(const LinearBackwardRun& run) = 0;
+  virtual void loss(const LossRun& run) = 0;
+  virtual void clip_gradient_norm(const ClipRun& run) = 0;
+  virtual void adam_step(const AdamRun& run) = 0;
+  virtual void pack(const PackRun& run) = 0;
+  virtual void unpack(const UnpackRun& run) = 0;
+};
+
+}  // namespace lacuna
