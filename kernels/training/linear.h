@@ -90,12 +90,12 @@ class LinearPanel {
     from_ = matrix + (by_row ? row * depth + own_depth() : own_depth() * rows + row);
     depth_stride_ = by_row ? 1 : rows;
     piece_stride_ = by_row ? rows_apart * depth : depth_apart * rows;
-    rows_left_ = rows - row < extent ? static_cast<int>(rows - row) : extent;
+    const int present = rows - first < extent ? static_cast<int>(rows - first) : extent;
+    rows_left_ = present - own_row();
   }
 
   // Beyond the matrix and from `end` of the depth on there are zeros.
   SIMT_DEVICE void fetch(std::int64_t begin, std::int64_t end) {
-    if (!takes_part()) return;
     const E* from = from_ + begin * depth_stride_;
     const int depth_left =
         (end - begin < linear_depth ? static_cast<int>(end - begin) : linear_depth) - own_depth();
@@ -177,8 +177,9 @@ void linear_kernel(LinearOperands<T, product> a) {
         left.fetch(k + linear_depth, end);
         right.fetch(k + linear_depth, end);
       }
-      // A short depth, such as that of d_x, does not pay for a whole stage.
-      constexpr int step = sizeof(R) == 8 ? 2 : 4;
+      // A short depth, such as that of d_x, does not pay for a whole stage. In double more than one
+      // step at a time would take too many registers for two blocks.
+      constexpr int step = sizeof(R) == 8 ? 1 : 4;
       SIMT_UNROLL
       for (int from = 0; from < linear_depth; from += step) {
         if (k + from >= end) break;
