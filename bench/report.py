@@ -159,11 +159,11 @@ def chart(findings):
                "torch_loop_of_sgemm": "#6b7280", "torch_hoisted_of_sgemm": "#9ca3af"}
     labels = {"of_sgemm": "Lacuna", "onednn_of_sgemm": "oneDNN"}
     found = quantities(findings)
-    left, scale, height, top = 330, 420, 13, 46
+    left, scale, gap, height, top = 330, 420, 130, 13, 46
     panels = sorted({threads for _, threads in found})
     body, y_end = [], 0
     for number, threads in enumerate(panels):
-        x0 = left + number * (scale + 90)
+        x0 = left + number * (scale + gap)
         y = top
         body.append(f'<text x="{x0}" y="{top - 12}" font-weight="bold">'
                     f'{threads} thread{"s" if threads > 1 else ""}</text>')
@@ -187,7 +187,7 @@ def chart(findings):
             x = x0 + scale * tenth / 10
             body.insert(0, f'<line x1="{x}" y1="{top - 4}" x2="{x}" y2="{y}" stroke="#e5e7eb"/>'
                            f'<text x="{x}" y="{y + 14}" text-anchor="middle">{tenth / 10}</text>')
-    width = left + len(panels) * (scale + 90) + 20
+    width = left + len(panels) * (scale + gap) + 20
     return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{y_end + 40}" '
             'font-family="sans-serif" font-size="11"><rect width="100%" height="100%" fill="white"/>'
             '<text x="12" y="18" font-size="14">Fraction of the machine\'s own sgemm rate, '
