@@ -1,87 +1,22 @@
-// What must not change a bit of the stepwise recurrence: the order of threads, the alignment of the caller's arrays, how
+// What must not change a bit of the stepwise recurrence: the alignment of the caller's arrays, how
 // many rows a launch covers, which optional arrays there are. And how it is spread over blocks.
 #include <gtest/gtest.h>
 
 #include <string>
-#include <tuple>
 #include <vector>
 
 #include "emulator/emulator.h"
-#include "support/convert.h"
-#include "support/generate.h"
-#include "support/stepwise_run.h"
+#include "support/stepwise_bits.h"
 
 namespace support {
 namespace {
 
-using lacuna::simt::Bf16;
-using lacuna::simt::Fp16;
-using Bits = std::map<std::string, std::vector<unsigned char>>;
-
-const std::vector<std::string> cells = {"rnn_tanh", "rnn_relu", "rnn_euler",
-                                        "lstm",     "gru",      "gru_reset_before"};
-const std::vector<std::string> evolves = {"none", "decay", "decay_step", "relax"};
-
-// Every stage at work: rows that do not fire, initial states, sequences without a token.
-std::string case_of(const std::string& cell, const std::string& evolve, int hidden) {
-  return cell + "+forward+" + evolve + "_f32_n5_d2_h" + std::to_string(hidden) +
-         "_len0-4+6_miss75_eo_init_seed7";
-}
-
-struct Data {
-  Case c;
-  reference::Parameters parameters;
-  reference::Batch batch;
-  reference::Upstream upstream;
-
-  explicit Data(const std::string& text)
-      : c(parse_case(text)),
-        parameters(make_parameters(c)),
-        batch(make_batch(c)),
-        upstream(make_upstream(c)) {}
-
-  template <class T>
-  Bits bits(const StepwiseOptions& options = {}) const {
-    StepwiseRun<T> run(c.layer, parameters, batch, upstream, options);
-    run.run();
-    return run.bits;
-  }
-};
-
-// Of the arrays that both have.
-void expect_equal(const Bits& result, const Bits& expected, const std::string& what) {
-  for (const auto& [name, bytes] : result)
-    EXPECT_EQ(bytes, expected.at(name)) << what << ": " << name;
-}
-
-template <class F>
-void for_each_model(int hidden, F&& f) {
-  for (const auto& cell : cells)
-    for (const auto& evolve : evolves) {
-      const std::string text = case_of(cell, evolve, hidden);
-      SCOPED_TRACE(text);
-      f(Data(text));
-    }
-}
+using namespace stepwise;
 
 template <class T>
 class StepwiseArrays : public testing::Test {};
-using Types = testing::Types<float, double, Fp16, Bf16>;
+using Types = testing::Types<float, double, lacuna::simt::Fp16, lacuna::simt::Bf16>;
 TYPED_TEST_SUITE(StepwiseArrays, Types);
-
-TYPED_TEST(StepwiseArrays, ThreadsInAnyOrderGiveTheSameBits) {
-  for_each_model(9, [](const Data& data) {
-    const Bits expected = data.bits<TypeParam>();
-    for (std::uint64_t seed = 0; seed < 6; ++seed) {
-      lacuna::emulator::Settings settings;
-      settings.order =
-          seed == 0 ? lacuna::emulator::Order::reverse : lacuna::emulator::Order::random;
-      settings.seed = seed + 1;
-      const lacuna::emulator::WithSettings with(settings);
-      expect_equal(data.bits<TypeParam>(), expected, "order " + std::to_string(seed));
-    }
-  });
-}
 
 TYPED_TEST(StepwiseArrays, AlignmentAndRowsLaunchedChangeNoBit) {
   for (const int hidden : {8, 11})

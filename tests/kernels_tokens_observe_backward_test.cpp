@@ -335,7 +335,7 @@ TYPED_TEST(KernelsTokensBackward, EqualsTheOracleInAnyOrderOfThreads) {
                    << shape << " impute " << static_cast<int>(impute) << " turn " << turn);
       const Problem<TypeParam> problem(shape_for(shape, impute), impute, turn);
       Doubles first;
-      for (const auto& order : thread_orders(1)) {
+      for (const auto& order : two_thread_orders(turn)) {
         const emulator::WithSettings with(order);
         Gradients<TypeParam> got(problem);
         run(problem, {}, got);

@@ -142,8 +142,9 @@ TYPED_TEST(KernelsTrainingLoss, AMeasuredNaNShows) {
     const auto got = evaluate(kind, 40, 1, predictions, targets, nullptr, 1);
     EXPECT_TRUE(std::isnan(got.loss));
     EXPECT_EQ(got.count, 40);
+    const bool sloped = kind != LACUNA_LOSS_ABSOLUTE_ERROR;  // neither above nor below: 0
     for (std::size_t i = 0; i < 40; ++i)
-      EXPECT_EQ(std::isnan(to_double(got.gradient[i])), i == 17) << i;
+      EXPECT_EQ(std::isnan(to_double(got.gradient[i])), sloped && i == 17) << i;
   }
 }
 

@@ -88,7 +88,8 @@ struct Placed {
   support::GuardedBuffer<std::uint8_t> buffer_;
 };
 
-void expect_moves(const Batch& batch, std::int64_t row, std::int64_t shift) {
+void expect_moves(const Batch& batch, std::int64_t row, std::int64_t padded_shift,
+                  std::int64_t packed_shift) {
   const auto offsets = batch.offsets();
   const PaddedRows rows{batch.sequences(), batch.max_length, row, offsets.data()};
   const std::int64_t sequence = batch.max_length * row;
@@ -101,13 +102,14 @@ void expect_moves(const Batch& batch, std::int64_t row, std::int64_t shift) {
   }
   SCOPED_TRACE(std::to_string(batch.sequences()) + " sequences of " +
                std::to_string(batch.max_length) + ", rows of " + std::to_string(row) +
-               " bytes, shift " + std::to_string(shift));
-  Placed from_padded(content, shift), to_packed(Bytes(packed.size(), 0xee), shift);
+               " bytes, shifts " + std::to_string(padded_shift) + " and " +
+               std::to_string(packed_shift));
+  Placed from_padded(content, padded_shift), to_packed(Bytes(packed.size(), 0xee), packed_shift);
   pack_rows(nullptr, rows, from_padded.data(), to_packed.data());
   EXPECT_EQ(to_packed.vector(), packed);
   EXPECT_EQ(to_packed.damage() + from_padded.damage(), "");
 
-  Placed from_packed(packed, shift), to_padded(Bytes(content.size(), 0xee), shift);
+  Placed from_packed(packed, packed_shift), to_padded(Bytes(content.size(), 0xee), padded_shift);
   unpack_rows(nullptr, rows, from_packed.data(), to_padded.data());
   EXPECT_EQ(to_padded.vector(), padded);
   EXPECT_EQ(to_padded.damage() + from_packed.damage(), "");
@@ -115,7 +117,10 @@ void expect_moves(const Batch& batch, std::int64_t row, std::int64_t shift) {
 
 TEST(KernelsTrainingPadded, RowsOfAnySizeAndAlignment) {
   for (const std::int64_t row : {1, 2, 3, 4, 6, 8, 12, 16, 24, 31, 32, 33, 48, 257, 1000})
-    for (const std::int64_t shift : {0, 1, 2, 4, 8}) expect_moves(batch_of(7, 13), row, shift);
+    for (const std::int64_t shift : {0, 1, 2, 4, 8}) {
+      expect_moves(batch_of(7, 13), row, shift, 0);
+      expect_moves(batch_of(7, 13), row, 0, shift);
+    }
 }
 
 TEST(KernelsTrainingPadded, BatchesOfAnySizeWhateverTheOrderOfThreads) {
@@ -123,17 +128,17 @@ TEST(KernelsTrainingPadded, BatchesOfAnySizeWhateverTheOrderOfThreads) {
     const emulator::WithSettings with(order);
     for (const std::int64_t sequences : {0, 1, 3, 31, 33, 257})
       for (const std::int64_t max_length : {0, 1, 3, 31, 33, 257})
-        expect_moves(batch_of(sequences, max_length), 4, 0);
+        expect_moves(batch_of(sequences, max_length), 4, 0, 0);
   }
 }
 
 // Sequences of several pieces, which end in the middle of one and at its end.
 TEST(KernelsTrainingPadded, LongSequences) {
   for (const std::int64_t row : {1, 16, 20})
-    expect_moves({3000, {1023, 1024, 1025, 0, 3000, 2048, 2999}}, row, 0);
+    expect_moves({3000, {1023, 1024, 1025, 0, 3000, 2048, 2999}}, row, 0, 0);
 }
 
-TEST(KernelsTrainingPadded, StridesOverItsSequences) { expect_moves(batch_of(33000, 1), 1, 0); }
+TEST(KernelsTrainingPadded, StridesOverItsSequences) { expect_moves(batch_of(33000, 1), 1, 0, 0); }
 
 // Offsets that claim more rows than there is room for, or fewer than none: nothing is touched
 // outside the padded array.

@@ -32,7 +32,7 @@ void expect_no_difference(Case c, Change change) {
     in_type(c, [&]<class Real>(Real) {
       for (const lacuna_isa isa : support::instruction_sets()) {
         SCOPED_TRACE(support::to_string(c) + " isa " + std::to_string(isa));
-        const auto context = support::make_cpu_context(1, isa);
+        const auto context = support::make_context(1, isa);
         auto expected = library_run<Real>(c, data), result = library_run<Real>(c, other);
         expected.run(context.get());
         result.run(context.get());
@@ -62,7 +62,7 @@ TEST_P(MaskedInputs, WhatAnUnmeasuredCellHoldsIsNotRead) {
 TEST_P(MaskedInputs, PoisonReachesNoOutputAndNoGradient) {
   in_type(c, [&]<class Real>(Real) {
     for (const lacuna_isa isa : support::instruction_sets()) {
-      const auto context = support::make_cpu_context(1, isa);
+      const auto context = support::make_context(1, isa);
       LibraryRun<Real> run(c);
       run.run(context.get());
       for (const auto& [name, buffer] : run.results.entries()) {
@@ -120,7 +120,7 @@ TEST_P(Inputs, TimeStampsGiveWhatTheirGapsGive) {
 
 // The whole way of a padded batch, forward and backward, with padding that would be noticed.
 TEST_P(Inputs, PackedFromPaddedRowsIsTheRaggedBatch) {
-  const auto context = support::make_cpu_context(2);
+  const auto context = support::make_context(2);
   expect_no_difference(c, [&](const Case& ragged, Data& data) {
     auto& batch = data.batch;
     const std::int64_t longest = ragged.max_length();

@@ -21,7 +21,7 @@ INSTANTIATE_TEST_SUITE_P(Each, Optional, testing::ValuesIn(support::property_cas
 TEST_P(Optional, ASubsetOfOutputsAndGradientsHasTheBitsOfAll) {
   c.times = c.seed % 2;
   in_type(c, [&]<class Real>(Real) {
-    const auto context = support::make_cpu_context();
+    const auto context = support::make_context();
     LibraryRun<Real> all(c);
     all.run(context.get());
     support::Random random(c.seed);
@@ -36,7 +36,7 @@ TEST_P(Optional, ASubsetOfOutputsAndGradientsHasTheBitsOfAll) {
 
 TEST_P(Optional, OneAloneHasTheBitsOfAll) {
   in_type(c, [&]<class Real>(Real) {
-    const auto context = support::make_cpu_context();
+    const auto context = support::make_context();
     LibraryRun<Real> all(c);
     all.run(context.get());
     for (const auto& entry : all.results.entries()) {
@@ -51,7 +51,7 @@ TEST_P(Optional, OneAloneHasTheBitsOfAll) {
 
 // A gradient that is not given counts as zero, and zero changes no bit.
 TEST_P(Optional, AMissingGradientIsOneOfZeros) {
-  const auto context = support::make_cpu_context();
+  const auto context = support::make_context();
   for (int missing = 1; missing < 16; ++missing) {
     Data zeros(c), none(c);
     int bit = 0;
@@ -77,7 +77,7 @@ TEST_P(Optional, AMissingGradientIsOneOfZeros) {
 
 TEST_P(Optional, ParameterGradientsAddUpAndOthersAreWritten) {
   in_type(c, [&]<class Real>(Real) {
-    const auto context = support::make_cpu_context(2);
+    const auto context = support::make_context(2);
     LibraryRun<Real> first(c);
     const auto plan = support::make_plan(context.get(), first.layer(), first.capacity());
     const auto tape = support::make_tape(plan.get());
@@ -107,7 +107,7 @@ TEST_P(Optional, InferenceGivesTheBitsOfTraining) {
     c.layer.reverse = reverse;
     in_type(c, [&]<class Real>(Real) {
       for (const lacuna_isa isa : support::instruction_sets()) {
-        const auto context = support::make_cpu_context(2, isa);
+        const auto context = support::make_context(2, isa);
         LibraryRun<Real> training(c), no_tape(c), inference(c);
         const auto plan = support::make_plan(context.get(), training.layer(), training.capacity());
         const auto tape = support::make_tape(plan.get());
@@ -126,7 +126,7 @@ TEST_P(Optional, InferenceGivesTheBitsOfTraining) {
 // The tape is read by every backward run and written by none, whatever else its plan has done.
 TEST_P(Optional, BackwardRunsAgainFromTheSameTape) {
   in_type(c, [&]<class Real>(Real) {
-    const auto context = support::make_cpu_context();
+    const auto context = support::make_context();
     LibraryRun<Real> first(c);
     lacuna_plan_info info{};
     const auto plan = support::make_plan(context.get(), first.layer(), first.capacity());
@@ -157,7 +157,7 @@ TEST_P(Optional, TapeAndWorkspaceAreAsLargeAsReported) {
   in_type(c, [&]<class Real>(Real) {
     for (const lacuna_isa isa : support::instruction_sets()) {
       for (const int threads : {1, 3}) {
-        const auto context = support::make_cpu_context(threads, isa);
+        const auto context = support::make_context(threads, isa);
         LibraryRun<Real> expected(c), result(c);
         expected.run(context.get());
         const lacuna_capacity room = result.capacity();

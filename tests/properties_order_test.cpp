@@ -75,7 +75,7 @@ TEST_P(Company, OrderOfTheBatchChangesNoBit) {
     in_type(c, [&]<class Real>(Real) {
       for (const lacuna_isa isa : support::instruction_sets()) {
         SCOPED_TRACE("isa " + std::to_string(isa));
-        const auto context = support::make_cpu_context(2, isa);
+        const auto context = support::make_context(2, isa);
         auto whole = library_run<Real>(c, data), part = library_run<Real>(c, permuted);
         whole.run(context.get());
         part.run(context.get());
@@ -89,7 +89,7 @@ TEST_P(Company, ASequenceAloneHasTheBitsItHasAmongOthers) {
   c.layer.reverse = true;
   const Data data(c);
   in_type(c, [&]<class Real>(Real) {
-    const auto context = support::make_cpu_context();
+    const auto context = support::make_context();
     auto whole = library_run<Real>(c, data);
     whole.run(context.get());
     for (std::int64_t b = 0; b < std::min<std::int64_t>(data.batch.sequences(), 7); ++b) {
@@ -115,7 +115,7 @@ TEST_P(Company, APlanOfAnyCapacityGivesTheSame) {
   }());
   const Selection some = of_sequences(data.batch, half);
   in_type(c, [&]<class Real>(Real) {
-    const auto context = support::make_cpu_context(3);
+    const auto context = support::make_context(3);
     auto exact = library_run<Real>(c, data);
     exact.run(context.get());
     const lacuna_capacity capacities[] = {{n, b + 1, 0}, {n + 1000, 8 * b + 9, 0}, {3 * n, 700, 0}};

@@ -68,7 +68,7 @@ template <class Real>
 class Check {
  public:
   Check(const Case& c, lacuna_isa isa)
-      : c_(c), data_(c), context_(support::make_cpu_context(1, isa)), parts_(cut(c, data_.batch)) {}
+      : c_(c), data_(c), context_(support::make_context(1, isa)), parts_(cut(c, data_.batch)) {}
 
   void run() {
     auto whole = library_run<Real>(c_, data_);

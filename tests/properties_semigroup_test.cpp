@@ -86,7 +86,7 @@ TEST_P(Flow, EmptyRowsChangeNoLaterStateAndNoGradient) {
     in_type(c, [&]<class Real>(Real) {
       for (const lacuna_isa isa : support::instruction_sets()) {
         SCOPED_TRACE(support::to_string(c) + " isa " + std::to_string(isa));
-        const auto context = support::make_cpu_context(1, isa);
+        const auto context = support::make_context(1, isa);
         auto plain = library_run<Real>(c, data), dense = library_run<Real>(c, filled.data);
         plain.run(context.get());
         dense.run(context.get());
@@ -120,7 +120,7 @@ TEST_P(Flow, AStateLeftAloneTendsToItsTarget) {
         if (end - begin > 1) last.push_back(end - 1);
       }
       const std::int64_t n = data.batch.tokens();
-      const auto context = support::make_cpu_context();
+      const auto context = support::make_context();
       auto run = library_run<Real>(c, data);
       run.run(context.get());
       const auto evolved = support::pick(run.results.find("evolved_hidden")->vector(), last, n);

@@ -36,7 +36,7 @@ class RepeatabilityOnThreads : public testing::TestWithParam<Shape> {
  protected:
   template <class Real>
   LibraryRun<Real> run(int threads, bool dirty = false) const {
-    const auto context = support::make_cpu_context(threads);
+    const auto context = support::make_context(threads);
     LibraryRun<Real> run(c);
     lacuna_capacity room = run.capacity();
     room.sequences = std::max(room.sequences, GetParam().room_for_sequences);

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <string>
 
+#include "host/plan/device_layout.h"
 #include "host/plan/layout.h"
 #include "lacuna/lacuna.h"
 
@@ -16,7 +17,8 @@ struct Recipe {
   bool inference = false;
   lacuna_isa isa = LACUNA_ISA_BASELINE;
   int threads = 1;
-  Layout layout;
+  Layout layout;        // the CPU backend's
+  DeviceLayout device;  // the CUDA backend's
 
   std::size_t workspace_bytes = 0;
   std::size_t tape_bytes = 0;

@@ -408,8 +408,8 @@ typedef struct lacuna_batch {
   /* 0 or 1, CUDA only: offsets lie in the device's memory and only the device reads them, in the
    * order of the stream, so that one captured graph serves other lengths. N is then how many rows
    * the arrays have: offsets[B] may be less, and rows behind it are neither read nor, in outputs,
-   * written (in gradients they are 0). No length may exceed the plan's capacity.max_length: such a
-   * sequence is cut off there. */
+   * written (in gradients they are 0). No length may exceed the plan's capacity.max_length: the
+   * results of such a sequence are undefined. */
   int32_t offsets_on_device;
 } lacuna_batch;
 

@@ -38,6 +38,14 @@ inline std::vector<emulator::Settings> thread_orders(int random) {
   return all;
 }
 
+// Forward and one other: each seventh turn reverse, else random with the turn as its seed.
+inline std::vector<emulator::Settings> two_thread_orders(std::uint64_t turn) {
+  std::vector<emulator::Settings> both(2);
+  both[1].order = turn % 7 == 0 ? emulator::Order::reverse : emulator::Order::random;
+  both[1].seed = turn;
+  return both;
+}
+
 // Half of the distance from 1 to the next number: the relative error of rounding to T.
 template <class T>
 constexpr double unit() {
@@ -251,20 +259,26 @@ inline std::vector<Shape> shapes() {
       {.lengths = {700}, .features = 3, .missing_percent = 97, .never_measured = 1},
       {.lengths = {2, 300, 1}, .features = 2, .beyond = 3, .missing_percent = 100},
       {.lengths = {32, 64, 17}, .features = 4, .missing_percent = 0},
+      // Sequences that begin within a chunk and are first measured in a later one, if ever.
+      {.lengths = {40, 90, 5, 100},
+       .features = 3,
+       .beyond = 2,
+       .missing_percent = 95,
+       .never_measured = 1},
   };
   // Each as it is, and with the options in turn.
   const std::size_t plain = all.size();
-  for (std::uint64_t seed = 1; seed <= 4; ++seed)
+  for (std::uint64_t seed = 1; seed <= 3; ++seed)
     for (std::size_t i = 0; i < plain; ++i) {
       Shape s = all[i];
-      const std::uint64_t bits = 7 * seed + i;
-      s.from_nan = bits & 1;
-      s.reverse = seed % 2;
-      s.carry = bits % 3 != 0;
-      s.ready_delta = bits % 4 == 3;
-      s.time = static_cast<Time>(bits % 5 < 1 ? 0 : 1 + bits % 2);
-      s.exact_gaps = seed < 3;
       s.seed = 100 * seed + i;
+      support::Random random(s.seed);
+      s.from_nan = random.chance(0.5);
+      s.reverse = (seed + i) % 2 == 0;
+      s.carry = random.chance(0.6);
+      s.ready_delta = random.chance(0.25);
+      s.time = random.chance(0.5) ? Time::stamps : random.chance(0.8) ? Time::gaps : Time::none;
+      s.exact_gaps = random.chance(0.5);
       all.push_back(s);
     }
   return all;

@@ -1,4 +1,4 @@
-// The CPU backend against the oracle, everything it writes, on every instruction set there is.
+// The tested backend against the oracle, everything it writes; the CPU's on every instruction set there is.
 #pragma once
 
 #include <algorithm>
@@ -67,9 +67,12 @@ Comparison compare_carry(std::span<const Real> result, const std::vector<double>
 template <class Real>
 class Verdict {
  public:
+  // `epsilon`: of the type that values and states are stored in, where that is not Real.
   Verdict(const Case& c, const reference::Parameters& parameters, const reference::Batch& batch,
-          const reference::Upstream& upstream)
+          const reference::Upstream& upstream, double epsilon = 0)
       : case_(c),
+        widened_(
+            std::max(1.0, epsilon / static_cast<double>(std::numeric_limits<Real>::epsilon()))),
         tokens_(batch.tokens()),
         expected_(expect_from_oracle<double>(c, parameters, batch, upstream)),
         plain_(expect_from_oracle<Real>(c, convert<Real>(parameters), convert<Real>(batch),
@@ -92,30 +95,36 @@ class Verdict {
   double tolerance(const std::string& name) const {
     const std::int64_t wide = case_.layer.hidden + case_.layer.input_width();
     const bool summed = name.starts_with("d_") && row_width(name, case_) == 0;
-    const double one = rounding_tolerance<Real>(summed ? std::max(tokens_, wide) : wide,
-                                                mixing_steps(case_.max_length()));
+    const double one = widened_ * rounding_tolerance<Real>(summed ? std::max(tokens_, wide) : wide,
+                                                           mixing_steps(case_.max_length()));
     // Terms of either sign add up to the square root of their number, while their errors belong to
     // their sizes.
     return summed ? one * std::sqrt(static_cast<double>(std::max<std::int64_t>(tokens_, 1))) : one;
   }
 
   Case case_;
+  double widened_;
   std::int64_t tokens_;
   Expected<double> expected_;
   Expected<Real> plain_;
   reference::Context context_;
 };
 
-template <class Real>
+template <class Real, class Stored = Real>
 void expect_agreement(const Case& c, std::int64_t room_for_sequences) {
   const auto parameters = make_parameters(c);
-  const auto batch = make_batch(c);
-  const auto upstream = make_upstream(c);
-  const Verdict<Real> verdict(c, parameters, batch, upstream);
+  auto batch = make_batch(c);
+  auto upstream = make_upstream(c);
+  double epsilon = 0;
+  if constexpr (!std::is_same_v<Real, Stored>) {
+    round_to<Stored>(batch, upstream);
+    epsilon = Stored::epsilon;
+  }
+  const Verdict<Real> verdict(c, parameters, batch, upstream, epsilon);
   for (const lacuna_isa isa : instruction_sets()) {
     SCOPED_TRACE(to_string(c) + " isa " + std::to_string(isa));
-    const auto context = make_cpu_context(1, isa);
-    LibraryRun<Real> run(c, parameters, batch, upstream);
+    const auto context = make_context(1, isa);
+    LibraryRun<Real, Stored> run(c, parameters, batch, upstream);
     lacuna_capacity room = run.capacity();
     room.sequences = std::max(room.sequences, room_for_sequences);
     run.run(context.get(), room);
@@ -129,10 +138,11 @@ void expect_agreement(const Case& c, std::int64_t room_for_sequences) {
 // `room_for_sequences`: of the plan, where that is more than the case has. How sums are split
 // depends on it.
 inline void expect_agreement(const Case& c, std::int64_t room_for_sequences = 0) {
-  if (c.type == Type::f64) {
-    expect_agreement<double>(c, room_for_sequences);
-  } else {
-    expect_agreement<float>(c, room_for_sequences);
+  switch (c.type) {
+    case Type::f64: return expect_agreement<double>(c, room_for_sequences);
+    case Type::f32: return expect_agreement<float>(c, room_for_sequences);
+    case Type::f16: return expect_agreement<float, Fp16>(c, room_for_sequences);
+    case Type::bf16: return expect_agreement<float, Bf16>(c, room_for_sequences);
   }
 }
 inline void expect_agreement(const std::string& text, std::int64_t room_for_sequences = 0) {

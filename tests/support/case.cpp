@@ -52,17 +52,26 @@ constexpr std::array<Named<Layer>, 8> presets{{
     {"ode_euler", {Cell::rnn_euler, Impute::forward, Evolve::none, update, 1, 1, true}},
 }};
 
+// In the order of Type.
+constexpr std::array<std::string_view, 4> type_names{"_f32", "_f64", "_f16", "_bf16"};
+
 class Parser {
  public:
   explicit Parser(std::string_view text) : text_(text) {}
 
   Case parse() {
-    const std::size_t f32 = text_.find("_f32"), f64 = text_.find("_f64");
-    const std::size_t type = f32 < f64 ? f32 : f64;
-    if (type == std::string_view::npos) fail(text_, "lacks the type, _f32 or _f64");
-    case_.type = f32 < f64 ? Type::f32 : Type::f64;
+    std::size_t type = std::string_view::npos, type_length = 0;
+    for (std::size_t t = 0; t < type_names.size(); ++t) {
+      const std::size_t at = text_.find(type_names[t]);
+      if (at >= type) continue;
+      type = at;
+      type_length = type_names[t].size();
+      case_.type = static_cast<Type>(t);
+    }
+    if (type == std::string_view::npos)
+      fail(text_, "lacks the type, _f32 or _f64 or _f16 or _bf16");
     parse_model(text_.substr(0, type));
-    std::string_view rest = text_.substr(type + 4);
+    std::string_view rest = text_.substr(type + type_length);
     while (!rest.empty()) {
       if (rest.front() != '_') fail(rest, "should begin with an underscore");
       rest.remove_prefix(1);
@@ -233,7 +242,7 @@ std::string to_string(const Case& c) {
   const Layer& layer = c.layer;
   Layer implied;
   std::string text = model_name(layer, implied);
-  text += c.type == Type::f32 ? "_f32" : "_f64";
+  text += type_names[static_cast<std::size_t>(c.type)];
   text += "_n" + std::to_string(c.sequences) + "_d" + std::to_string(layer.features) + "_h" +
           std::to_string(layer.hidden) + "_len" + std::to_string(c.shortest);
   if (c.longest != c.shortest) text += "-" + std::to_string(c.longest);

@@ -6,7 +6,7 @@
 //   case    = model "_" type { "_" field }
 //   model   = preset | cell [ "+" impute [ "+" evolve ] ]        names as in docs/equations.md;
 //             left out, impute and evolve are none
-//   type    = "f32" | "f64"
+//   type    = "f32" | "f64" | "f16" | "bf16"; what values and states are stored in
 //   field, in any order, each at most once:
 //     nINT        sequences, default 3                    dINT     features, default 5
 //     hINT        hidden units, default 8                 seedINT  default 0
@@ -37,7 +37,7 @@
 
 namespace support {
 
-enum class Type { f32, f64 };
+enum class Type { f32, f64, f16, bf16 };
 
 struct Case {
   reference::Layer layer{.features = 5, .hidden = 8};

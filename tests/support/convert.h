@@ -6,6 +6,7 @@
 #include "reference/batch.h"
 #include "reference/layer_pass.h"
 #include "reference/parameters.h"
+#include "support/half.h"
 
 namespace support {
 
@@ -47,6 +48,33 @@ template <class To>
 reference::BasicUpstream<To> convert(const reference::Upstream& from) {
   return {convert<To>(from.d_hidden), convert<To>(from.d_cell), convert<To>(from.d_final_hidden),
           convert<To>(from.d_final_cell)};
+}
+
+// ---- Types of 16 bits, for what is stored in them ----
+
+template <class Stored>
+std::vector<Stored> store(const std::vector<float>& from) {
+  std::vector<Stored> to(from.size());
+  for (std::size_t i = 0; i < from.size(); ++i) to[i].bits = Stored::round(from[i]);
+  return to;
+}
+
+// What a stored value stands for: what an oracle has to be shown.
+template <class Stored>
+void round_to(std::vector<double>& values) {
+  for (double& value : values) value = Stored::widen(Stored::round(value));
+}
+template <class Stored>
+void round_to(reference::Batch& batch, reference::Upstream& upstream) {
+  for (auto* array :
+       {&batch.values, &batch.initial_hidden, &batch.initial_cell, &batch.context.last_value,
+        &upstream.d_hidden, &upstream.d_cell, &upstream.d_final_hidden, &upstream.d_final_cell})
+    round_to<Stored>(*array);
+}
+
+template <class Real, class Stored>
+Real widen(Stored value) {
+  return static_cast<Real>(Stored::widen(value.bits));
 }
 
 }  // namespace support

@@ -47,6 +47,10 @@ class GuardedBuffer {
   std::span<const T> span() const { return {data(), size_}; }
   std::vector<T> vector() const { return {data(), data() + size_}; }
 
+  // All of it, guards included.
+  unsigned char* raw() { return memory_; }
+  std::size_t raw_bytes() const { return bytes(); }
+
   // Empty when both guards are whole, else which one was written to and where.
   std::string damage() const {
     for (std::size_t byte = 0; byte < guard_bytes; ++byte) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "lacuna/lacuna.h"
+#include "support/backend.h"
 #include "support/convert.h"
 #include "support/generate.h"
 #include "support/guarded_buffer.h"
@@ -49,24 +50,37 @@ inline TapeHandle make_tape(lacuna_plan* plan) {
   return TapeHandle(tape);
 }
 
-inline ContextHandle make_cpu_context(int threads = 1, lacuna_isa isa = LACUNA_ISA_BEST) {
+// Of the tested backend. Threads and instruction sets are the CPU's.
+inline ContextHandle make_context(int threads = 1, lacuna_isa isa = LACUNA_ISA_BEST) {
   lacuna_context_options options{};
-  options.backend = LACUNA_BACKEND_CPU;
-  options.threads = threads;
-  options.isa = isa;
+  options.backend = tested_backend;
+  if (on_cpu) {
+    options.threads = threads;
+    options.isa = isa;
+  }
   lacuna_context* context = nullptr;
   must(lacuna_context_create(&options, &context));
   return ContextHandle(context);
 }
 
-// Every one that this machine and this build have, in rising order.
+// Every one that this machine and this build have, in rising order; a single one on other backends.
 inline std::vector<lacuna_isa> instruction_sets() {
+  if (!on_cpu) return {LACUNA_ISA_BEST};
   lacuna_context_info info{};
-  must(lacuna_context_query(make_cpu_context().get(), &info));
+  must(lacuna_context_query(make_context().get(), &info));
   std::vector<lacuna_isa> sets;
   for (int isa = LACUNA_ISA_BASELINE; isa <= info.isa; ++isa)
     sets.push_back(static_cast<lacuna_isa>(isa));
   return sets;
+}
+
+inline lacuna_type library_type(Type type) {
+  switch (type) {
+    case Type::f64: return LACUNA_F64;
+    case Type::f16: return LACUNA_F16;
+    case Type::bf16: return LACUNA_BF16;
+    default: return LACUNA_F32;
+  }
 }
 
 // The oracle's enumerators and the library's stand in the same order.
@@ -77,7 +91,7 @@ inline lacuna_layer library_layer(const Case& c) {
   layer.impute = static_cast<lacuna_impute>(from.impute);
   layer.evolve = static_cast<lacuna_evolve>(from.evolve);
   layer.empty_rows = static_cast<lacuna_empty_rows>(from.empty_rows);
-  layer.type = c.type == Type::f64 ? LACUNA_F64 : LACUNA_F32;
+  layer.type = library_type(c.type);
   layer.features = from.features;
   layer.hidden = from.hidden;
   layer.mask_input = from.mask_input;
@@ -110,8 +124,9 @@ class NamedBuffers {
   std::vector<std::pair<std::string, std::unique_ptr<GuardedBuffer<Real>>>> entries_;
 };
 
-// A case's data in the tested type, and what a forward and a backward run made of it.
-template <class Real>
+// A case's data in the tested type, and what a forward and a backward run made of it. `Stored` is what values, states
+// and their gradients are stored in; results are kept as Real whatever it is.
+template <class Real, class Stored = Real>
 class LibraryRun {
  public:
   LibraryRun(const Case& c, const reference::Parameters& parameters, const reference::Batch& batch,
@@ -119,38 +134,30 @@ class LibraryRun {
       : layer_(library_layer(c)),
         parameters_(convert<Real>(parameters)),
         batch_(convert<Real>(batch)),
-        upstream_(convert<Real>(upstream)) {}
+        upstream_(convert<Real>(upstream)) {
+    if constexpr (!std::is_same_v<Real, Stored>) {
+      values_ = store<Stored>(batch_.values);
+      initial_hidden_ = store<Stored>(batch_.initial_hidden);
+      initial_cell_ = store<Stored>(batch_.initial_cell);
+      last_value_ = store<Stored>(batch_.context.last_value);
+      d_hidden_ = store<Stored>(upstream_.d_hidden);
+      d_cell_ = store<Stored>(upstream_.d_cell);
+      d_final_hidden_ = store<Stored>(upstream_.d_final_hidden);
+      d_final_cell_ = store<Stored>(upstream_.d_final_cell);
+    }
+  }
   explicit LibraryRun(const Case& c)
       : LibraryRun(c, make_parameters(c), make_batch(c), make_upstream(c)) {}
 
   const lacuna_layer& layer() const { return layer_; }
   lacuna_capacity capacity() const { return {batch_.tokens(), batch_.sequences(), 0}; }
 
+  // In the host's memory.
   lacuna_parameters parameters() const {
-    lacuna_parameters out{};
-    int kind = 0;
-    for (const auto& [name, tensor] : reference::named_tensors(parameters_))
-      out.tensor[kind++] = pointer(*tensor);
-    return out;
+    return parameters_at([](const auto* host, std::size_t) { return host; });
   }
-
   lacuna_batch batch() const {
-    lacuna_batch out{};
-    out.sequences = batch_.sequences();
-    out.tokens = batch_.tokens();
-    out.offsets = batch_.offsets.data();
-    out.values = pointer(batch_.values);
-    out.mask = pointer(batch_.mask);
-    out.delta_t = pointer(batch_.delta_t);
-    out.times = pointer(batch_.times);
-    out.delta = pointer(batch_.delta);
-    out.initial_hidden = pointer(batch_.initial_hidden);
-    out.initial_cell = pointer(batch_.initial_cell);
-    out.carry_in.last_values = const_cast<Real*>(pointer(batch_.context.last_value));
-    out.carry_in.since = const_cast<Real*>(pointer(batch_.context.since));
-    out.carry_in.last_time = const_cast<double*>(pointer(batch_.context.last_time));
-    out.carry_in.first_gap = const_cast<Real*>(pointer(batch_.context.first_gap));
-    return out;
+    return batch_at([](const auto* host, std::size_t) { return host; });
   }
 
   // Null tape: inference.
@@ -158,28 +165,33 @@ class LibraryRun {
     const std::size_t n = count(batch_.tokens()), b = count(batch_.sequences());
     const std::size_t h = count(layer_.hidden), d = count(layer_.features);
     const bool lstm = layer_.cell == LACUNA_LSTM, mask = layer_.impute != LACUNA_IMPUTE_NONE;
+    Mirror mirror;
+    Outputs outputs(*this, mirror);
     lacuna_outputs out{};
-    out.hidden = output("hidden", n * h);
-    out.evolved_hidden = output("evolved_hidden", n * h);
-    out.imputed = output("imputed", n * d);
-    out.final_hidden = output("final_hidden", b * h);
+    out.hidden = outputs.stored("hidden", n * h);
+    out.evolved_hidden = outputs.stored("evolved_hidden", n * h);
+    out.imputed = outputs.stored("imputed", n * d);
+    out.final_hidden = outputs.stored("final_hidden", b * h);
     if (lstm) {
-      out.cell = output("cell", n * h);
-      out.final_cell = output("final_cell", b * h);
+      out.cell = outputs.stored("cell", n * h);
+      out.final_cell = outputs.stored("final_cell", b * h);
     }
     if (mask) {
-      out.carry_out.last_values = output("carry_last_values", b * d);
-      out.carry_out.since = output("carry_since", b * d);
+      out.carry_out.last_values = outputs.stored("carry_last_values", b * d);
+      out.carry_out.since = outputs.wide("carry_since", b * d);
     }
     if (layer_.reverse && !batch_.delta_t.empty())
-      out.carry_out.first_gap = output("carry_first_gap", b);
+      out.carry_out.first_gap = outputs.wide("carry_first_gap", b);
     if (!batch_.times.empty() && is_wanted("carry_last_time")) {
       last_time = std::make_unique<GuardedBuffer<double>>(b);
-      out.carry_out.last_time = last_time->data();
+      out.carry_out.last_time = mirror.out(*last_time);
     }
-    const lacuna_parameters weights = parameters();
-    const lacuna_batch data = batch();
+    const auto there = [&](const auto* host, std::size_t size) { return mirror.in(host, size); };
+    const lacuna_parameters weights = parameters_at(there);
+    const lacuna_batch data = batch_at(there);
     must(lacuna_forward(plan, &weights, &data, &out, tape, nullptr));
+    mirror.bring_back();
+    outputs.keep();
   }
 
   // Parameter gradients start from `start`, so that "+=" shows.
@@ -187,11 +199,14 @@ class LibraryRun {
     const std::size_t n = count(batch_.tokens()), b = count(batch_.sequences());
     const std::size_t h = count(layer_.hidden), d = count(layer_.features);
     const bool lstm = layer_.cell == LACUNA_LSTM;
+    Mirror mirror;
+    Outputs outputs(*this, mirror);
+    const auto there = [&](const auto* host, std::size_t size) { return mirror.in(host, size); };
     lacuna_output_gradients given{};
-    given.d_hidden = pointer(upstream_.d_hidden);
-    given.d_cell = pointer(upstream_.d_cell);
-    given.d_final_hidden = pointer(upstream_.d_final_hidden);
-    given.d_final_cell = pointer(upstream_.d_final_cell);
+    given.d_hidden = stored(upstream_.d_hidden, d_hidden_, there);
+    given.d_cell = stored(upstream_.d_cell, d_cell_, there);
+    given.d_final_hidden = stored(upstream_.d_final_hidden, d_final_hidden_, there);
+    given.d_final_cell = stored(upstream_.d_final_cell, d_final_cell_, there);
     lacuna_parameter_gradients d_weights{};
     int kind = 0;
     for (const auto& [name, tensor] : reference::named_tensors(parameters_)) {
@@ -199,18 +214,21 @@ class LibraryRun {
       if (!tensor->empty() && is_wanted(d_name)) {
         GuardedBuffer<Real>& buffer = results.add(d_name, tensor->size());
         for (Real& element : buffer.span()) element = start;
-        d_weights.tensor[kind] = buffer.data();
+        d_weights.tensor[kind] = mirror.out(buffer);
       }
       ++kind;
     }
     lacuna_input_gradients d_in{};
-    d_in.d_values = output("d_values", n * d);
-    if (!batch_.delta_t.empty() || !batch_.times.empty()) d_in.d_delta_t = output("d_delta_t", n);
-    d_in.d_initial_hidden = output("d_initial_hidden", b * h);
-    if (lstm) d_in.d_initial_cell = output("d_initial_cell", b * h);
-    const lacuna_parameters weights = parameters();
-    const lacuna_batch data = batch();
+    d_in.d_values = outputs.stored("d_values", n * d);
+    if (!batch_.delta_t.empty() || !batch_.times.empty())
+      d_in.d_delta_t = outputs.wide("d_delta_t", n);
+    d_in.d_initial_hidden = outputs.stored("d_initial_hidden", b * h);
+    if (lstm) d_in.d_initial_cell = outputs.stored("d_initial_cell", b * h);
+    const lacuna_parameters weights = parameters_at(there);
+    const lacuna_batch data = batch_at(there);
     must(lacuna_backward(plan, &weights, &data, &given, tape, &d_weights, &d_in, nullptr));
+    mirror.bring_back();
+    outputs.keep();
   }
 
   // Plan, tape, forward, backward; in a plan of the batch's size, or a larger one.
@@ -228,16 +246,98 @@ class LibraryRun {
   std::function<bool(const std::string& name)> wanted;
 
  private:
-  bool is_wanted(const std::string& name) const { return !wanted || wanted(name); }
-  Real* output(const std::string& name, std::size_t size) {
-    return is_wanted(name) ? results.add(name, size).data() : nullptr;
+  // The outputs of one call. Those in another type than Real are turned into it when the call is done.
+  class Outputs {
+   public:
+    Outputs(LibraryRun& run, Mirror& mirror) : run_(run), mirror_(mirror) {}
+    Real* wide(const std::string& name, std::size_t size) {
+      return run_.is_wanted(name) ? mirror_.out(run_.results.add(name, size)) : nullptr;
+    }
+    void* stored(const std::string& name, std::size_t size) {
+      if constexpr (std::is_same_v<Real, Stored>) {
+        return wide(name, size);
+      } else {
+        if (!run_.is_wanted(name)) return nullptr;
+        Pending pending{&run_.results.add(name, size),
+                        std::make_unique<GuardedBuffer<Stored>>(size)};
+        for (Stored& element : pending.from->span()) element.bits = Stored::nan_bits;
+        pending_.push_back(std::move(pending));
+        return mirror_.out(*pending_.back().from);
+      }
+    }
+    void keep() {
+      if constexpr (std::is_same_v<Real, Stored>)
+        return;
+      else
+        for (Pending& pending : pending_) {
+          if (const std::string damage = pending.from->damage(); !damage.empty())
+            throw std::runtime_error(damage);
+          for (std::size_t i = 0; i < pending.to->size(); ++i)
+            pending.to->data()[i] = widen<Real>(pending.from->data()[i]);
+        }
+    }
+
+   private:
+    struct Pending {
+      GuardedBuffer<Real>* to;
+      std::unique_ptr<GuardedBuffer<Stored>> from;
+    };
+    LibraryRun& run_;
+    Mirror& mirror_;
+    std::vector<Pending> pending_;
+  };
+
+  // `there(host, count)`: where the backend finds an array of the host.
+  template <class There>
+  const void* stored(const std::vector<Real>& wide, const std::vector<Stored>& narrow,
+                     There&& there) const {
+    if constexpr (std::is_same_v<Real, Stored>)
+      return there(pointer(wide), wide.size());
+    else
+      return there(pointer(narrow), narrow.size());
   }
+
+  template <class There>
+  lacuna_parameters parameters_at(There&& there) const {
+    lacuna_parameters out{};
+    int kind = 0;
+    for (const auto& [name, tensor] : reference::named_tensors(parameters_))
+      out.tensor[kind++] = there(pointer(*tensor), tensor->size());
+    return out;
+  }
+
+  template <class There>
+  lacuna_batch batch_at(There&& there) const {
+    const auto wide = [&](const auto& array) { return there(pointer(array), array.size()); };
+    const reference::BasicContext<Real>& carry = batch_.context;
+    lacuna_batch out{};
+    out.sequences = batch_.sequences();
+    out.tokens = batch_.tokens();
+    out.offsets = batch_.offsets.data();  // the host's on every backend
+    out.values = stored(batch_.values, values_, there);
+    out.mask = wide(batch_.mask);
+    out.delta_t = wide(batch_.delta_t);
+    out.times = wide(batch_.times);
+    out.delta = wide(batch_.delta);
+    out.initial_hidden = stored(batch_.initial_hidden, initial_hidden_, there);
+    out.initial_cell = stored(batch_.initial_cell, initial_cell_, there);
+    out.carry_in.last_values = const_cast<void*>(stored(carry.last_value, last_value_, there));
+    out.carry_in.since = const_cast<Real*>(wide(carry.since));
+    out.carry_in.last_time = const_cast<double*>(wide(carry.last_time));
+    out.carry_in.first_gap = const_cast<Real*>(wide(carry.first_gap));
+    return out;
+  }
+
+  bool is_wanted(const std::string& name) const { return !wanted || wanted(name); }
   static std::size_t count(std::int64_t value) { return static_cast<std::size_t>(value); }
 
   lacuna_layer layer_;
   reference::BasicParameters<Real> parameters_;
   reference::BasicBatch<Real> batch_;
   reference::BasicUpstream<Real> upstream_;
+  // Of the above, where they are stored in another type.
+  std::vector<Stored> values_, initial_hidden_, initial_cell_, last_value_, d_hidden_, d_cell_,
+      d_final_hidden_, d_final_cell_;
 };
 
 }  // namespace support

@@ -1,0 +1,277 @@
+// The backward run: the recurrence in reverse, step by step; then everything that sums over tokens, for all of them at
+// once.
+#pragma once
+
+#include "host/cuda/run.h"
+#include "kernels/recurrence/stepwise/backward.h"
+#include "kernels/tokens/gap_gradient.h"
+#include "kernels/tokens/observe_backward.h"
+#include "kernels/tokens/reduce.h"
+
+namespace lacuna::cuda {
+
+template <class T>
+class Backward : Run<T> {
+  using Base = Run<T>;
+  using R = simt::Real<T>;
+
+ public:
+  Backward(const Device& device, const BackwardRun& call)
+      : Base(device, call),
+        d_outputs_(call.d_outputs),
+        tape_(call.tape),
+        d_parameters_(call.d_parameters),
+        d_inputs_(call.d_inputs) {}
+
+  void run() {
+    this->arrange();
+    if (this->sequences() == 0) return;
+    this->pack();
+    recur();
+    if (this->tokens() == 0) return;
+    weight_gradients();
+    evolve_gradients();
+    input_gradients();
+    gap_gradients();
+  }
+
+ private:
+  template <class X>
+  const X* taped(std::size_t offset) const {
+    return reinterpret_cast<const X*>(tape_ + offset);
+  }
+  R* wanted(lacuna_parameter kind) const { return static_cast<R*>(d_parameters_.tensor[kind]); }
+  R* partials() const { return this->template work<R>(this->at_.partials); }
+  bool decays() const { return this->layer_.evolve == LACUNA_EVOLVE_DECAY; }
+  bool relaxes() const { return this->layer_.evolve == LACUNA_EVOLVE_RELAX; }
+  bool wants_gaps() const { return d_inputs_.d_delta_t != nullptr; }
+
+  StepBackward<T> step_arguments() const {
+    const DeviceLayout& lay = this->lay_;
+    const auto& at = this->at_;
+    StepBackward<T> args;
+    args.sequences = this->sequence_view();
+    args.cell = this->layer_.cell;
+    args.hidden = lay.hidden;
+    args.units = lay.units;
+    args.gaps = this->template work<const R>(at.gaps);
+    if (this->layer_.empty_rows == LACUNA_EMPTY_ROWS_EVOLVE_ONLY)
+      args.fires = taped<std::uint8_t>(lay.tape.fires);
+    args.evolve = this->evolve_view(taped<R>(lay.tape.exponent));
+    args.tape_h = taped<T>(lay.tape.h);
+    args.tape_c = taped<R>(lay.tape.c);
+    args.gates = taped<T>(lay.tape.gates);
+    args.d_hidden_out = static_cast<const T*>(d_outputs_.d_hidden);
+    args.d_cell_out = static_cast<const T*>(d_outputs_.d_cell);
+    args.d_final_hidden = static_cast<const T*>(d_outputs_.d_final_hidden);
+    args.d_final_cell = static_cast<const T*>(d_outputs_.d_final_cell);
+    args.d_step = this->template work<T>(at.d_step);
+    args.d_product = this->template work<const R>(at.d_product);
+    args.d_state = this->template work<R>(at.d_state);
+    args.d_cell_state = this->template work<R>(at.d_cell);
+    args.d_candidate = this->template work<T>(at.d_candidate);
+    args.d_reset = this->template work<const R>(at.d_reset);
+    args.d_gates = this->template work<T>(at.d_gates);
+    args.reset_operand = this->template work<T>(at.reset_rows);
+    if (this->layer_.cell == LACUNA_RNN_EULER) args.d_euler = this->template work<R>(at.d_euler);
+    if (this->layer_.evolve != LACUNA_EVOLVE_NONE)
+      args.d_evolve.d_exponent = this->template work<R>(at.d_exponent);
+    if (relaxes()) args.d_evolve.d_target = this->template work<R>(at.d_target);
+    args.d_initial_hidden = static_cast<T*>(d_inputs_.d_initial_hidden);
+    args.d_initial_cell = static_cast<T*>(d_inputs_.d_initial_cell);
+    return args;
+  }
+
+  void zero_rows(void* rows, std::int64_t count, std::size_t bytes_each) const {
+    this->device_.zero(this->stream_, rows, static_cast<std::size_t>(count) * bytes_each);
+  }
+
+  // Rows that no step writes take part in products and sums: of sequences that are shorter, and of tokens that are not
+  // in use, which only the device knows of.
+  void clear(const StepBackward<T>& args) const {
+    const DeviceLayout& lay = this->lay_;
+    zero_rows(args.d_step, this->sequences() * lay.product_gates * lay.units, sizeof(T));
+    if (this->resets_before())
+      zero_rows(args.d_candidate, this->sequences() * lay.units, sizeof(T));
+    if (this->host_offsets_) return;
+    const std::int64_t n = this->tokens();
+    zero_rows(args.d_gates, n * lay.gradient_gates * lay.units, sizeof(T));
+    if (this->resets_before()) zero_rows(args.reset_operand, n * lay.units, sizeof(T));
+    if (args.d_euler) zero_rows(args.d_euler, n * lay.units, sizeof(R));
+    if (args.d_evolve.d_exponent)
+      zero_rows(args.d_evolve.d_exponent, n * lay.evolve_units, sizeof(R));
+    if (args.d_evolve.d_target) zero_rows(args.d_evolve.d_target, n * lay.evolve_units, sizeof(R));
+  }
+
+  void recur() {
+    const std::int64_t units = this->units(), wide = this->lay_.product_gates * units;
+    const StepBackward<T> args = step_arguments();
+    const T* const weights = this->template work<const T>(this->at_.weights_h);
+    clear(args);
+    for (std::int64_t step = this->steps_; step-- > 0;) {
+      const std::int64_t rows = this->rows(step);
+      step_backward(this->stream_, args, step, rows);
+      if (this->resets_before()) {
+        this->template multiply<T>(Form::nn, rows, units, units, args.d_candidate, units,
+                                   this->candidate_weights(), units,
+                                   this->template work<R>(this->at_.d_reset), units);
+        reset_backward(this->stream_, args, step, rows);
+      }
+      this->template multiply<T>(Form::nn, rows, units, wide, args.d_step, wide, weights, units,
+                                 this->template work<R>(this->at_.d_product), units);
+    }
+    end_backward(this->stream_, args);
+  }
+
+  // target [gates H, columns] += (gate rows)^T operand, over all tokens.
+  template <class X>
+  void add_product(const X* rows, std::int64_t row_stride, std::int64_t gates, const X* operand,
+                   std::int64_t stride, std::int64_t columns, R* target) const {
+    R* const dense = this->template work<R>(this->at_.d_weights);
+    this->template multiply<X>(Form::tn, gates * this->units(), stride, this->tokens(), rows,
+                               row_stride, operand, stride, dense, stride);
+    add_gradient(this->stream_, dense, gates, this->lay_.hidden, columns, this->units(), stride,
+                 target);
+  }
+
+  void add_bias(const T* rows, std::int64_t stride, std::int64_t gates, R* target) const {
+    for (std::int64_t g = 0; g < gates; ++g)
+      column_sums(this->stream_, rows + g * this->units(), this->tokens(), this->lay_.hidden,
+                  stride, static_cast<const R*>(nullptr), partials(),
+                  target + g * this->lay_.hidden);
+  }
+
+  void weight_gradients() const {
+    const DeviceLayout& lay = this->lay_;
+    const std::int64_t units = lay.units, stride = lay.gradient_gates * units, h = lay.hidden;
+    const T* const d_gates = this->template work<const T>(this->at_.d_gates);
+    const T* const state = taped<T>(lay.tape.h);
+    if (R* const d_x = wanted(LACUNA_WEIGHTS_X))
+      add_product(d_gates, stride, lay.input_gates, taped<T>(lay.tape.input), lay.input_stride,
+                  lay.input, d_x);
+    if (R* const d_h = wanted(LACUNA_WEIGHTS_H)) {
+      if (this->resets_before()) {
+        add_product(d_gates, stride, 2, state, units, h, d_h);
+        add_product(d_gates + 2 * units, stride, 1,
+                    this->template work<const T>(this->at_.reset_rows), units, h, d_h + 2 * h * h);
+      } else if (this->layer_.cell == LACUNA_GRU) {
+        add_product(d_gates, stride, 2, state, units, h, d_h);
+        add_product(d_gates + 3 * units, stride, 1, state, units, h, d_h + 2 * h * h);
+      } else {
+        add_product(d_gates, stride, lay.product_gates, state, units, h, d_h);
+      }
+    }
+    if (R* const d_bias = wanted(LACUNA_BIAS)) add_bias(d_gates, stride, lay.input_gates, d_bias);
+    if (R* const d_bias = wanted(LACUNA_BIAS_HN)) add_bias(d_gates + 3 * units, stride, 1, d_bias);
+  }
+
+  void evolve_gradients() const {
+    const DeviceLayout& lay = this->lay_;
+    const lacuna_evolve evolve = this->layer_.evolve;
+    if (evolve == LACUNA_EVOLVE_NONE) return;
+    const R* const d_exponent = this->template work<const R>(this->at_.d_exponent);
+    const R* const gaps = this->template work<const R>(this->at_.gaps);
+    const auto sum = [&](const R* rows, std::int64_t part, const R* weight, R* target,
+                         const R* slope_of) {
+      if (target)
+        column_sums(this->stream_, rows + part * lay.units, this->tokens(), lay.hidden,
+                    lay.evolve_units, weight, partials(), target + part * lay.hidden,
+                    slope_of ? slope_of + part * lay.hidden : nullptr);
+    };
+    R* const d_weight = wanted(LACUNA_EVOLVE_WEIGHT);
+    if (decays()) {
+      if (d_weight)
+        add_product<R>(d_exponent, lay.units, 1, taped<R>(lay.tape.delta), lay.delta_stride,
+                       lay.features, d_weight);
+    } else {
+      const R* const slope_of = relaxes() ? this->parameter(LACUNA_EVOLVE_WEIGHT) : nullptr;
+      for (std::int64_t part = 0; part * lay.units < lay.evolve_units; ++part)
+        sum(d_exponent, part, gaps, d_weight, slope_of);
+    }
+    sum(d_exponent, 0, nullptr, wanted(LACUNA_EVOLVE_BIAS), nullptr);
+    for (std::int64_t part = 0; relaxes() && part * lay.units < lay.evolve_units; ++part)
+      sum(this->template work<const R>(this->at_.d_target), part, nullptr,
+          wanted(LACUNA_EVOLVE_TARGET), nullptr);
+  }
+
+  bool wants_input() const {
+    return d_inputs_.d_values || wants_gaps() || wanted(LACUNA_X_MEAN) ||
+           wanted(LACUNA_IMPUTE_WEIGHT) || wanted(LACUNA_IMPUTE_BIAS);
+  }
+
+  void input_gradients() const {
+    if (!wants_input()) return;
+    const DeviceLayout& lay = this->lay_;
+    const std::int64_t stride = lay.gradient_gates * lay.units;
+    R* const d_input = this->template work<R>(this->at_.d_input);
+    this->template multiply<T>(Form::nn, this->tokens(), lay.input_stride,
+                               lay.input_gates * lay.units,
+                               this->template work<const T>(this->at_.d_gates), stride,
+                               this->template work<const T>(this->at_.weights_x), lay.input_stride,
+                               d_input, lay.input_stride);
+    R* const d_delta = this->template work<R>(this->at_.d_delta);
+    if (decays())
+      this->template multiply<R>(Form::nn, this->tokens(), lay.delta_stride, lay.units,
+                                 this->template work<const R>(this->at_.d_exponent), lay.units,
+                                 this->template work<const R>(this->at_.weights_decay),
+                                 lay.delta_stride, d_delta, lay.delta_stride);
+    ObserveBackward<T> args;
+    args.batch = this->batch_;
+    args.impute = this->layer_.impute;
+    args.sequence_of = this->template work<const std::int32_t>(this->at_.sequence_of);
+    args.d_input = d_input;
+    args.d_input_stride = lay.input_stride;
+    if (decays()) args.d_delta = d_delta;
+    args.d_delta_stride = lay.delta_stride;
+    args.input = taped<T>(lay.tape.input);
+    args.input_stride = lay.input_stride;
+    args.delta = taped<R>(lay.tape.delta);
+    args.delta_stride = lay.delta_stride;
+    args.mean = this->parameter(LACUNA_X_MEAN);
+    args.weight = this->parameter(LACUNA_IMPUTE_WEIGHT);
+    args.bias = this->parameter(LACUNA_IMPUTE_BIAS);
+    args.summaries = this->template work<ObserveGradient<T>>(this->at_.d_summaries);
+    args.sums = this->template work<R>(this->at_.sums);
+    args.d_values = static_cast<T*>(d_inputs_.d_values);
+    if (wants_gaps() && uses_delta(this->layer_))
+      args.d_age = this->template work<R>(this->at_.d_age);
+    args.d_mean = wanted(LACUNA_X_MEAN);
+    args.d_weight = wanted(LACUNA_IMPUTE_WEIGHT);
+    args.d_bias = wanted(LACUNA_IMPUTE_BIAS);
+    observe_backward(this->stream_, args);
+  }
+
+  // dL/d(gap) of every token: from each stage that reads the gap.
+  void gap_gradients() const {
+    if (!wants_gaps()) return;
+    const DeviceLayout& lay = this->lay_;
+    R* const total = this->template work<R>(this->at_.d_gap);
+    zero_rows(total, this->tokens(), sizeof(R));
+    const auto add = [&](const R* rows, std::int64_t columns, std::int64_t stride,
+                         const R* weights) {
+      row_sums(this->stream_, rows, this->tokens(), columns, stride, weights, total, true);
+    };
+    const R* const d_exponent = this->template work<const R>(this->at_.d_exponent);
+    if (this->layer_.evolve == LACUNA_EVOLVE_DECAY_STEP)
+      add(d_exponent, lay.hidden, lay.evolve_units, this->parameter(LACUNA_EVOLVE_WEIGHT));
+    for (std::int64_t part = 0; relaxes() && part * lay.units < lay.evolve_units; ++part)
+      add(d_exponent + part * lay.units, lay.hidden, lay.evolve_units,
+          this->template work<const R>(this->at_.rate) + part * lay.hidden);
+    if (this->layer_.cell == LACUNA_RNN_EULER)
+      add(this->template work<const R>(this->at_.d_euler), lay.hidden, lay.units, nullptr);
+    if (uses_delta(this->layer_))
+      add(this->template work<const R>(this->at_.d_age), lay.features, lay.features, nullptr);
+    gap_gradient(this->stream_, this->batch_,
+                 this->template work<const std::int32_t>(this->at_.sequence_of),
+                 this->template work<const R>(this->at_.gaps), total,
+                 this->template work<const R>(this->at_.d_input), lay.input_stride,
+                 this->layer_.gap_input ? lay.input - 1 : -1, static_cast<R*>(d_inputs_.d_delta_t));
+  }
+
+  const lacuna_output_gradients& d_outputs_;
+  const std::byte* tape_;
+  const lacuna_parameter_gradients& d_parameters_;
+  const lacuna_input_gradients& d_inputs_;
+};
+
+}  // namespace lacuna::cuda

@@ -1,0 +1,152 @@
+#include "host/cuda/device.h"
+
+#include <cub/device/device_radix_sort.cuh>
+#include <limits>
+
+#include "host/cuda/check.h"
+
+namespace lacuna::cuda {
+
+int Device::count() {
+  int devices = 0;
+  if (cudaGetDeviceCount(&devices) != cudaSuccess) {
+    (void)cudaGetLastError();
+    return 0;
+  }
+  return devices;
+}
+
+std::string Device::why_none() {
+  int devices = 0;
+  const cudaError_t status = cudaGetDeviceCount(&devices);
+  (void)cudaGetLastError();
+  return status == cudaSuccess ? "there is no GPU"
+                               : std::string("CUDA says: ") + cudaGetErrorString(status);
+}
+
+struct Device::State {
+  cudaMemPool_t pool = nullptr;
+  bool reads_host_memory = false;  // any of it, without registration
+};
+
+namespace {
+
+// Blocks come from the device's pool. Making and destroying plans may wait; runs do not come here.
+class PoolMemory final : public memory::Memory {
+ public:
+  PoolMemory(const Device& device, cudaMemPool_t pool) : device_(device), pool_(pool) {}
+  void trim() noexcept override { (void)cudaMemPoolTrimTo(pool_, 0); }
+
+ private:
+  void* take(std::size_t bytes) override {
+    const Device::Current current(device_);
+    void* block = nullptr;
+    if (cudaMallocFromPoolAsync(&block, bytes, pool_, nullptr) != cudaSuccess) {
+      (void)cudaGetLastError();
+      return nullptr;
+    }
+    check(cudaStreamSynchronize(nullptr), "waiting for a new block of memory");
+    return block;
+  }
+  void give(void* block, std::size_t) noexcept override {
+    // Whatever stream still uses the block: nothing tells which.
+    const Device::Current current(device_);
+    (void)cudaDeviceSynchronize();
+    (void)cudaFreeAsync(block, nullptr);
+  }
+
+  const Device& device_;
+  cudaMemPool_t pool_;
+};
+
+}  // namespace
+
+Device::Device(int index) : index_(index), state_(std::make_unique<State>()) {
+  cudaDeviceProp properties{};
+  check(cudaGetDeviceProperties(&properties, index), "asking for the device's properties");
+  if (properties.major < 8)
+    throw BackendError(LACUNA_UNSUPPORTED,
+                       "options.device: " + std::to_string(index) + " (" + properties.name +
+                           ") has compute capability " + std::to_string(properties.major) + "." +
+                           std::to_string(properties.minor) + ", expected 8.0 or newer");
+  name_ = std::string(properties.name) + ", sm_" + std::to_string(properties.major) +
+          std::to_string(properties.minor);
+  state_->reads_host_memory = properties.pageableMemoryAccess != 0;
+  cudaMemPoolProps pool{};
+  pool.allocType = cudaMemAllocationTypePinned;
+  pool.location.type = cudaMemLocationTypeDevice;
+  pool.location.id = index;
+  check(cudaMemPoolCreate(&state_->pool, &pool), "making a memory pool");
+  // Freed blocks are kept for the next plan; lacuna_context_trim gives them back.
+  std::uint64_t keep = std::numeric_limits<std::uint64_t>::max();
+  check(cudaMemPoolSetAttribute(state_->pool, cudaMemPoolAttrReleaseThreshold, &keep),
+        "setting up a memory pool");
+}
+
+Device::~Device() {
+  if (state_->pool != nullptr) (void)cudaMemPoolDestroy(state_->pool);
+}
+
+std::string Device::refuse_address(const void* address) const {
+  cudaPointerAttributes attributes{};
+  if (cudaPointerGetAttributes(&attributes, address) != cudaSuccess) {
+    (void)cudaGetLastError();
+    return "which CUDA does not know";
+  }
+  const std::string expected = ", expected memory of device " + std::to_string(index_);
+  if (attributes.type == cudaMemoryTypeUnregistered && !state_->reads_host_memory)
+    return "memory of the host" + expected;
+  if (attributes.type == cudaMemoryTypeDevice && attributes.device != index_)
+    return "memory of device " + std::to_string(attributes.device) + expected;
+  return {};
+}
+
+std::unique_ptr<memory::Memory> Device::make_memory() const {
+  return std::make_unique<PoolMemory>(*this, state_->pool);
+}
+
+void* Device::take(simt::Stream stream, std::size_t bytes) const {
+  void* block = nullptr;
+  check(cudaMallocFromPoolAsync(&block, bytes, state_->pool, stream), "taking scratch memory");
+  return block;
+}
+
+void Device::give(simt::Stream stream, void* block) const noexcept {
+  (void)cudaFreeAsync(block, stream);
+}
+
+void Device::zero(simt::Stream stream, void* block, std::size_t bytes) const {
+  if (bytes > 0) check(cudaMemsetAsync(block, 0, bytes, stream), "filling with zeros");
+}
+
+std::size_t Device::sort_bytes(std::int64_t count) const {
+  std::size_t bytes = 0;
+  check(cub::DeviceRadixSort::SortPairsDescending(
+            nullptr, bytes, static_cast<const std::int64_t*>(nullptr),
+            static_cast<std::int64_t*>(nullptr), static_cast<const std::int32_t*>(nullptr),
+            static_cast<std::int32_t*>(nullptr), static_cast<int>(count)),
+        "sizing a sort");
+  return bytes;
+}
+
+void Device::sort(simt::Stream stream, void* scratch, std::size_t bytes, const std::int64_t* keys,
+                  std::int64_t* sorted_keys, const std::int32_t* index, std::int32_t* sorted_index,
+                  std::int64_t count) const {
+  if (count == 0) return;
+  check(cub::DeviceRadixSort::SortPairsDescending(scratch, bytes, keys, sorted_keys, index,
+                                                  sorted_index, static_cast<int>(count), 0, 64,
+                                                  stream),
+        "sorting lengths");
+}
+
+Device::Current::Current(const Device& device) : before_(-1) {
+  check(cudaGetDevice(&before_), "asking for the current device");
+  if (before_ != device.index()) check(cudaSetDevice(device.index()), "choosing the device");
+}
+
+Device::Current::~Current() {
+  int now = -1;
+  if (cudaGetDevice(&now) == cudaSuccess && now != before_) (void)cudaSetDevice(before_);
+}
+
+}  // namespace lacuna::cuda

@@ -1,0 +1,98 @@
+// One GPU, as far as the backend needs it: memory, a sort, products. device.cu does it with the CUDA runtime, CUB and
+// cuBLASLt; tests/emulator/backend/device.cpp does the same on the CPU, so that all of host/cuda runs in every test run.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "host/memory/memory.h"
+#include "kernels/simt/launch.h"
+#include "kernels/simt/number.h"
+
+namespace lacuna::cuda {
+
+// C [m, n] = A B, all row-major, C in what the operands' type is computed in.
+enum class Form {
+  nt,  // A [m, k], B [n, k] transposed
+  nn,  // A [m, k], B [k, n]
+  tn,  // A [k, m] transposed, B [k, n]
+};
+
+template <class T>
+struct Product {
+  Form form;
+  std::int64_t m, n, k;
+  const T* a;
+  std::int64_t a_stride;
+  const T* b;
+  std::int64_t b_stride;
+  simt::Real<T>* c;
+  std::int64_t c_stride;
+};
+
+// The algorithms a plan has chosen so far. A fixed table: a run allocates nothing.
+struct ProductChoices;
+struct DestroyChoices {
+  void operator()(ProductChoices* choices) const;
+};
+using ProductChoicesHandle = std::unique_ptr<ProductChoices, DestroyChoices>;
+
+// Calls come from several threads at once. All throw BackendError. Work is queued on the stream; nothing waits but
+// what make_memory's memory does when a block comes or goes.
+class Device {
+ public:
+  static int count();
+  static std::string why_none();
+
+  explicit Device(int index);
+  ~Device();
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+
+  int index() const { return index_; }
+  const std::string& name() const { return name_; }
+  // Empty when a kernel of this device may use the address.
+  std::string refuse_address(const void* address) const;
+
+  std::unique_ptr<memory::Memory> make_memory() const;
+  // Memory for what is queued next on the stream, given back in its order.
+  void* take(simt::Stream stream, std::size_t bytes) const;
+  void give(simt::Stream stream, void* block) const noexcept;
+
+  void zero(simt::Stream stream, void* block, std::size_t bytes) const;
+
+  std::size_t sort_bytes(std::int64_t count) const;
+  // By falling key, equal ones in the order they had.
+  void sort(simt::Stream stream, void* scratch, std::size_t bytes, const std::int64_t* keys,
+            std::int64_t* sorted_keys, const std::int32_t* index, std::int32_t* sorted_index,
+            std::int64_t count) const;
+
+  ProductChoicesHandle make_choices() const;
+  std::size_t product_bytes() const;
+  template <class T>
+  void multiply(simt::Stream stream, const Product<T>& product, ProductChoices& choices,
+                void* scratch, std::size_t bytes) const;
+
+  // The device is this thread's current one while this lives.
+  class Current {
+   public:
+    explicit Current(const Device& device);
+    ~Current();
+    Current(const Current&) = delete;
+    Current& operator=(const Current&) = delete;
+
+   private:
+    int before_;
+  };
+
+ private:
+  struct State;
+  int index_;
+  std::string name_;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace lacuna::cuda

@@ -1,0 +1,27 @@
+// The CUDA backend's two runs in one type: what is queued on the stream, in which order. One file per type instantiates
+// them (engine_f32.cu, ...), so that the types compile side by side.
+#pragma once
+
+#include <vector>
+
+#include "host/backend.h"
+#include "host/cuda/device.h"
+
+namespace lacuna::cuda {
+
+// What a plan keeps: room for what a run must not allocate.
+struct PreparedPlan final : Prepared {
+  PreparedPlan(ProductChoicesHandle handle, std::int64_t sequences) : choices(std::move(handle)) {
+    lengths.reserve(static_cast<std::size_t>(sequences));
+  }
+  ProductChoicesHandle choices;
+  std::vector<std::int64_t> lengths;  // of the batch, longest first, where the host knows them
+};
+
+template <class T>
+struct Engine {
+  static void forward(const Device& device, const ForwardRun& run);
+  static void backward(const Device& device, const BackwardRun& run);
+};
+
+}  // namespace lacuna::cuda

@@ -1,0 +1,15 @@
+#include "host/cuda/backward.h"
+#include "host/cuda/forward.h"
+
+namespace lacuna::cuda {
+
+template <>
+void Engine<simt::Bf16>::forward(const Device& device, const ForwardRun& run) {
+  Forward<simt::Bf16>(device, run).run();
+}
+template <>
+void Engine<simt::Bf16>::backward(const Device& device, const BackwardRun& run) {
+  Backward<simt::Bf16>(device, run).run();
+}
+
+}  // namespace lacuna::cuda

@@ -1,0 +1,154 @@
+// The forward run: all that does not depend on the state for all tokens at once, then the recurrence, step by step.
+#pragma once
+
+#include "host/cuda/run.h"
+#include "kernels/recurrence/stepwise/forward.h"
+#include "kernels/tokens/observe.h"
+
+namespace lacuna::cuda {
+
+template <class T>
+class Forward : Run<T> {
+  using Base = Run<T>;
+  using R = simt::Real<T>;
+
+ public:
+  Forward(const Device& device, const ForwardRun& call)
+      : Base(device, call), batch_given_(call.batch), outputs_(call.outputs), tape_(call.tape) {}
+
+  void run() {
+    this->arrange();
+    observe_tokens();
+    if (this->sequences() == 0) return;
+    if (this->steps_ > 0) {
+      this->pack();
+      multiply_inputs();
+    }
+    recur();
+  }
+
+ private:
+  // Of the tape; inference keeps the same in the workspace, and only as long as it runs.
+  template <class X>
+  X* kept(std::size_t on_tape, std::size_t in_workspace) const {
+    return tape_ ? reinterpret_cast<X*>(tape_ + on_tape) : this->template work<X>(in_workspace);
+  }
+  template <class X>
+  X* taped(std::size_t offset) const {
+    return tape_ ? reinterpret_cast<X*>(tape_ + offset) : nullptr;
+  }
+
+  T* input() const { return kept<T>(this->lay_.tape.input, this->at_.input); }
+  R* delta() const { return kept<R>(this->lay_.tape.delta, this->at_.delta); }
+  R* exponent() const { return kept<R>(this->lay_.tape.exponent, this->at_.exponent); }
+  std::uint8_t* fires() const {
+    if (this->layer_.empty_rows == LACUNA_EMPTY_ROWS_UPDATE) return nullptr;
+    return kept<std::uint8_t>(this->lay_.tape.fires, this->at_.fires);
+  }
+
+  void observe_tokens() {
+    const lacuna_layer& layer = this->layer_;
+    const lacuna_carry& carry = outputs_.carry_out;
+    Observe<T> args;
+    args.batch = this->batch_;
+    args.impute = layer.impute;
+    args.mask_input = layer.mask_input != 0;
+    args.gap_input = layer.gap_input != 0;
+    args.sequence_of = this->template work<const std::int32_t>(this->at_.sequence_of);
+    args.gaps = this->template work<const R>(this->at_.gaps);
+    args.mean = this->parameter(LACUNA_X_MEAN);
+    args.weight = this->parameter(LACUNA_IMPUTE_WEIGHT);
+    args.bias = this->parameter(LACUNA_IMPUTE_BIAS);
+    args.summaries = this->template work<ObserveSummary<T>>(this->at_.summaries);
+    args.input = input();
+    args.input_stride = this->lay_.input_stride;
+    args.delta = uses_delta(layer) ? delta() : nullptr;
+    args.delta_stride = this->lay_.delta_stride;
+    args.imputed = static_cast<T*>(outputs_.imputed);
+    args.fires = fires();
+    args.last_values = static_cast<T*>(carry.last_values);
+    args.since = static_cast<R*>(carry.since);
+    args.last_time = carry.last_time;
+    args.first_gap = static_cast<R*>(carry.first_gap);
+    observe(this->stream_, args);
+  }
+
+  void multiply_inputs() {
+    const DeviceLayout& lay = this->lay_;
+    const std::int64_t wide = lay.input_gates * lay.units;
+    this->template multiply<T>(Form::nt, this->tokens(), wide, lay.input_stride, input(),
+                               lay.input_stride, this->template work<const T>(this->at_.weights_x),
+                               lay.input_stride, this->template work<R>(this->at_.gx), wide);
+    if (this->layer_.evolve == LACUNA_EVOLVE_DECAY)
+      this->template multiply<R>(Form::nt, this->tokens(), lay.units, lay.delta_stride, delta(),
+                                 lay.delta_stride,
+                                 this->template work<const R>(this->at_.weights_decay),
+                                 lay.delta_stride, exponent(), lay.units);
+  }
+
+  StepForward<T> step_arguments() const {
+    const DeviceLayout& lay = this->lay_;
+    const auto& at = this->at_;
+    StepForward<T> args;
+    args.sequences = this->sequence_view();
+    args.cell = this->layer_.cell;
+    args.hidden = lay.hidden;
+    args.units = lay.units;
+    args.gx = this->template work<const R>(at.gx);
+    args.gaps = this->template work<const R>(at.gaps);
+    args.fires = fires();
+    args.evolve = this->evolve_view(exponent());
+    args.bias = this->parameter(LACUNA_BIAS);
+    args.bias_hn = this->parameter(LACUNA_BIAS_HN);
+    args.initial_hidden = static_cast<const T*>(batch_given_.initial_hidden);
+    args.initial_cell = static_cast<const T*>(batch_given_.initial_cell);
+    args.product = this->template work<const R>(at.product);
+    args.operand = this->template work<T>(at.operand);
+    args.state = this->template work<R>(at.state);
+    args.cell_state = this->template work<R>(at.cell);
+    args.reset_operand = this->template work<T>(at.reset_operand);
+    args.update = this->template work<R>(at.update);
+    args.candidate_product = this->template work<const R>(at.candidate_product);
+    args.hidden_out = static_cast<T*>(outputs_.hidden);
+    args.cell_out = static_cast<T*>(outputs_.cell);
+    args.evolved_hidden = static_cast<T*>(outputs_.evolved_hidden);
+    args.final_hidden = static_cast<T*>(outputs_.final_hidden);
+    args.final_cell = static_cast<T*>(outputs_.final_cell);
+    args.tape_h = taped<T>(lay.tape.h);
+    args.tape_c = this->is_lstm() ? taped<R>(lay.tape.c) : nullptr;
+    args.gates = taped<T>(lay.tape.gates);
+    return args;
+  }
+
+  void recur() {
+    const std::int64_t units = this->units();
+    const StepForward<T> args = step_arguments();
+    const T* const weights = this->template work<const T>(this->at_.weights_h);
+    const std::int64_t wide = this->lay_.product_gates * units;
+    // Products read rows that a step did not write: those of sequences that have ended, or have no tokens.
+    this->device_.zero(this->stream_, args.operand,
+                       static_cast<std::size_t>(this->sequences() * units) * sizeof(T));
+    if (this->resets_before())
+      this->device_.zero(this->stream_, args.reset_operand,
+                         static_cast<std::size_t>(this->sequences() * units) * sizeof(T));
+    begin_forward(this->stream_, args);
+    for (std::int64_t step = 0; step < this->steps_; ++step) {
+      const std::int64_t rows = this->rows(step);
+      this->template multiply<T>(Form::nt, rows, wide, units, args.operand, units, weights, units,
+                                 this->template work<R>(this->at_.product), wide);
+      if (this->resets_before()) {
+        reset_forward(this->stream_, args, step, rows);
+        this->template multiply<T>(Form::nt, rows, units, units, args.reset_operand, units,
+                                   this->candidate_weights(), units,
+                                   this->template work<R>(this->at_.candidate_product), units);
+      }
+      step_forward(this->stream_, args, step, rows);
+    }
+  }
+
+  const lacuna_batch& batch_given_;
+  const lacuna_outputs& outputs_;
+  std::byte* tape_;
+};
+
+}  // namespace lacuna::cuda

@@ -1,0 +1,221 @@
+#include "host/cuda/layout.h"
+
+#include <algorithm>
+#include <sstream>
+#include <stdexcept>
+
+#include "host/plan/shape.h"
+#include "kernels/recurrence/cell_steps.h"
+#include "kernels/tokens/observe.h"
+#include "kernels/tokens/observe_backward.h"
+#include "kernels/tokens/reduce.h"
+
+namespace lacuna::cuda {
+namespace {
+
+std::int64_t real_bytes(lacuna_type type) {
+  return type == LACUNA_F64 ? 8 : type == LACUNA_F32 ? 4 : 2;
+}
+std::int64_t wide_bytes(lacuna_type type) { return type == LACUNA_F64 ? 8 : 4; }
+
+std::int64_t padded(std::int64_t count) { return (count + 7) / 8 * 8; }
+
+// Hands out consecutive byte ranges, aligned to what a device likes.
+class Arena {
+ public:
+  // A product of sizes, each >= 0.
+  std::size_t take(std::initializer_list<std::int64_t> sizes) {
+    const std::int64_t start = at_;
+    std::int64_t bytes = 1;
+    for (const std::int64_t size : sizes)
+      if (__builtin_mul_overflow(bytes, size, &bytes)) overflow();
+    if (__builtin_add_overflow(at_, bytes, &at_) || __builtin_add_overflow(at_, 255, &at_))
+      overflow();
+    at_ -= at_ % 256;
+    most_ = std::max(most_, at_);
+    return static_cast<std::size_t>(start);
+  }
+  // What follows may lie where something else was: only one of the two is in use at a time.
+  std::int64_t mark() const { return at_; }
+  void back_to(std::int64_t mark) { at_ = mark; }
+  std::size_t size() const { return static_cast<std::size_t>(most_); }
+
+ private:
+  [[noreturn]] static void overflow() { throw std::length_error("a size does not fit 64 bits"); }
+  std::int64_t at_ = 0, most_ = 0;
+};
+
+void set_widths(DeviceLayout& out, const lacuna_layer& layer) {
+  const CellShape cell = cell_shape(layer.cell);
+  out.features = layer.features;
+  out.hidden = layer.hidden;
+  out.input = input_width(layer);
+  out.units = padded(layer.hidden);
+  out.input_stride = padded(out.input);
+  out.delta_stride = padded(layer.features);
+  out.input_gates = cell.input_gates;
+  out.product_gates = cell.product_gates;
+  out.saved_gates = cell.saved_gates;
+  out.gradient_gates = cell.gradient_gates;
+  if (layer.evolve != LACUNA_EVOLVE_NONE) out.evolve_units = out.units;
+  if (layer.evolve == LACUNA_EVOLVE_RELAX && cell.has_cell) out.evolve_units = 2 * out.units;
+}
+
+// What a forward run leaves for its backward run.
+template <class Kept>
+void lay_out_kept(Kept& kept, Arena& arena, const DeviceLayout& lay, const lacuna_layer& layer,
+                  std::int64_t tokens) {
+  const std::int64_t real = real_bytes(layer.type), wide = wide_bytes(layer.type);
+  kept.input = arena.take({tokens, lay.input_stride, real});
+  if (uses_delta(layer)) kept.delta = arena.take({tokens, lay.delta_stride, wide});
+  if (layer.empty_rows == LACUNA_EMPTY_ROWS_EVOLVE_ONLY) kept.fires = arena.take({tokens});
+  if (layer.evolve == LACUNA_EVOLVE_DECAY) kept.exponent = arena.take({tokens, lay.units, wide});
+}
+
+void lay_out_common(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer,
+                    const lacuna_capacity& capacity, const DeviceFacts& facts) {
+  const std::int64_t real = real_bytes(layer.type), wide = wide_bytes(layer.type);
+  const std::int64_t N = capacity.tokens, B = capacity.sequences;
+  auto& out = lay.workspace;
+  out.offsets = arena.take({B + 1, 8});
+  out.order = arena.take({B, 4});
+  out.lengths = arena.take({B, 8});
+  out.sorted_lengths = arena.take({B, 8});
+  out.index = arena.take({B, 4});
+  out.sort_bytes = facts.sort_bytes;
+  out.sort = arena.take({static_cast<std::int64_t>(facts.sort_bytes)});
+  out.sequence_of = arena.take({N, 4});
+  out.gaps = arena.take({N, wide});
+  out.weights_x = arena.take({lay.input_gates, lay.units, lay.input_stride, real});
+  out.weights_h = arena.take({gates(layer.cell), lay.units, lay.units, real});
+  if (layer.evolve == LACUNA_EVOLVE_DECAY)
+    out.weights_decay = arena.take({lay.units, lay.delta_stride, wide});
+  if (layer.evolve == LACUNA_EVOLVE_RELAX) out.rate = arena.take({relaxed_units(layer), wide});
+  out.product_scratch_bytes = facts.product_bytes;
+  out.product_scratch = arena.take({static_cast<std::int64_t>(facts.product_bytes)});
+}
+
+void lay_out_forward(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer,
+                     const lacuna_capacity& capacity, bool inference) {
+  const std::int64_t real = real_bytes(layer.type), wide = wide_bytes(layer.type);
+  const std::int64_t N = capacity.tokens, B = capacity.sequences;
+  auto& out = lay.workspace;
+  // ObserveSummary<double> is the largest of them.
+  const auto summary = static_cast<std::int64_t>(sizeof(ObserveSummary<double>));
+  if (has_mask(layer)) out.summaries = arena.take({observe_summaries(N, lay.features), summary});
+  out.gx = arena.take({N, lay.input_gates, lay.units, wide});
+  out.product = arena.take({B, lay.product_gates, lay.units, wide});
+  out.operand = arena.take({B, lay.units, real});
+  out.state = arena.take({B, lay.units, wide});
+  if (layer.cell == LACUNA_LSTM) out.cell = arena.take({B, lay.units, wide});
+  if (layer.cell == LACUNA_GRU_RESET_BEFORE) {
+    out.reset_operand = arena.take({B, lay.units, real});
+    out.update = arena.take({B, lay.units, wide});
+    out.candidate_product = arena.take({B, lay.units, wide});
+  }
+  // A plan with a tape serves inference, too.
+  (void)inference;
+  lay_out_kept(out, arena, lay, layer, N);
+}
+
+void lay_out_backward(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer,
+                      const lacuna_capacity& capacity) {
+  const std::int64_t real = real_bytes(layer.type), wide = wide_bytes(layer.type);
+  const std::int64_t N = capacity.tokens, B = capacity.sequences;
+  auto& out = lay.workspace;
+  out.d_gates = arena.take({N, lay.gradient_gates, lay.units, real});
+  out.d_step = arena.take({B, lay.product_gates, lay.units, real});
+  out.d_product = arena.take({B, lay.units, wide});
+  out.d_state = arena.take({B, lay.units, wide});
+  if (layer.cell == LACUNA_LSTM) out.d_cell = arena.take({B, lay.units, wide});
+  if (layer.cell == LACUNA_GRU_RESET_BEFORE) {
+    out.d_candidate = arena.take({B, lay.units, real});
+    out.d_reset = arena.take({B, lay.units, wide});
+    out.reset_rows = arena.take({N, lay.units, real});
+  }
+  out.d_exponent = arena.take({N, lay.evolve_units, wide});
+  if (layer.evolve == LACUNA_EVOLVE_RELAX) out.d_target = arena.take({N, lay.evolve_units, wide});
+  if (layer.cell == LACUNA_RNN_EULER) out.d_euler = arena.take({N, lay.units, wide});
+  out.d_input = arena.take({N, lay.input_stride, wide});
+  if (layer.evolve == LACUNA_EVOLVE_DECAY) out.d_delta = arena.take({N, lay.delta_stride, wide});
+  if (uses_delta(layer)) out.d_age = arena.take({N, lay.features, wide});
+  out.d_gap = arena.take({N, wide});
+  if (has_mask(layer)) {
+    out.d_summaries = arena.take({observe_backward_summaries(N, lay.features),
+                                  static_cast<std::int64_t>(sizeof(ObserveGradient<double>))});
+    out.sums = arena.take({observe_backward_sums(N, lay.features), wide});
+  }
+  const std::int64_t widest =
+      std::max({column_sum_partials(N, lay.gradient_gates * lay.units),
+                column_sum_partials(N, lay.hidden), column_sum_partials(N, lay.evolve_units)});
+  out.partials = arena.take({widest, wide});
+  out.d_weights = arena.take({std::max({lay.input_gates * lay.input_stride,
+                                        gates(layer.cell) * lay.units, lay.delta_stride}),
+                              lay.units, wide});
+}
+
+const char* name_of(lacuna_type type) {
+  switch (type) {
+    case LACUNA_F64: return "fp64";
+    case LACUNA_F32: return "fp32";
+    case LACUNA_F16: return "fp16, computed in fp32";
+    default: return "bf16, computed in fp32";
+  }
+}
+
+}  // namespace
+
+Recipe make_recipe(const lacuna_layer& layer, const lacuna_capacity& capacity, bool inference,
+                   const DeviceFacts& facts) {
+  Recipe recipe;
+  recipe.layer = layer;
+  recipe.capacity = capacity;
+  recipe.inference = inference;
+  DeviceLayout& lay = recipe.device;
+  set_widths(lay, layer);
+
+  Arena tape;
+  const std::int64_t N = capacity.tokens;
+  const std::int64_t real = real_bytes(layer.type), wide = wide_bytes(layer.type);
+  lay_out_kept(lay.tape, tape, lay, layer, N);
+  lay.tape.h = tape.take({N, lay.units, real});
+  if (layer.cell == LACUNA_LSTM) lay.tape.c = tape.take({N, lay.units, wide});
+  lay.tape.gates = tape.take({N, lay.saved_gates, lay.units, real});
+  lay.tape.bytes = tape.size();
+
+  Arena workspace;
+  lay_out_common(lay, workspace, layer, capacity, facts);
+  const std::int64_t runs = workspace.mark();
+  lay_out_forward(lay, workspace, layer, capacity, inference);
+  if (!inference) {
+    workspace.back_to(runs);
+    lay_out_backward(lay, workspace, layer, capacity);
+  }
+  lay.workspace.bytes = workspace.size();
+  recipe.workspace_bytes = lay.workspace.bytes;
+  recipe.tape_bytes = inference ? 0 : lay.tape.bytes;
+  return recipe;
+}
+
+std::string explain(const Recipe& recipe, const DeviceFacts& facts) {
+  const DeviceLayout& lay = recipe.device;
+  const auto mebibytes = [](std::size_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
+  std::ostringstream text;
+  text.precision(3);
+  text << "capacity   " << recipe.capacity.tokens << " tokens in " << recipe.capacity.sequences
+       << " sequences";
+  if (recipe.capacity.max_length > 0)
+    text << " of at most " << recipe.capacity.max_length << " tokens";
+  text << (recipe.inference ? ", inference only" : "") << '\n'
+       << "backend    CUDA, " << facts.name << ", " << name_of(recipe.layer.type) << '\n'
+       << "regime     stepwise: per time step a product [sequences, " << lay.units << "] x ["
+       << lay.units << ", " << lay.product_gates * lay.units
+       << "] and a kernel over sequences that still have tokens, longest first; all that does not "
+          "depend on the state is done for all tokens at once\n"
+       << "tape       " << mebibytes(recipe.tape_bytes) << " MiB\n"
+       << "workspace  " << mebibytes(recipe.workspace_bytes) << " MiB, of which "
+       << mebibytes(lay.workspace.product_scratch_bytes) << " MiB for products\n";
+  return text.str();
+}
+
+}  // namespace lacuna::cuda

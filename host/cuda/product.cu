@@ -1,0 +1,145 @@
+// Device::multiply by cuBLASLt: row-major matrices are the transposes of its column-major ones, so C = A B is asked for
+// as C' = B' A'. Sums are in fp32 (fp64 for double) and never in TF32; of split sums only those that are added in a
+// fixed order are allowed.
+#include <cublasLt.h>
+
+#include <mutex>
+
+#include "host/cuda/check.h"
+#include "host/cuda/device.h"
+
+namespace lacuna::cuda {
+namespace {
+
+// cuBLASLt's handle belongs to the device that was current when it was made, and is thread-safe.
+cublasLtHandle_t handle_of(int device) {
+  constexpr int most_devices = 64;
+  static std::mutex mutex;
+  static cublasLtHandle_t handles[most_devices] = {};
+  const std::lock_guard lock(mutex);
+  if (device >= most_devices)
+    throw BackendError(LACUNA_UNSUPPORTED,
+                       "options.device: " + std::to_string(device) + ", expected less than 64");
+  if (handles[device] == nullptr) check(cublasLtCreate(&handles[device]), "starting cuBLASLt");
+  return handles[device];
+}
+
+template <class T>
+constexpr cudaDataType_t data_type = CUDA_R_32F;
+template <>
+constexpr cudaDataType_t data_type<double> = CUDA_R_64F;
+template <>
+constexpr cudaDataType_t data_type<simt::Fp16> = CUDA_R_16F;
+template <>
+constexpr cudaDataType_t data_type<simt::Bf16> = CUDA_R_16BF;
+
+struct Shape {
+  int type = -1;
+  Form form = Form::nt;
+  std::int64_t m = 0, n = 0, k = 0, a_stride = 0, b_stride = 0, c_stride = 0;
+  bool operator==(const Shape&) const = default;
+};
+
+}  // namespace
+
+struct ProductChoices {
+  struct Choice {
+    Shape shape;
+    cublasLtMatmulAlgo_t algorithm;
+  };
+  std::array<Choice, 64> choices;
+  std::size_t next = 0;  // the oldest goes first
+};
+
+void DestroyChoices::operator()(ProductChoices* choices) const { delete choices; }
+ProductChoicesHandle Device::make_choices() const {
+  const Current current(*this);
+  (void)handle_of(index_);  // not within a run
+  return ProductChoicesHandle(new ProductChoices);
+}
+
+// What NVIDIA recommends for Hopper; a little matters less than none.
+std::size_t Device::product_bytes() const { return std::size_t{32} << 20; }
+
+template <class T>
+void Device::multiply(simt::Stream stream, const Product<T>& p, ProductChoices& choices,
+                      void* scratch, std::size_t bytes) const {
+  using R = simt::Real<T>;
+  if (p.m == 0 || p.n == 0) return;
+  const std::string what = "product of " + std::to_string(p.m) + " x " + std::to_string(p.k) +
+                           " with " + std::to_string(p.k) + " x " + std::to_string(p.n);
+  if (p.k == 0) {
+    check(cudaMemset2DAsync(p.c, static_cast<std::size_t>(p.c_stride) * sizeof(R), 0,
+                            static_cast<std::size_t>(p.n) * sizeof(R),
+                            static_cast<std::size_t>(p.m), stream),
+          "filling with zeros");
+    return;
+  }
+  const cublasLtHandle_t handle = handle_of(index_);
+  const bool second_transposed = p.form == Form::nt, first_transposed = p.form == Form::tn;
+  const auto u = [](std::int64_t size) { return static_cast<std::uint64_t>(size); };
+
+  cublasLtMatmulDescOpaque_t operation;
+  check(cublasLtMatmulDescInit(&operation,
+                               std::is_same_v<T, double> ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F,
+                               data_type<R>),
+        what);
+  const cublasOperation_t left = second_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
+  const cublasOperation_t right = first_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
+  check(cublasLtMatmulDescSetAttribute(&operation, CUBLASLT_MATMUL_DESC_TRANSA, &left, sizeof left),
+        what);
+  check(
+      cublasLtMatmulDescSetAttribute(&operation, CUBLASLT_MATMUL_DESC_TRANSB, &right, sizeof right),
+      what);
+  cublasLtMatrixLayoutOpaque_t a, b, c;
+  check(cublasLtMatrixLayoutInit(&b, data_type<T>, u(second_transposed ? p.k : p.n),
+                                 u(second_transposed ? p.n : p.k), p.b_stride),
+        what);
+  check(cublasLtMatrixLayoutInit(&a, data_type<T>, u(first_transposed ? p.m : p.k),
+                                 u(first_transposed ? p.k : p.m), p.a_stride),
+        what);
+  check(cublasLtMatrixLayoutInit(&c, data_type<R>, u(p.n), u(p.m), p.c_stride), what);
+
+  const Shape shape{
+      static_cast<int>(data_type<T>), p.form, p.m, p.n, p.k, p.a_stride, p.b_stride, p.c_stride};
+  const cublasLtMatmulAlgo_t* algorithm = nullptr;
+  for (const auto& choice : choices.choices)
+    if (choice.shape == shape) algorithm = &choice.algorithm;
+  if (algorithm == nullptr) {
+    cublasLtMatmulPreferenceOpaque_t preference;
+    check(cublasLtMatmulPreferenceInit(&preference), what);
+    check(cublasLtMatmulPreferenceSetAttribute(
+              &preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &bytes, sizeof bytes),
+          what);
+    const std::uint32_t schemes =
+        CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE | CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE;
+    check(cublasLtMatmulPreferenceSetAttribute(
+              &preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &schemes, sizeof schemes),
+          what);
+    cublasLtMatmulHeuristicResult_t found{};
+    int count = 0;
+    check(cublasLtMatmulAlgoGetHeuristic(handle, &operation, &b, &a, &c, &c, &preference, 1, &found,
+                                         &count),
+          what);
+    if (count == 0) throw BackendError(LACUNA_DEVICE_ERROR, what + ": cuBLASLt has no algorithm");
+    auto& choice = choices.choices[choices.next];
+    choices.next = (choices.next + 1) % choices.choices.size();
+    choice = {shape, found.algo};
+    algorithm = &choice.algorithm;
+  }
+  const R one = 1, zero = 0;
+  check(cublasLtMatmul(handle, &operation, &one, p.b, &b, p.a, &a, &zero, p.c, &c, p.c, &c,
+                       algorithm, scratch, bytes, stream),
+        what);
+}
+
+#define LACUNA_MULTIPLY(T)                                                                   \
+  template void Device::multiply<T>(simt::Stream, const Product<T>&, ProductChoices&, void*, \
+                                    std::size_t) const;
+LACUNA_MULTIPLY(float)
+LACUNA_MULTIPLY(double)
+LACUNA_MULTIPLY(simt::Fp16)
+LACUNA_MULTIPLY(simt::Bf16)
+#undef LACUNA_MULTIPLY
+
+}  // namespace lacuna::cuda

@@ -1,0 +1,162 @@
+// What a forward and a backward run share: the batch as kernels see it, the order of its sequences, the weights as
+// products read them, and products themselves.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <functional>
+
+#include "host/cuda/engine.h"
+#include "host/plan/shape.h"
+#include "kernels/recurrence/cell_steps.h"
+#include "kernels/recurrence/evolve_units.h"
+#include "kernels/recurrence/sequences.h"
+#include "kernels/tokens/batch.h"
+#include "kernels/tokens/locate.h"
+#include "kernels/tokens/offsets.h"
+#include "kernels/tokens/weights.h"
+
+namespace lacuna::cuda {
+
+template <class T>
+class Run {
+ public:
+  using R = simt::Real<T>;
+
+  // `Call`: ForwardRun or BackwardRun.
+  template <class Call>
+  Run(const Device& device, const Call& call)
+      : device_(device),
+        recipe_(call.recipe),
+        layer_(call.recipe.layer),
+        lay_(call.recipe.device),
+        at_(call.recipe.device.workspace),
+        parameters_(call.parameters),
+        workspace_(call.workspace),
+        stream_(static_cast<simt::Stream>(call.stream)),
+        prepared_(*static_cast<PreparedPlan*>(call.prepared)),
+        host_offsets_(call.batch.offsets_on_device ? nullptr : call.batch.offsets) {
+    const lacuna_batch& from = call.batch;
+    const lacuna_carry& carry = from.carry_in;
+    batch_.sequences = from.sequences;
+    batch_.tokens = from.tokens;
+    batch_.features = layer_.features;
+    batch_.offsets = from.offsets_on_device ? from.offsets : work<std::int64_t>(at_.offsets);
+    batch_.values = static_cast<const T*>(from.values);
+    batch_.mask = from.mask;
+    batch_.delta_t = static_cast<const R*>(from.delta_t);
+    batch_.times = from.times;
+    batch_.delta = static_cast<const R*>(from.delta);
+    batch_.carry_last_values = static_cast<const T*>(carry.last_values);
+    batch_.carry_since = static_cast<const R*>(carry.since);
+    batch_.carry_last_time = carry.last_time;
+    batch_.carry_first_gap = static_cast<const R*>(carry.first_gap);
+    batch_.reverse = layer_.reverse != 0;
+    if (host_offsets_) {
+      auto& lengths = prepared_.lengths;
+      lengths.clear();
+      for (std::int64_t b = 0; b < batch_.sequences; ++b)
+        lengths.push_back(host_offsets_[b + 1] - host_offsets_[b]);
+      std::sort(lengths.begin(), lengths.end(), std::greater<>());
+    }
+    if (batch_.sequences > 0 && batch_.tokens > 0)
+      steps_ = host_offsets_ ? prepared_.lengths.front() : recipe_.capacity.max_length;
+  }
+
+ protected:
+  template <class X>
+  X* work(std::size_t offset) const {
+    return reinterpret_cast<X*>(workspace_ + offset);
+  }
+  const R* parameter(lacuna_parameter kind) const {
+    return static_cast<const R*>(parameters_.tensor[kind]);
+  }
+  std::int64_t tokens() const { return batch_.tokens; }
+  std::int64_t sequences() const { return batch_.sequences; }
+  std::int64_t units() const { return lay_.units; }
+  bool is_lstm() const { return layer_.cell == LACUNA_LSTM; }
+  bool resets_before() const { return layer_.cell == LACUNA_GRU_RESET_BEFORE; }
+
+  // Where each sequence's tokens are, longest first; which sequence each token is of, and its gap.
+  void arrange() {
+    if (host_offsets_)
+      write_offsets(stream_, host_offsets_, sequences() + 1, work<std::int64_t>(at_.offsets));
+    if (sequences() == 0) return;
+    auto* const lengths = work<std::int64_t>(at_.lengths);
+    auto* const index = work<std::int32_t>(at_.index);
+    sequence_lengths(stream_, batch_.offsets, sequences(), lengths, index);
+    device_.sort(stream_, work<void>(at_.sort), at_.sort_bytes, lengths,
+                 work<std::int64_t>(at_.sorted_lengths), index, work<std::int32_t>(at_.order),
+                 sequences());
+    locate(stream_, batch_, work<std::int32_t>(at_.sequence_of), work<R>(at_.gaps));
+  }
+
+  SequenceView sequence_view() const {
+    return {batch_.offsets, work<const std::int32_t>(at_.order), sequences(), layer_.reverse != 0};
+  }
+
+  EvolveView<R> evolve_view(const R* exponent) const {
+    EvolveView<R> view;
+    view.kind = layer_.evolve;
+    view.exponent = exponent;
+    view.weight = parameter(LACUNA_EVOLVE_WEIGHT);
+    view.bias = parameter(LACUNA_EVOLVE_BIAS);
+    view.rate = work<const R>(at_.rate);
+    view.target = parameter(LACUNA_EVOLVE_TARGET);
+    return view;
+  }
+
+  void pack() {
+    const std::int64_t h = layer_.hidden, g = gates(layer_.cell);
+    pack_weights<T>(stream_, parameter(LACUNA_WEIGHTS_X), g, h, lay_.input, work<T>(at_.weights_x),
+                    units(), lay_.input_stride);
+    pack_weights<T>(stream_, parameter(LACUNA_WEIGHTS_H), g, h, h, work<T>(at_.weights_h), units(),
+                    units());
+    if (layer_.evolve == LACUNA_EVOLVE_DECAY)
+      pack_weights<R>(stream_, parameter(LACUNA_EVOLVE_WEIGHT), 1, h, layer_.features,
+                      work<R>(at_.weights_decay), units(), lay_.delta_stride);
+    if (layer_.evolve == LACUNA_EVOLVE_RELAX)
+      rates(stream_, parameter(LACUNA_EVOLVE_WEIGHT), relaxed_units(layer_), work<R>(at_.rate));
+  }
+
+  // W_hn of gru_reset_before, behind the rows of r and z.
+  const T* candidate_weights() const {
+    return work<const T>(at_.weights_h) + 2 * units() * units();
+  }
+
+  template <class X>
+  void multiply(Form form, std::int64_t m, std::int64_t n, std::int64_t k, const X* a,
+                std::int64_t a_stride, const X* b, std::int64_t b_stride, R* c,
+                std::int64_t c_stride) const {
+    device_.multiply(stream_, Product<X>{form, m, n, k, a, a_stride, b, b_stride, c, c_stride},
+                     *prepared_.choices, work<void>(at_.product_scratch),
+                     at_.product_scratch_bytes);
+  }
+
+  // At least as many sequences as reach this step. In coarse numbers, so that products take few shapes, each of which
+  // needs an algorithm of its own; where only the device knows the lengths, all of them.
+  std::int64_t rows(std::int64_t step) const {
+    if (!host_offsets_) return sequences();
+    const auto& lengths = prepared_.lengths;
+    const auto shorter =
+        std::partition_point(lengths.begin(), lengths.end(), [&](auto l) { return l > step; });
+    const std::int64_t count = shorter - lengths.begin();
+    const std::int64_t grain = std::max<std::int64_t>(8, (sequences() + 15) / 16);
+    return std::min(sequences(), (count + grain - 1) / grain * grain);
+  }
+
+  const Device& device_;
+  const Recipe& recipe_;
+  const lacuna_layer& layer_;
+  const DeviceLayout& lay_;
+  const DeviceLayout::Workspace& at_;
+  const lacuna_parameters& parameters_;
+  std::byte* workspace_;
+  simt::Stream stream_;
+  PreparedPlan& prepared_;
+  const std::int64_t* host_offsets_;  // null: only the device knows them
+  DeviceBatch<T> batch_;
+  std::int64_t steps_ = 0;
+};
+
+}  // namespace lacuna::cuda

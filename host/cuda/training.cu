@@ -1,0 +1,139 @@
+#include "host/cuda/training.h"
+
+#include <string>
+#include <vector>
+
+#include "kernels/training/training.h"
+
+namespace lacuna::cuda {
+
+Scratch::~Scratch() {
+  if (block_ == nullptr) return;
+  if (table_.allocate == nullptr) {
+    device_.give(stream_, block_);
+    return;
+  }
+  // The table is C, but what stands behind it may be C++: a throw here must not end the program.
+  try {
+    table_.deallocate(table_.user, block_, bytes_, memory::alignment, stream_);
+  } catch (...) {}
+}
+
+void* Scratch::take(std::size_t bytes) {
+  if (bytes == 0) return nullptr;
+  bytes_ = bytes;
+  if (table_.allocate == nullptr) {
+    block_ = device_.take(stream_, bytes);
+  } else {
+    block_ = table_.allocate(table_.user, bytes, memory::alignment, stream_);
+  }
+  if (block_ == nullptr)
+    throw BackendError(LACUNA_OUT_OF_MEMORY,
+                       "no scratch memory of " + std::to_string(bytes) + " bytes");
+  return block_;
+}
+
+namespace {
+
+simt::Stream stream_of(void* stream) { return static_cast<simt::Stream>(stream); }
+
+}  // namespace
+
+template <class T>
+void queue_linear(const LinearForwardRun& run) {
+  using R = simt::Real<T>;
+  linear_forward(stream_of(run.stream),
+                 LinearForward<T>{run.shape.rows, run.shape.in, run.shape.out,
+                                  static_cast<const T*>(run.x), static_cast<const R*>(run.weights),
+                                  static_cast<const R*>(run.bias), static_cast<T*>(run.y)});
+}
+
+template <class T>
+void queue_linear_backward(Scratch&& scratch, const LinearBackwardRun& run) {
+  using R = simt::Real<T>;
+  const auto [rows, in, out] = run.shape;
+  const bool sums = run.d_weights || run.d_bias;
+  linear_backward(
+      scratch.stream(),
+      LinearBackward<T>{rows, in, out, static_cast<const T*>(run.x),
+                        static_cast<const R*>(run.weights), static_cast<const T*>(run.d_y),
+                        static_cast<T*>(run.d_x), static_cast<R*>(run.d_weights),
+                        static_cast<R*>(run.d_bias),
+                        sums ? scratch.take(linear_workspace_bytes<T>(rows, in, out)) : nullptr});
+}
+
+template <class T>
+void queue_loss(Scratch&& scratch, const LossRun& run) {
+  evaluate_loss(
+      scratch.stream(),
+      LossEvaluation<T>{run.kind, run.rows, run.columns, static_cast<const T*>(run.predictions),
+                        run.targets, run.mask, run.scale, run.loss, run.count,
+                        static_cast<T*>(run.d_predictions), scratch.take(loss_workspace_bytes)});
+}
+
+#define LACUNA_TRAINING(T)                                                     \
+  template void queue_linear<T>(const LinearForwardRun&);                      \
+  template void queue_linear_backward<T>(Scratch&&, const LinearBackwardRun&); \
+  template void queue_loss<T>(Scratch&&, const LossRun&);
+LACUNA_TRAINING(float)
+LACUNA_TRAINING(double)
+LACUNA_TRAINING(simt::Fp16)
+LACUNA_TRAINING(simt::Bf16)
+#undef LACUNA_TRAINING
+
+namespace {
+
+// Gradients of parameters are float or double.
+template <class R>
+void clip(Scratch& scratch, const ClipRun& run) {
+  std::vector<R*> gradients(static_cast<std::size_t>(run.arrays));
+  for (std::int64_t a = 0; a < run.arrays; ++a)
+    gradients[static_cast<std::size_t>(a)] = static_cast<R*>(run.gradients[a]);
+  clip_gradient_norm(
+      scratch.stream(),
+      ClipGradientNorm<R>{run.arrays, gradients.data(), run.counts, run.max_norm, run.norm,
+                          scratch.take(clip_workspace_bytes(run.arrays, run.counts))});
+}
+
+template <class R>
+void adam(const AdamRun& run) {
+  adam_step(stream_of(run.stream),
+            AdamStep<R>{run.adam, run.count, static_cast<const R*>(run.gradients),
+                        static_cast<R*>(run.parameters), static_cast<R*>(run.first_moment),
+                        static_cast<R*>(run.second_moment)});
+}
+
+}  // namespace
+
+void queue_clip(Scratch&& scratch, const ClipRun& run) {
+  if (run.type == LACUNA_F64)
+    clip<double>(scratch, run);
+  else
+    clip<float>(scratch, run);
+}
+
+void queue_adam(const AdamRun& run) {
+  if (run.type == LACUNA_F64)
+    adam<double>(run);
+  else
+    adam<float>(run);
+}
+
+void queue_pack(const PackRun& run) {
+  const PaddedShape& shape = run.shape;
+  offsets_from_lengths(stream_of(run.stream),
+                       {shape.sequences, shape.max_length, run.lengths, run.offsets});
+  if (run.padded && run.packed)
+    pack_rows(stream_of(run.stream),
+              {shape.sequences, shape.max_length, shape.row_bytes, run.offsets}, run.padded,
+              run.packed);
+}
+
+void queue_unpack(const UnpackRun& run) {
+  const PaddedShape& shape = run.shape;
+  unpack_rows(stream_of(run.stream),
+              {shape.sequences, shape.max_length, shape.row_bytes, run.offsets}, run.packed,
+              run.padded);
+}
+
+}  // namespace lacuna::cuda

@@ -1,0 +1,103 @@
+// host/cuda/device.h without a GPU: the host's memory is the device's, a stream is always at its end, products and the
+// sort are plain loops. Allocations are counted, so that tests see which calls make some.
+#include "host/cuda/device.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <numeric>
+#include <vector>
+
+#include "emulator/emulator.h"
+
+namespace lacuna::cuda {
+namespace {
+
+// New memory holds NaN: what is read before it is written shows.
+void* take_block(std::size_t bytes) {
+  emulator::counters().allocations += 1;
+  const std::size_t rounded = (bytes + 255) / 256 * 256;
+  void* const block = std::aligned_alloc(256, rounded);
+  if (block != nullptr) std::memset(block, 0xff, rounded);
+  return block;
+}
+
+class EmulatedMemory final : public memory::Memory {
+  void* take(std::size_t bytes) override { return take_block(bytes); }
+  void give(void* block, std::size_t) noexcept override { std::free(block); }
+};
+
+}  // namespace
+
+struct Device::State {};
+struct ProductChoices {};
+void DestroyChoices::operator()(ProductChoices* choices) const { delete choices; }
+
+int Device::count() { return 1; }
+std::string Device::why_none() { return {}; }
+
+Device::Device(int index) : index_(index), name_("emulator") {}
+Device::~Device() = default;
+
+std::string Device::refuse_address(const void*) const { return {}; }
+
+std::unique_ptr<memory::Memory> Device::make_memory() const {
+  return std::make_unique<EmulatedMemory>();
+}
+void* Device::take(simt::Stream, std::size_t bytes) const { return take_block(bytes); }
+void Device::give(simt::Stream, void* block) const noexcept { std::free(block); }
+
+void Device::zero(simt::Stream, void* block, std::size_t bytes) const {
+  if (bytes > 0) std::memset(block, 0, bytes);
+}
+
+std::size_t Device::sort_bytes(std::int64_t) const { return 1; }
+
+void Device::sort(simt::Stream, void*, std::size_t, const std::int64_t* keys,
+                  std::int64_t* sorted_keys, const std::int32_t* index, std::int32_t* sorted_index,
+                  std::int64_t count) const {
+  std::vector<std::int64_t> rank(static_cast<std::size_t>(count));
+  std::iota(rank.begin(), rank.end(), 0);
+  std::stable_sort(rank.begin(), rank.end(),
+                   [&](std::int64_t a, std::int64_t b) { return keys[a] > keys[b]; });
+  for (std::int64_t i = 0; i < count; ++i) {
+    sorted_keys[i] = keys[rank[static_cast<std::size_t>(i)]];
+    sorted_index[i] = index[rank[static_cast<std::size_t>(i)]];
+  }
+}
+
+ProductChoicesHandle Device::make_choices() const {
+  return ProductChoicesHandle(new ProductChoices);
+}
+std::size_t Device::product_bytes() const { return 0; }
+
+template <class T>
+void Device::multiply(simt::Stream, const Product<T>& p, ProductChoices&, void*,
+                      std::size_t) const {
+  using R = simt::Real<T>;
+  for (std::int64_t i = 0; i < p.m; ++i)
+    for (std::int64_t j = 0; j < p.n; ++j) {
+      R sum = 0;
+      for (std::int64_t l = 0; l < p.k; ++l) {
+        const T a = p.form == Form::tn ? p.a[l * p.a_stride + i] : p.a[i * p.a_stride + l];
+        const T b = p.form == Form::nt ? p.b[j * p.b_stride + l] : p.b[l * p.b_stride + j];
+        sum += simt::to_real(a) * simt::to_real(b);
+      }
+      p.c[i * p.c_stride + j] = sum;
+    }
+}
+
+#define LACUNA_MULTIPLY(T)                                                                   \
+  template void Device::multiply<T>(simt::Stream, const Product<T>&, ProductChoices&, void*, \
+                                    std::size_t) const;
+LACUNA_MULTIPLY(float)
+LACUNA_MULTIPLY(double)
+LACUNA_MULTIPLY(simt::Fp16)
+LACUNA_MULTIPLY(simt::Bf16)
+#undef LACUNA_MULTIPLY
+
+Device::Current::Current(const Device&) : before_(0) {}
+Device::Current::~Current() = default;
+
+}  // namespace lacuna::cuda

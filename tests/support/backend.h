@@ -1,0 +1,91 @@
+// Which backend a program of tests runs: the same sources are built for the CPU, for the CUDA backend over the emulator,
+// and where the build has CUDA for a GPU (tests/CMakeLists.txt). And how test data reaches a GPU's memory.
+#pragma once
+
+#include <cstddef>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "lacuna/lacuna.h"
+#include "support/guarded_buffer.h"
+
+#ifdef LACUNA_TEST_ON_DEVICE
+#include <cuda_runtime.h>
+#endif
+#ifndef LACUNA_TEST_BACKEND
+#define LACUNA_TEST_BACKEND LACUNA_BACKEND_CPU
+#endif
+
+namespace support {
+
+inline constexpr lacuna_backend tested_backend = LACUNA_TEST_BACKEND;
+inline constexpr bool on_cpu = tested_backend == LACUNA_BACKEND_CPU;
+
+// Copies of a call's arrays where the backend can read them; the host's own on the CPU and the emulator. Outputs are
+// copied whole, with their guards, so that what is written beside them shows.
+#ifdef LACUNA_TEST_ON_DEVICE
+
+class Mirror {
+ public:
+  Mirror() = default;
+  Mirror(const Mirror&) = delete;
+  Mirror& operator=(const Mirror&) = delete;
+  ~Mirror() {
+    for (const Copy& copy : copies_) (void)cudaFree(copy.device);
+  }
+
+  template <class T>
+  const T* in(const T* host, std::size_t count) {
+    if (host == nullptr) return nullptr;
+    return static_cast<const T*>(add(const_cast<T*>(host), count * sizeof(T), false));
+  }
+  template <class T>
+  T* out(GuardedBuffer<T>& buffer) {
+    auto* const bytes = static_cast<unsigned char*>(add(buffer.raw(), buffer.raw_bytes(), true));
+    return reinterpret_cast<T*>(bytes + GuardedBuffer<T>::guard_bytes);
+  }
+  // Waits for the device.
+  void bring_back() {
+    must(cudaDeviceSynchronize());
+    for (const Copy& copy : copies_)
+      if (copy.out) must(cudaMemcpy(copy.host, copy.device, copy.bytes, cudaMemcpyDeviceToHost));
+  }
+
+ private:
+  struct Copy {
+    void *host, *device;
+    std::size_t bytes;
+    bool out;
+  };
+  static void must(cudaError_t status) {
+    if (status != cudaSuccess) throw std::runtime_error(cudaGetErrorString(status));
+  }
+  void* add(void* host, std::size_t bytes, bool out) {
+    void* device = nullptr;
+    must(cudaMalloc(&device, bytes > 0 ? bytes : 1));
+    copies_.push_back({host, device, bytes, out});
+    must(cudaMemcpy(device, host, bytes, cudaMemcpyHostToDevice));
+    return device;
+  }
+  std::vector<Copy> copies_;
+};
+
+#else
+
+class Mirror {
+ public:
+  template <class T>
+  const T* in(const T* host, std::size_t) {
+    return host;
+  }
+  template <class T>
+  T* out(GuardedBuffer<T>& buffer) {
+    return buffer.data();
+  }
+  void bring_back() {}
+};
+
+#endif
+
+}  // namespace support
