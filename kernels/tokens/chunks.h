@@ -25,7 +25,7 @@ struct Reading {
   bool reverse;
 
   SIMT_DEVICE std::int64_t token(std::int64_t position) const {
-    return reverse && position < used ? used - 1 - position : position;
+    return reverse ? used - 1 - position : position;
   }
   // -1 before the first and beyond the last.
   SIMT_DEVICE std::int32_t sequence(std::int64_t position) const {

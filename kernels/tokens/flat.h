@@ -19,6 +19,11 @@ inline simt::LaunchConfig flat_launch(std::int64_t count, unsigned threads = fla
           .block = {threads}};
 }
 
+// For kernels in which a block has its own piece of the work.
+inline simt::LaunchConfig block_launch(std::int64_t blocks) {
+  return {.grid = {static_cast<unsigned>(blocks)}, .block = {flat_threads}};
+}
+
 SIMT_DEVICE std::int64_t flat_index() {
   return static_cast<std::int64_t>(simt::block_index().x) * simt::block_size().x +
          simt::thread_index().x;

@@ -42,8 +42,8 @@ inline void write_offsets(simt::Stream stream, const std::int64_t* host_offsets,
     const auto here = static_cast<unsigned>(std::min<std::int64_t>(most, count - first));
     tokens::OffsetsPiece<most> piece{};
     std::copy_n(host_offsets + first, here, piece.value);
-    simt::launch({.grid = {1}, .block = {tokens::flat_threads}}, stream,
-                 tokens::store_offsets<most>, piece, here, device_offsets + first);
+    simt::launch(tokens::block_launch(1), stream, tokens::store_offsets<most>, piece, here,
+                 device_offsets + first);
   }
 }
 

@@ -140,13 +140,10 @@ void column_sums(simt::Stream stream, const X* matrix, std::int64_t rows, std::i
   const unsigned width = tokens::columns_side_by_side(columns);
   const tokens::RowParts cut = tokens::row_parts(rows, columns);
   const std::int64_t tiles = (columns + width - 1) / width;
-  simt::launch(
-      {.grid = {static_cast<unsigned>(tiles * cut.parts)}, .block = {tokens::flat_threads}}, stream,
-      tokens::sum_row_parts<X>, matrix, rows, columns, stride, row_weight, cut.rows, width,
-      partials);
-  simt::launch({.grid = {static_cast<unsigned>(tiles)}, .block = {tokens::flat_threads}}, stream,
-               tokens::add_partials<simt::Real<X>>, partials, cut.parts, columns, width, slope_of,
-               out);
+  simt::launch(tokens::block_launch(tiles * cut.parts), stream, tokens::sum_row_parts<X>, matrix,
+               rows, columns, stride, row_weight, cut.rows, width, partials);
+  simt::launch(tokens::block_launch(tiles), stream, tokens::add_partials<simt::Real<X>>, partials,
+               cut.parts, columns, width, slope_of, out);
 }
 
 // out[r] = Σ_c column_weight[c] matrix[r, c], or += where `add`.
