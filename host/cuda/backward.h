@@ -18,6 +18,7 @@ class Backward : Run<T> {
  public:
   Backward(const Device& device, const BackwardRun& call)
       : Base(device, call),
+        initial_hidden_(static_cast<const T*>(call.batch.initial_hidden)),
         d_outputs_(call.d_outputs),
         tape_(call.tape),
         d_parameters_(call.d_parameters),
@@ -58,6 +59,7 @@ class Backward : Run<T> {
     if (this->layer_.empty_rows == LACUNA_EMPTY_ROWS_EVOLVE_ONLY)
       args.fires = taped<std::uint8_t>(lay.tape.fires);
     args.evolve = this->evolve_view(taped<R>(lay.tape.exponent));
+    args.initial_hidden = initial_hidden_;
     args.tape_h = taped<T>(lay.tape.h);
     args.tape_c = taped<R>(lay.tape.c);
     args.gates = taped<T>(lay.tape.gates);
@@ -268,6 +270,7 @@ class Backward : Run<T> {
                  this->layer_.gap_input ? lay.input - 1 : -1, static_cast<R*>(d_inputs_.d_delta_t));
   }
 
+  const T* initial_hidden_;
   const lacuna_output_gradients& d_outputs_;
   const std::byte* tape_;
   const lacuna_parameter_gradients& d_parameters_;

@@ -242,6 +242,7 @@ class LibraryRun {
 
   NamedBuffers<Real> results;
   std::unique_ptr<GuardedBuffer<double>> last_time;  // carry_out's, after a forward with times
+  bool offsets_on_device = false;
   // Which of the outputs and gradients to ask for, by name; empty: all.
   std::function<bool(const std::string& name)> wanted;
 
@@ -313,7 +314,8 @@ class LibraryRun {
     lacuna_batch out{};
     out.sequences = batch_.sequences();
     out.tokens = batch_.tokens();
-    out.offsets = batch_.offsets.data();  // the host's on every backend
+    out.offsets = offsets_on_device ? wide(batch_.offsets) : batch_.offsets.data();
+    out.offsets_on_device = offsets_on_device;
     out.values = stored(batch_.values, values_, there);
     out.mask = wide(batch_.mask);
     out.delta_t = wide(batch_.delta_t);

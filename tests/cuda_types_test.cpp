@@ -1,0 +1,43 @@
+// The CUDA backend's types of 16 bits against the oracle: every model, values and states stored in fp16 and bf16,
+// everything computed in fp32.
+#include <string>
+#include <tuple>
+
+#include "support/against_oracle.h"
+
+namespace {
+
+class Halves : public testing::TestWithParam<
+                   std::tuple<const char*, const char*, const char*, const char*>> {};
+
+TEST_P(Halves, Agree) {
+  const auto [cell, impute, evolve, rest] = GetParam();
+  const bool masked = std::string(impute) != "none";
+  support::expect_agreement(std::string(cell) + "+" + impute + "+" + evolve + rest +
+                            (masked ? "_miss60_mask_gap_carry_init" : "_init"));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Halves,
+                         testing::Combine(testing::Values("rnn_tanh", "rnn_relu", "rnn_euler",
+                                                          "lstm", "gru", "gru_reset_before"),
+                                          testing::Values("none", "forward", "decay", "relax"),
+                                          testing::Values("none", "decay", "decay_step", "relax"),
+                                          testing::Values("_f16_n4_d3_h9_len0-11_seed31",
+                                                          "_bf16_n4_d5_h6_len0-11_rev_seed32")));
+
+class HalfShapes : public testing::TestWithParam<const char*> {};
+
+TEST_P(HalfShapes, Agree) { support::expect_agreement(GetParam()); }
+
+INSTANTIATE_TEST_SUITE_P(Odd, HalfShapes,
+                         testing::Values("lstm_f16_n1_d1_h1_len1_seed1",
+                                         "gru_bf16_n1_d1_h1_len0_seed2",
+                                         "grud_bf16_n3_d37_h64_len1-7_miss85_seed3",
+                                         "lstm_bf16_n20_d3_h7_len0-5_seed4",
+                                         "gru_f16_n21_d2_h33_len1-9+40_seed5",
+                                         "grud_f16_n9_d13_h31_len0-9_miss70_nan_times_seed6",
+                                         "grud_relax_f16_n4_d7_h15_len0-9+90_miss85_seed7",
+                                         "ode_euler_f16_n5_d3_h9_len0-9_miss50_seed8"),
+                         support::test_name);
+
+}  // namespace
