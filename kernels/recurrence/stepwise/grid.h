@@ -20,7 +20,7 @@ template <class R>
 simt::LaunchConfig spread(std::int64_t rows, std::int64_t units) {
   const std::int64_t groups = units / units_per_thread<R>;
   const std::int64_t across = std::min<std::int64_t>(groups, threads_per_block);
-  const std::int64_t down = threads_per_block / across;
+  const std::int64_t down = std::min(rows, threads_per_block / across);
   constexpr std::int64_t most_x = 0x7fffffff, most_y = 65535;
   const auto blocks = [](std::int64_t count, std::int64_t each, std::int64_t most) {
     return static_cast<unsigned>(std::min((count + each - 1) / each, most));
