@@ -34,38 +34,43 @@ bool all_aligned(const E*... pointers) {
   return ((reinterpret_cast<std::uintptr_t>(pointers) % 16 == 0) && ...);
 }
 
-// N values, in as few accesses as `aligned`, to 16 bytes or all N, permits.
+// N values, which are aligned to 16 bytes or to all N, in as few accesses as there can be.
 template <int N, class E>
-SIMT_DEVICE void load_values(const E* from, bool aligned, E (&to)[N]) {
+SIMT_DEVICE void load_aligned(const E* from, E (&to)[N]) {
   constexpr int width = N < wide<E> ? N : wide<E>;
-  if (aligned) {
+  SIMT_UNROLL
+  for (int i = 0; i < N; i += width) {
+    const auto values = simt::load<width>(from + i);
     SIMT_UNROLL
-    for (int i = 0; i < N; i += width) {
-      const auto values = simt::load<width>(from + i);
-      SIMT_UNROLL
-      for (int j = 0; j < width; ++j) to[i + j] = values[j];
-    }
-  } else {
-    SIMT_UNROLL
-    for (int i = 0; i < N; ++i) to[i] = from[i];
+    for (int j = 0; j < width; ++j) to[i + j] = values[j];
   }
 }
 
 template <int N, class E>
-SIMT_DEVICE void store_values(E* to, bool aligned, const E (&from)[N]) {
+SIMT_DEVICE void store_aligned(E* to, const E (&from)[N]) {
   constexpr int width = N < wide<E> ? N : wide<E>;
-  if (aligned) {
+  SIMT_UNROLL
+  for (int i = 0; i < N; i += width) {
+    simt::Vec<E, width> values;
     SIMT_UNROLL
-    for (int i = 0; i < N; i += width) {
-      simt::Vec<E, width> values;
-      SIMT_UNROLL
-      for (int j = 0; j < width; ++j) values[j] = from[i + j];
-      simt::store(to + i, values);
-    }
-  } else {
-    SIMT_UNROLL
-    for (int i = 0; i < N; ++i) to[i] = from[i];
+    for (int j = 0; j < width; ++j) values[j] = from[i + j];
+    simt::store(to + i, values);
   }
+}
+
+// The same where only the caller knows.
+template <int N, class E>
+SIMT_DEVICE void load_values(const E* from, bool aligned, E (&to)[N]) {
+  if (aligned) return load_aligned(from, to);
+  SIMT_UNROLL
+  for (int i = 0; i < N; ++i) to[i] = from[i];
+}
+
+template <int N, class E>
+SIMT_DEVICE void store_values(E* to, bool aligned, const E (&from)[N]) {
+  if (aligned) return store_aligned(to, from);
+  SIMT_UNROLL
+  for (int i = 0; i < N; ++i) to[i] = from[i];
 }
 
 // The sum over the block's threads, for thread 0; `warp_sums` is shared memory of the block's own

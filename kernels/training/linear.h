@@ -186,8 +186,8 @@ void linear_kernel(LinearOperands<T, product> a) {
         SIMT_UNROLL
         for (int depth = from; depth < from + step; ++depth) {
           R l[Tile::thread_m], r[Tile::thread_n];
-          load_values(left_tile + depth * Left::stride + at_m, true, l);
-          load_values(right_tile + depth * Right::stride + at_n, true, r);
+          load_aligned(left_tile + depth * Left::stride + at_m, l);
+          load_aligned(right_tile + depth * Right::stride + at_n, r);
           SIMT_UNROLL
           for (int i = 0; i < Tile::thread_m; ++i) {
             SIMT_UNROLL
@@ -219,7 +219,7 @@ void linear_kernel(LinearOperands<T, product> a) {
         Out values[Tile::thread_n];
         SIMT_UNROLL
         for (int j = 0; j < Tile::thread_n; ++j) values[j] = value(i, j);
-        if (i < rows) store_values(first_row + i * width * Tile::thread_n, true, values);
+        if (i < rows) store_aligned(first_row + i * width * Tile::thread_n, values);
       }
     } else {
       SIMT_UNROLL

@@ -115,7 +115,7 @@ template <class R>
 SIMT_KERNEL(block_threads)
 void scale_gradients_kernel(GradientBatch<R> batch, const double* factor_of_all) {
   const double factor = *factor_of_all;
-  if (factor == 1.0) return;
+  if (factor == 1.0) return;  // saves the memory traffic
   const GradientPiece<R> piece = piece_of(batch);
   const auto rank = static_cast<std::int64_t>(simt::thread_rank());
   const std::int64_t whole = piece.count / wide<R>;
