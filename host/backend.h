@@ -146,8 +146,9 @@ class Backend {
   virtual bool computes_in(lacuna_type type) const = 0;
   // Can the host read the caller's arrays?
   virtual bool reads_on_host() const = 0;
-  // Empty when the backend can use this address of the caller's, else what is wrong with it.
-  virtual std::string refuse_address(const void*) const { return {}; }
+  // Empty when the backend can use this address of the caller's, else what is wrong with it. `memory`: it is to be a
+  // plan's or a tape's memory, rather than an array of a call.
+  virtual std::string refuse_address(const void*, bool /*memory*/) const { return {}; }
 
   // Pure. Throws std::length_error where the sizes overflow.
   virtual Recipe plan(const lacuna_layer& layer, const lacuna_capacity& capacity,

@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "support/library_run.h"
 #include "support/properties.h"
 #ifndef LACUNA_TEST_ON_DEVICE
+#include "emulator/backend/backend.h"
 #include "emulator/emulator.h"
 #endif
 
@@ -212,6 +214,7 @@ TEST(CudaMemory, RunsAskForNone) {
 #ifndef LACUNA_TEST_ON_DEVICE
   const auto allocations = lacuna::emulator::counters().allocations.load();
   const auto launches = lacuna::emulator::counters().launches.load();
+  const auto waits = lacuna::emulator::counters().synchronisations.load();
 #endif
   run.forward(plan.get(), tape.get());
   run.backward(plan.get(), tape.get());
@@ -219,7 +222,7 @@ TEST(CudaMemory, RunsAskForNone) {
   EXPECT_EQ(after.allocations, before.allocations);
 #ifndef LACUNA_TEST_ON_DEVICE
   EXPECT_EQ(lacuna::emulator::counters().allocations.load(), allocations);
-  EXPECT_EQ(lacuna::emulator::counters().synchronisations.load(), 0u);
+  EXPECT_EQ(lacuna::emulator::counters().synchronisations.load(), waits);
   EXPECT_GT(lacuna::emulator::counters().launches.load(), launches + 20);
 #endif
 }
@@ -292,6 +295,59 @@ TEST(CudaErrors, AFailedLaunchNamesItselfAndLeavesAllUsable) {
 }
 #endif
 
+// ---- Arrays in the host's memory ----
+
+#ifndef LACUNA_TEST_ON_DEVICE
+struct HostArrays : testing::TestWithParam<const char*> {
+  HostArrays() { lacuna::emulated_backend::tells_host_memory = true; }
+  ~HostArrays() override { lacuna::emulated_backend::tells_host_memory = false; }
+};
+
+// A program that was written for the CPU: every array is the host's, and is copied there and back.
+TEST_P(HostArrays, GiveTheSameBits) {
+  const support::Case c = support::parse_case(GetParam());
+  const ContextHandle context = make(LACUNA_BACKEND_CUDA);
+  support::in_type(c, [&]<class Real>(Real) {
+    support::LibraryRun<Real> staged(c), direct(c);
+    staged.run(context.get());
+    EXPECT_GT(lacuna::emulator::counters().synchronisations.exchange(0), 0u);
+    lacuna::emulated_backend::tells_host_memory = false;
+    direct.run(context.get());
+    for (const auto& [name, buffer] : direct.results.entries()) {
+      EXPECT_TRUE(support::guards_are_whole(name, *staged.results.find(name)));
+      EXPECT_TRUE(support::agrees(
+          name, support::compare_bits<Real>(staged.results.find(name)->span(), buffer->span())));
+    }
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Models, HostArrays,
+    testing::Values("lstm_f32_n9_h31_len0-23_init_seed3",
+                    "grud_f64_n6_d5_h17_len0-19_miss80_nan_times_seed4",
+                    "lstm+relax+relax_f32_n7_d2_h12_len0-9_miss60_eo_gap_carry_init_rev_seed5",
+                    "gru+decay+decay_f64_n5_d3_h7_len0-9_miss50_delta_seed6"),
+    support::test_name);
+
+TEST_F(HostArrays, CannotBeAPlansMemory) {
+  const ContextHandle context = make(LACUNA_BACKEND_CUDA);
+  const support::Case c = support::parse_case("gru_f32_n3_d2_h4_len1-5_seed1");
+  const lacuna_layer layer = support::library_layer(c);
+  const lacuna_capacity room{10, 3, 0};
+  lacuna_plan_info info{};
+  must(lacuna_plan_measure(context.get(), &layer, &room, nullptr, &info));
+  std::vector<std::byte> memory(info.workspace_bytes + 64);
+  void* aligned = memory.data();
+  std::size_t space = memory.size();
+  lacuna_plan_options options{};
+  options.workspace = std::align(64, info.workspace_bytes, aligned, space);
+  options.workspace_bytes = info.workspace_bytes;
+  lacuna_plan* plan = nullptr;
+  EXPECT_TRUE(refused(lacuna_plan_create(context.get(), &layer, &room, &options, &plan),
+                      LACUNA_INVALID_ARGUMENT, "options.workspace: address"));
+}
+#endif
+
 // ---- Training, beside the CPU backend ----
 
 template <class Real>
@@ -315,19 +371,36 @@ void expect_close(const GuardedBuffer<Real>& result, const std::vector<Real>& ex
         << name << "[" << i << "]: " << result.data()[i] << ", expected " << expected[i];
 }
 
-template <class Real>
+// Type and, on the emulator, whether the arrays are the host's.
+template <class RealNumber, bool host>
+struct Kind {
+  using Real = RealNumber;
+  static constexpr bool in_host_memory = host;
+};
+
+template <class Kind>
 class CudaTraining : public testing::Test {
  protected:
+  using Real = typename Kind::Real;
+#ifndef LACUNA_TEST_ON_DEVICE
+  CudaTraining() { lacuna::emulated_backend::tells_host_memory = Kind::in_host_memory; }
+  ~CudaTraining() override { lacuna::emulated_backend::tells_host_memory = false; }
+#endif
   ContextHandle cuda = make(LACUNA_BACKEND_CUDA), cpu = make(LACUNA_BACKEND_CPU);
   Mirror mirror;
 
   const Real* in(const std::vector<Real>& host) { return mirror.in(host.data(), host.size()); }
 };
-using Reals = testing::Types<float, double>;
-TYPED_TEST_SUITE(CudaTraining, Reals);
+#ifdef LACUNA_TEST_ON_DEVICE
+using Kinds = testing::Types<Kind<float, false>, Kind<double, false>>;
+#else
+using Kinds =
+    testing::Types<Kind<float, false>, Kind<double, false>, Kind<float, true>, Kind<double, true>>;
+#endif
+TYPED_TEST_SUITE(CudaTraining, Kinds);
 
 TYPED_TEST(CudaTraining, LinearHead) {
-  using Real = TypeParam;
+  using Real = typename TypeParam::Real;
   constexpr std::size_t rows = 37, width = 19, outputs = 3;
   constexpr lacuna_type type = type_of<Real>;
   const auto x = numbers<Real>(rows * width, 1), w = numbers<Real>(outputs * width, 2),
@@ -353,7 +426,7 @@ TYPED_TEST(CudaTraining, LinearHead) {
 }
 
 TYPED_TEST(CudaTraining, Losses) {
-  using Real = TypeParam;
+  using Real = typename TypeParam::Real;
   constexpr std::size_t rows = 23, columns = 5;
   constexpr lacuna_type type = type_of<Real>;
   const auto predictions = numbers<Real>(rows * columns, 5);
@@ -392,7 +465,7 @@ TYPED_TEST(CudaTraining, Losses) {
 }
 
 TYPED_TEST(CudaTraining, ClippingAndAdam) {
-  using Real = TypeParam;
+  using Real = typename TypeParam::Real;
   constexpr lacuna_type type = type_of<Real>;
   auto a = numbers<Real>(1000, 6), b = numbers<Real>(7, 7);
   GuardedBuffer<Real> got_a(a), got_b(b);
@@ -426,7 +499,7 @@ TYPED_TEST(CudaTraining, ClippingAndAdam) {
 }
 
 TYPED_TEST(CudaTraining, PackAndUnpack) {
-  using Real = TypeParam;
+  using Real = typename TypeParam::Real;
   const std::vector<std::int64_t> lengths{2, 0, 5, 1};
   constexpr std::size_t longest = 5, width = 3;
   const auto padded = numbers<Real>(lengths.size() * longest * width, 11);

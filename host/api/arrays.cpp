@@ -46,7 +46,7 @@ void Arrays::check(const Backend& backend) const {
     const Array& array = arrays_[i];
     if (array.where == Where::host) continue;
     const auto* const address = reinterpret_cast<const void*>(array.begin);
-    const std::string wrong = backend.refuse_address(address);
+    const std::string wrong = backend.refuse_address(address, false);
     if (!wrong.empty())
       refuse(LACUNA_INVALID_ARGUMENT, array.group, array.member, ": address ", Address{address},
              ", ", wrong);

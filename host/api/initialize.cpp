@@ -64,7 +64,7 @@ extern "C" lacuna_status lacuna_layer_initialize(const lacuna_layer* layer, uint
     const std::int64_t count = api::parameter_offset(*layer, LACUNA_PARAMETERS);
     api::Arrays arrays;
     arrays.output("parameters", parameters,
-                  {.rows = count, .element = api::wide_size_of(layer->type)});
+                  {.rows = count, .element = lacuna::wide_size_of(layer->type)});
     arrays.check();
     if (layer->type == LACUNA_F64)
       api::initialize(*layer, seed, static_cast<double*>(parameters));

@@ -100,33 +100,6 @@ std::string_view name_of(lacuna_parameter kind) {
   return "?";
 }
 
-Shape parameter_shape(const lacuna_layer& layer, lacuna_parameter kind) {
-  const std::int64_t D = layer.features, H = layer.hidden, GH = gates(layer.cell) * H;
-  const bool imputes_by_decay =
-      layer.impute == LACUNA_IMPUTE_DECAY || layer.impute == LACUNA_IMPUTE_RELAX;
-  const auto vector_if = [](bool has, std::int64_t size) { return has ? Shape{size, 1} : Shape{}; };
-  switch (kind) {
-    case LACUNA_WEIGHTS_X: return {GH, input_width(layer)};
-    case LACUNA_WEIGHTS_H: return {GH, H};
-    case LACUNA_BIAS: return {GH, 1};
-    case LACUNA_BIAS_HN: return vector_if(layer.cell == LACUNA_GRU, H);
-    case LACUNA_X_MEAN: return vector_if(layer.impute != LACUNA_IMPUTE_NONE, D);
-    case LACUNA_IMPUTE_WEIGHT: return vector_if(imputes_by_decay, D);
-    case LACUNA_IMPUTE_BIAS: return vector_if(layer.impute == LACUNA_IMPUTE_DECAY, D);
-    case LACUNA_EVOLVE_WEIGHT:
-      if (layer.evolve == LACUNA_EVOLVE_DECAY) return {H, D};
-      if (layer.evolve == LACUNA_EVOLVE_DECAY_STEP) return {H, 1};
-      return vector_if(layer.evolve == LACUNA_EVOLVE_RELAX, relaxed_units(layer));
-    case LACUNA_EVOLVE_BIAS:
-      return vector_if(
-          layer.evolve == LACUNA_EVOLVE_DECAY || layer.evolve == LACUNA_EVOLVE_DECAY_STEP, H);
-    case LACUNA_EVOLVE_TARGET:
-      return vector_if(layer.evolve == LACUNA_EVOLVE_RELAX, relaxed_units(layer));
-    case LACUNA_PARAMETERS: break;
-  }
-  return {};
-}
-
 std::int64_t parameter_offset(const lacuna_layer& layer, lacuna_parameter kind) {
   std::int64_t offset = 0;
   for (int before = 0; before < kind; ++before)
@@ -156,7 +129,7 @@ lacuna_status lacuna_layer_parameter(const lacuna_layer* layer, lacuna_parameter
   return api::guarded([&] {
     api::checked(layer);
     api::check_enumerator(kind, LACUNA_EVOLVE_TARGET, "kind", "lacuna_parameter");
-    const api::Shape shape = api::parameter_shape(*layer, kind);
+    const lacuna::Shape shape = lacuna::parameter_shape(*layer, kind);
     api::not_null(info, "info") = {.name = api::name_of(kind).data(),
                                    .rows = shape.rows,
                                    .columns = shape.columns,

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "host/backend.h"
+#include "host/plan/shape.h"
 #include "lacuna/lacuna.h"
 
 namespace lacuna::api {
@@ -24,24 +25,6 @@ std::string_view name_of(lacuna_impute impute);
 std::string_view name_of(lacuna_evolve evolve);
 std::string_view name_of(lacuna_parameter kind);
 
-// Of a `real`.
-inline std::size_t size_of(lacuna_type type) {
-  switch (type) {
-    case LACUNA_F64: return 8;
-    case LACUNA_F32: return 4;
-    default: return 2;
-  }
-}
-// Of a `wide`.
-inline std::size_t wide_size_of(lacuna_type type) { return type == LACUNA_F64 ? 8 : 4; }
-
-struct Shape {
-  std::int64_t rows = 0,
-               columns = 0;  // columns 1 for a vector, both 0 when the layer does not have it
-  std::int64_t count() const { return rows * columns; }
-};
-
-Shape parameter_shape(const lacuna_layer& layer, lacuna_parameter kind);
 // In elements, all parameters lying back to back; of LACUNA_PARAMETERS: how many there are.
 std::int64_t parameter_offset(const lacuna_layer& layer, lacuna_parameter kind);
 

@@ -51,6 +51,8 @@ memory::Block take_block(Context& context, void* given, std::size_t given_bytes,
     if (reinterpret_cast<std::uintptr_t>(given) % memory::alignment != 0)
       refuse(LACUNA_INVALID_ARGUMENT, argument, ": address ", Address{given},
              ", expected a multiple of ", memory::alignment);
+    if (const std::string wrong = context.backend->refuse_address(given, true); !wrong.empty())
+      refuse(LACUNA_INVALID_ARGUMENT, argument, ": address ", Address{given}, ", ", wrong);
     if (given_bytes < needed)
       refuse(LACUNA_INVALID_ARGUMENT, size_argument, ": ", given_bytes, ", expected at least ",
              needed);

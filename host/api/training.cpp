@@ -106,7 +106,7 @@ void check_gradient_list(const Backend& backend, lacuna_type type, std::int64_t 
       refuse(LACUNA_INVALID_ARGUMENT, "gradients[", a, "]: address ", Address{gradients[a]},
              ", expected a multiple of ", real);
     if (counts[a] > 0)
-      if (const std::string wrong = backend.refuse_address(gradients[a]); !wrong.empty())
+      if (const std::string wrong = backend.refuse_address(gradients[a], false); !wrong.empty())
         refuse(LACUNA_INVALID_ARGUMENT, "gradients[", a, "]: address ", Address{gradients[a]}, ", ",
                wrong);
     for (std::int64_t other = 0; other < a; ++other)
@@ -151,7 +151,7 @@ lacuna_status lacuna_linear_forward(lacuna_context* context, lacuna_type type, i
     auto& backend = *not_null(context, "context").shared->backend;
     const lacuna::LinearShape shape = api::checked_shape(backend, type, rows, in, out);
     api::check_stream(backend, stream);
-    const std::size_t real = api::size_of(type), wide = api::wide_size_of(type);
+    const std::size_t real = lacuna::size_of(type), wide = lacuna::wide_size_of(type);
     api::Arrays arrays;
     arrays.input("x", x, {rows, in, real});
     arrays.input("weights", weights, {out, in, wide});
@@ -170,7 +170,7 @@ lacuna_status lacuna_linear_backward(lacuna_context* context, lacuna_type type, 
     auto& backend = *not_null(context, "context").shared->backend;
     const lacuna::LinearShape shape = api::checked_shape(backend, type, rows, in, out);
     api::check_stream(backend, stream);
-    const std::size_t real = api::size_of(type), wide = api::wide_size_of(type);
+    const std::size_t real = lacuna::size_of(type), wide = lacuna::wide_size_of(type);
     api::Arrays arrays;
     arrays.input("x", x, {rows, in, real});
     arrays.input("weights", weights, {out, in, wide});
@@ -225,7 +225,7 @@ lacuna_status lacuna_adam_step(lacuna_context* context, const lacuna_adam* adam,
     api::check_type(type, backend, "type");
     api::check_stream(backend, stream);
     api::check_at_least(count, 0, "count");
-    const api::Extent extent{count, 1, api::wide_size_of(type)};
+    const api::Extent extent{count, 1, lacuna::wide_size_of(type)};
     api::Arrays arrays;
     arrays.input("gradients", gradients, extent);
     arrays.output("parameters", parameters, extent);

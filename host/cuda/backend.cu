@@ -1,8 +1,14 @@
 #include "host/cuda/backend.h"
 
+#include <limits>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
 #include "host/cuda/device.h"
 #include "host/cuda/engine.h"
 #include "host/cuda/layout.h"
+#include "host/cuda/staged.h"
 #include "host/cuda/training.h"
 #include "host/memory/caller_memory.h"
 
@@ -43,8 +49,8 @@ class CudaBackend final : public Backend {
   memory::Memory& memory() override { return *memory_; }
   bool computes_in(lacuna_type) const override { return true; }
   bool reads_on_host() const override { return false; }
-  std::string refuse_address(const void* address) const override {
-    return device_.refuse_address(address);
+  std::string refuse_address(const void* address, bool memory) const override {
+    return device_.refuse_address(address, !memory);
   }
 
   Recipe plan(const lacuna_layer& layer, const lacuna_capacity& capacity,
@@ -59,39 +65,66 @@ class CudaBackend final : public Backend {
   }
 
   void forward(const ForwardRun& run) override {
-    queue("forward", [&] {
-      with_type(run.recipe.layer.type, [&]<class T> { Engine<T>::forward(device_, run); });
+    queue("forward", run.stream, [&](Stage& stage) {
+      const auto parameters = staged(stage, run.recipe.layer, run.parameters);
+      const auto batch = staged(stage, run.recipe.layer, run.batch);
+      const auto outputs = staged(stage, run.recipe.layer, run.batch, run.outputs);
+      const ForwardRun there{run.recipe, run.prepared, parameters,    batch,
+                             outputs,    run.tape,     run.workspace, run.stream};
+      with_type(run.recipe.layer.type, [&]<class T> { Engine<T>::forward(device_, there); });
     });
   }
   void backward(const BackwardRun& run) override {
-    queue("backward", [&] {
-      with_type(run.recipe.layer.type, [&]<class T> { Engine<T>::backward(device_, run); });
+    queue("backward", run.stream, [&](Stage& stage) {
+      const lacuna_layer& layer = run.recipe.layer;
+      const auto parameters = staged(stage, layer, run.parameters);
+      const auto batch = staged(stage, layer, run.batch);
+      const auto d_outputs = staged(stage, layer, run.batch, run.d_outputs);
+      const auto d_parameters = staged(stage, layer, run.d_parameters);
+      const auto d_inputs = staged(stage, layer, run.batch, run.d_inputs);
+      const BackwardRun there{run.recipe, run.prepared, parameters, batch,         d_outputs,
+                              run.tape,   d_parameters, d_inputs,   run.workspace, run.stream};
+      with_type(layer.type, [&]<class T> { Engine<T>::backward(device_, there); });
     });
   }
 
   void linear_forward(const LinearForwardRun& run) override {
-    queue("linear_forward", [&] { with_type(run.type, [&]<class T> { queue_linear<T>(run); }); });
+    queue("linear_forward", run.stream, [&](Stage& stage) {
+      const LinearForwardRun there = staged(stage, run);
+      with_type(run.type, [&]<class T> { queue_linear<T>(there); });
+    });
   }
   void linear_backward(const LinearBackwardRun& run) override {
-    queue("linear_backward", [&] {
-      with_type(run.type, [&]<class T> { queue_linear_backward<T>(scratch(run.stream), run); });
+    queue("linear_backward", run.stream, [&](Stage& stage) {
+      const LinearBackwardRun there = staged(stage, run);
+      with_type(run.type, [&]<class T> { queue_linear_backward<T>(scratch(run.stream), there); });
     });
   }
   void loss(const LossRun& run) override {
-    queue("loss",
-          [&] { with_type(run.type, [&]<class T> { queue_loss<T>(scratch(run.stream), run); }); });
+    queue("loss", run.stream, [&](Stage& stage) {
+      const LossRun there = staged(stage, run);
+      with_type(run.type, [&]<class T> { queue_loss<T>(scratch(run.stream), there); });
+    });
   }
   void clip_gradient_norm(const ClipRun& run) override {
-    queue("clip_gradient_norm", [&] { queue_clip(scratch(run.stream), run); });
+    queue("clip_gradient_norm", run.stream, [&](Stage& stage) {
+      std::vector<void*> gradients(static_cast<std::size_t>(run.arrays));
+      for (std::size_t a = 0; a < gradients.size(); ++a)
+        gradients[a] = stage.out(run.gradients[a], run.counts[a], wide_size_of(run.type));
+      ClipRun there = run;
+      there.gradients = gradients.data();
+      there.norm = stage.out(run.norm, 1);
+      queue_clip(scratch(run.stream), there);
+    });
   }
   void adam_step(const AdamRun& run) override {
-    queue("adam_step", [&] { queue_adam(run); });
+    queue("adam_step", run.stream, [&](Stage& stage) { queue_adam(staged(stage, run)); });
   }
   void pack(const PackRun& run) override {
-    queue("pack", [&] { queue_pack(run); });
+    queue("pack", run.stream, [&](Stage& stage) { queue_pack(staged(stage, run)); });
   }
   void unpack(const UnpackRun& run) override {
-    queue("unpack", [&] { queue_unpack(run); });
+    queue("unpack", run.stream, [&](Stage& stage) { queue_unpack(staged(stage, run)); });
   }
 
  private:
@@ -110,10 +143,12 @@ class CudaBackend final : public Backend {
 
   // A launch that fails names itself; what was asked for is added here.
   template <class Work>
-  void queue(const char* what, Work&& work) const {
+  void queue(const char* what, void* stream, Work&& work) const {
     const Device::Current current(device_);
     try {
-      work();
+      Stage stage(device_, table_, stream);
+      work(stage);
+      stage.bring_back();
     } catch (const simt::LaunchError& error) {
       throw BackendError(LACUNA_DEVICE_ERROR, std::string(what) + ": " + error.what());
     } catch (const BackendError& error) {

@@ -87,18 +87,25 @@ Device::~Device() {
   if (state_->pool != nullptr) (void)cudaMemPoolDestroy(state_->pool);
 }
 
-std::string Device::refuse_address(const void* address) const {
+std::string Device::refuse_address(const void* address, bool host) const {
   cudaPointerAttributes attributes{};
   if (cudaPointerGetAttributes(&attributes, address) != cudaSuccess) {
     (void)cudaGetLastError();
     return "which CUDA does not know";
   }
   const std::string expected = ", expected memory of device " + std::to_string(index_);
-  if (attributes.type == cudaMemoryTypeUnregistered && !state_->reads_host_memory)
+  if (attributes.type == cudaMemoryTypeUnregistered && !host && !state_->reads_host_memory)
     return "memory of the host" + expected;
   if (attributes.type == cudaMemoryTypeDevice && attributes.device != index_)
     return "memory of device " + std::to_string(attributes.device) + expected;
   return {};
+}
+
+bool Device::is_host_memory(const void* address) const {
+  if (state_->reads_host_memory) return false;
+  cudaPointerAttributes attributes{};
+  check(cudaPointerGetAttributes(&attributes, address), "asking where an array is");
+  return attributes.type == cudaMemoryTypeUnregistered;
 }
 
 std::unique_ptr<memory::Memory> Device::make_memory() const {
@@ -117,6 +124,14 @@ void Device::give(simt::Stream stream, void* block) const noexcept {
 
 void Device::zero(simt::Stream stream, void* block, std::size_t bytes) const {
   if (bytes > 0) check(cudaMemsetAsync(block, 0, bytes, stream), "filling with zeros");
+}
+
+void Device::copy(simt::Stream stream, void* to, const void* from, std::size_t bytes) const {
+  check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream), "copying");
+}
+
+void Device::wait(simt::Stream stream) const {
+  check(cudaStreamSynchronize(stream), "waiting for the stream");
 }
 
 std::size_t Device::sort_bytes(std::int64_t count) const {

@@ -54,8 +54,10 @@ class Device {
 
   int index() const { return index_; }
   const std::string& name() const { return name_; }
-  // Empty when a kernel of this device may use the address.
-  std::string refuse_address(const void* address) const;
+  // Empty when the address is this device's or, if `host` may be, the host's.
+  std::string refuse_address(const void* address, bool host) const;
+  // Where kernels cannot reach it.
+  bool is_host_memory(const void* address) const;
 
   std::unique_ptr<memory::Memory> make_memory() const;
   // Memory for what is queued next on the stream, given back in its order.
@@ -63,6 +65,9 @@ class Device {
   void give(simt::Stream stream, void* block) const noexcept;
 
   void zero(simt::Stream stream, void* block, std::size_t bytes) const;
+  // In either direction.
+  void copy(simt::Stream stream, void* to, const void* from, std::size_t bytes) const;
+  void wait(simt::Stream stream) const;
 
   std::size_t sort_bytes(std::int64_t count) const;
   // By falling key, equal ones in the order they had.

@@ -13,10 +13,8 @@
 namespace lacuna::cuda {
 namespace {
 
-std::int64_t real_bytes(lacuna_type type) {
-  return type == LACUNA_F64 ? 8 : type == LACUNA_F32 ? 4 : 2;
-}
-std::int64_t wide_bytes(lacuna_type type) { return type == LACUNA_F64 ? 8 : 4; }
+std::int64_t real_bytes(lacuna_type type) { return static_cast<std::int64_t>(size_of(type)); }
+std::int64_t wide_bytes(lacuna_type type) { return static_cast<std::int64_t>(wide_size_of(type)); }
 
 std::int64_t padded(std::int64_t count) { return (count + 7) / 8 * 8; }
 

@@ -1,6 +1,7 @@
 // The few numbers that follow from a layer's description.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "lacuna/lacuna.h"
@@ -38,6 +39,49 @@ inline bool uses_delta(const lacuna_layer& layer) {
 inline bool uses_gaps(const lacuna_layer& layer) {
   return uses_delta(layer) || layer.gap_input || layer.evolve != LACUNA_EVOLVE_NONE ||
          layer.cell == LACUNA_RNN_EULER;
+}
+
+// Bytes of a `real`, and of a `wide` (lacuna.h).
+inline std::size_t size_of(lacuna_type type) {
+  switch (type) {
+    case LACUNA_F64: return 8;
+    case LACUNA_F32: return 4;
+    default: return 2;
+  }
+}
+inline std::size_t wide_size_of(lacuna_type type) { return type == LACUNA_F64 ? 8 : 4; }
+
+// Columns 1 for a vector, both 0 when the layer does not have it.
+struct Shape {
+  std::int64_t rows = 0, columns = 0;
+  std::int64_t count() const { return rows * columns; }
+};
+
+inline Shape parameter_shape(const lacuna_layer& layer, lacuna_parameter kind) {
+  const std::int64_t D = layer.features, H = layer.hidden, GH = gates(layer.cell) * H;
+  const bool imputes_by_decay =
+      layer.impute == LACUNA_IMPUTE_DECAY || layer.impute == LACUNA_IMPUTE_RELAX;
+  const auto vector_if = [](bool has, std::int64_t size) { return has ? Shape{size, 1} : Shape{}; };
+  switch (kind) {
+    case LACUNA_WEIGHTS_X: return {GH, input_width(layer)};
+    case LACUNA_WEIGHTS_H: return {GH, H};
+    case LACUNA_BIAS: return {GH, 1};
+    case LACUNA_BIAS_HN: return vector_if(layer.cell == LACUNA_GRU, H);
+    case LACUNA_X_MEAN: return vector_if(layer.impute != LACUNA_IMPUTE_NONE, D);
+    case LACUNA_IMPUTE_WEIGHT: return vector_if(imputes_by_decay, D);
+    case LACUNA_IMPUTE_BIAS: return vector_if(layer.impute == LACUNA_IMPUTE_DECAY, D);
+    case LACUNA_EVOLVE_WEIGHT:
+      if (layer.evolve == LACUNA_EVOLVE_DECAY) return {H, D};
+      if (layer.evolve == LACUNA_EVOLVE_DECAY_STEP) return {H, 1};
+      return vector_if(layer.evolve == LACUNA_EVOLVE_RELAX, relaxed_units(layer));
+    case LACUNA_EVOLVE_BIAS:
+      return vector_if(
+          layer.evolve == LACUNA_EVOLVE_DECAY || layer.evolve == LACUNA_EVOLVE_DECAY_STEP, H);
+    case LACUNA_EVOLVE_TARGET:
+      return vector_if(layer.evolve == LACUNA_EVOLVE_RELAX, relaxed_units(layer));
+    case LACUNA_PARAMETERS: break;
+  }
+  return {};
 }
 
 }  // namespace lacuna

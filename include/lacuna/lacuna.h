@@ -16,12 +16,11 @@
  *   - `real` stands for the type that lacuna_layer.type names: float, double, or on CUDA fp16 or
  *     bf16 (16 bits each). `wide` is what sums and times need: double for double, else float.
  *     Everything is computed and summed in `wide`. Pointers must be aligned to their elements.
- *   - On CUDA all arrays are in the memory of the context's device, `offsets` excepted, and calls
- *     return before their work is done: it runs in the order of `stream`. The host reads none of
- *     those arrays, so that what they contain (a NaN gap, a target that is no class) is the
- *     caller's to check; it can spoil results, never memory.
- *   - "=" a buffer is written; "+=" a buffer is added to. Parameter gradients are "+=",
- *     everything else is "=".
+ *   - On CUDA arrays may be the device's or the host's. With all of them on the device (offsets
+ *     excepted) a call returns before its work is done, which runs in the order of `stream`; arrays
+ *     of the host are copied there and back, and the call waits. The content of arrays is not looked
+ *     at: what is against the rules in them (a NaN gap, a target that is no class) spoils results,
+ *     never memory.
  *   - No output may overlap another buffer of the same call.
  *   - Every call returns a status; lacuna_last_error() then names the argument, its value and
  *     what was expected. A call that fails leaves its objects usable and checks its arguments
@@ -464,7 +463,7 @@ lacuna_backward(lacuna_plan* plan, const lacuna_parameters* parameters, const la
 
 /* ---- Padded batches -------------------------------------------------------------------------- */
 
-/* Rows of `row_bytes` bytes (on CUDA lengths and offsets, too, are the device's): padded [B,T,row], packed [N,row]. offsets [B+1] is written from
+/* Rows of `row_bytes` bytes: padded [B,T,row], packed [N,row]. offsets [B+1] is written from
  * lengths [B] (each 0 .. T), and `padded` and `packed` may both be null to get the offsets alone.
  * Padding is not read. */
 LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_pack(lacuna_context* context, int64_t sequences,
@@ -480,8 +479,7 @@ LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_unpack(lacuna_context* context,
 /* ---- The last mile of training --------------------------------------------------------------- */
 
 /* Of an array of 16-bit type, x, y, predictions and element targets are `real`; weights, biases,
- * gradients of parameters, parameters and moments are `wide`. On CUDA loss, count and norm, too,
- * are in the device's memory. */
+ * gradients of parameters, parameters and moments are `wide`. */
 
 /* y = x W^T + b.  x [rows, in], W [out, in], b [out] or null, y [rows, out]; y "=". */
 LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_linear_forward(

@@ -6,27 +6,66 @@
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
-#include <limits>
+#include <iterator>
+#include <map>
+#include <mutex>
 #include <numeric>
 #include <vector>
 
+#include "emulator/backend/backend.h"
 #include "emulator/emulator.h"
 
 namespace lacuna::cuda {
 namespace {
+
+// What has been handed out, to tell it from other memory.
+class Blocks {
+ public:
+  void add(void* block, std::size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    blocks_[static_cast<std::byte*>(block)] = bytes;
+  }
+  void remove(void* block) {
+    const std::lock_guard lock(mutex_);
+    blocks_.erase(static_cast<std::byte*>(block));
+  }
+  bool contain(const void* address) {
+    const std::lock_guard lock(mutex_);
+    const auto* const byte = static_cast<const std::byte*>(address);
+    auto after = blocks_.upper_bound(const_cast<std::byte*>(byte));
+    return after != blocks_.begin() && byte < std::prev(after)->first + std::prev(after)->second;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<std::byte*, std::size_t> blocks_;
+};
+
+Blocks& blocks() {
+  static Blocks all;
+  return all;
+}
+
+void give_block(void* block) noexcept {
+  blocks().remove(block);
+  std::free(block);
+}
 
 // New memory holds NaN: what is read before it is written shows.
 void* take_block(std::size_t bytes) {
   emulator::counters().allocations += 1;
   const std::size_t rounded = (bytes + 255) / 256 * 256;
   void* const block = std::aligned_alloc(256, rounded);
-  if (block != nullptr) std::memset(block, 0xff, rounded);
+  if (block != nullptr) {
+    std::memset(block, 0xff, rounded);
+    blocks().add(block, rounded);
+  }
   return block;
 }
 
 class EmulatedMemory final : public memory::Memory {
   void* take(std::size_t bytes) override { return take_block(bytes); }
-  void give(void* block, std::size_t) noexcept override { std::free(block); }
+  void give(void* block, std::size_t) noexcept override { give_block(block); }
 };
 
 }  // namespace
@@ -41,17 +80,27 @@ std::string Device::why_none() { return {}; }
 Device::Device(int index) : index_(index), name_("emulator") {}
 Device::~Device() = default;
 
-std::string Device::refuse_address(const void*) const { return {}; }
+std::string Device::refuse_address(const void* address, bool host) const {
+  return !host && is_host_memory(address) ? "memory of the host, expected memory of device 0" : "";
+}
+bool Device::is_host_memory(const void* address) const {
+  return emulated_backend::tells_host_memory && !blocks().contain(address);
+}
 
 std::unique_ptr<memory::Memory> Device::make_memory() const {
   return std::make_unique<EmulatedMemory>();
 }
 void* Device::take(simt::Stream, std::size_t bytes) const { return take_block(bytes); }
-void Device::give(simt::Stream, void* block) const noexcept { std::free(block); }
+void Device::give(simt::Stream, void* block) const noexcept { give_block(block); }
 
 void Device::zero(simt::Stream, void* block, std::size_t bytes) const {
   if (bytes > 0) std::memset(block, 0, bytes);
 }
+
+void Device::copy(simt::Stream, void* to, const void* from, std::size_t bytes) const {
+  std::memcpy(to, from, bytes);
+}
+void Device::wait(simt::Stream) const { emulator::counters().synchronisations += 1; }
 
 std::size_t Device::sort_bytes(std::int64_t) const { return 1; }
 

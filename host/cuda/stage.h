@@ -1,0 +1,72 @@
+// Arrays of the caller that lie in the host's memory, for one call: so that a program written for the CPU runs as it
+// stands. They are copied to the device, outputs are copied back, and the call waits for it; arrays on the device pass
+// through and cost nothing.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "host/cuda/training.h"
+
+namespace lacuna::cuda {
+
+class Stage {
+ public:
+  Stage(const Device& device, const lacuna_allocator& table, void* stream)
+      : device_(device), table_(table), stream_(static_cast<simt::Stream>(stream)) {}
+
+  template <class T>
+  const T* in(const T* array, std::int64_t count, std::size_t bytes_each = sizeof(T)) {
+    return static_cast<const T*>(
+        there(const_cast<T*>(array), static_cast<std::size_t>(count) * bytes_each, false));
+  }
+  const void* in(const void* array, std::int64_t count, std::size_t bytes_each) {
+    return there(const_cast<void*>(array), static_cast<std::size_t>(count) * bytes_each, false);
+  }
+  // Written or added to. What a call leaves alone comes back as it was.
+  template <class T>
+  T* out(T* array, std::int64_t count, std::size_t bytes_each = sizeof(T)) {
+    return static_cast<T*>(there(array, static_cast<std::size_t>(count) * bytes_each, true));
+  }
+  void* out(void* array, std::int64_t count, std::size_t bytes_each) {
+    return there(array, static_cast<std::size_t>(count) * bytes_each, true);
+  }
+
+  bool is_host_memory(const void* array) const {
+    return array != nullptr && device_.is_host_memory(array);
+  }
+
+  // To be called when the work is queued.
+  void bring_back() {
+    for (const Copy& copy : copies_)
+      if (copy.out) device_.copy(stream_, copy.host, copy.device, copy.bytes);
+    // Inputs, too, must stay as they are until they have been copied.
+    if (!copies_.empty()) device_.wait(stream_);
+  }
+
+ private:
+  struct Copy {
+    void *host, *device;
+    std::size_t bytes;
+    bool out;
+  };
+
+  void* there(void* array, std::size_t bytes, bool out) {
+    if (bytes == 0 || !is_host_memory(array)) return array;
+    blocks_.push_back(std::make_unique<Scratch>(device_, table_, stream_));
+    void* const device = blocks_.back()->take(bytes);
+    copies_.push_back({array, device, bytes, out});
+    device_.copy(stream_, device, array, bytes);
+    return device;
+  }
+
+  const Device& device_;
+  const lacuna_allocator& table_;
+  simt::Stream stream_;
+  std::vector<std::unique_ptr<Scratch>> blocks_;
+  std::vector<Copy> copies_;
+};
+
+}  // namespace lacuna::cuda

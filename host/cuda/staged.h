@@ -1,0 +1,185 @@
+// The arguments of each call with every array where the device can reach it: what has which size stands here, and only
+// here.
+#pragma once
+
+#include <algorithm>
+#include <string>
+
+#include "host/cuda/stage.h"
+#include "host/plan/shape.h"
+
+namespace lacuna::cuda {
+
+inline lacuna_parameters staged(Stage& stage, const lacuna_layer& layer,
+                                const lacuna_parameters& from) {
+  lacuna_parameters to{};
+  for (int kind = 0; kind < LACUNA_PARAMETERS; ++kind)
+    to.tensor[kind] = stage.in(from.tensor[kind],
+                               parameter_shape(layer, static_cast<lacuna_parameter>(kind)).count(),
+                               wide_size_of(layer.type));
+  return to;
+}
+
+inline lacuna_parameter_gradients staged(Stage& stage, const lacuna_layer& layer,
+                                         const lacuna_parameter_gradients& from) {
+  lacuna_parameter_gradients to{};
+  for (int kind = 0; kind < LACUNA_PARAMETERS; ++kind)
+    to.tensor[kind] = stage.out(from.tensor[kind],
+                                parameter_shape(layer, static_cast<lacuna_parameter>(kind)).count(),
+                                wide_size_of(layer.type));
+  return to;
+}
+
+inline lacuna_batch staged(Stage& stage, const lacuna_layer& layer, const lacuna_batch& from) {
+  const std::int64_t N = from.tokens, B = from.sequences, D = layer.features, H = layer.hidden;
+  const std::size_t real = size_of(layer.type), wide = wide_size_of(layer.type);
+  lacuna_batch to = from;
+  if (from.offsets_on_device) to.offsets = stage.in(from.offsets, B + 1);
+  to.values = stage.in(from.values, N * D, real);
+  to.mask = stage.in(from.mask, N * D);
+  to.delta_t = stage.in(from.delta_t, N, wide);
+  to.times = stage.in(from.times, N);
+  to.delta = stage.in(from.delta, N * D, wide);
+  to.initial_hidden = stage.in(from.initial_hidden, B * H, real);
+  to.initial_cell = stage.in(from.initial_cell, B * H, real);
+  // The struct serves outputs, too; these are only read.
+  const auto read = [&](void* array, std::int64_t count, std::size_t bytes) {
+    return const_cast<void*>(stage.in(static_cast<const void*>(array), count, bytes));
+  };
+  to.carry_in.last_values = read(from.carry_in.last_values, B * D, real);
+  to.carry_in.since = read(from.carry_in.since, B * D, wide);
+  to.carry_in.last_time = static_cast<double*>(read(from.carry_in.last_time, B, sizeof(double)));
+  to.carry_in.first_gap = read(from.carry_in.first_gap, B, wide);
+  return to;
+}
+
+inline lacuna_outputs staged(Stage& stage, const lacuna_layer& layer, const lacuna_batch& batch,
+                             const lacuna_outputs& from) {
+  const std::int64_t N = batch.tokens, B = batch.sequences, D = layer.features, H = layer.hidden;
+  const std::size_t real = size_of(layer.type), wide = wide_size_of(layer.type);
+  lacuna_outputs to{};
+  to.hidden = stage.out(from.hidden, N * H, real);
+  to.cell = stage.out(from.cell, N * H, real);
+  to.evolved_hidden = stage.out(from.evolved_hidden, N * H, real);
+  to.imputed = stage.out(from.imputed, N * D, real);
+  to.final_hidden = stage.out(from.final_hidden, B * H, real);
+  to.final_cell = stage.out(from.final_cell, B * H, real);
+  to.carry_out.last_values = stage.out(from.carry_out.last_values, B * D, real);
+  to.carry_out.since = stage.out(from.carry_out.since, B * D, wide);
+  to.carry_out.last_time = stage.out(from.carry_out.last_time, B);
+  to.carry_out.first_gap = stage.out(from.carry_out.first_gap, B, wide);
+  return to;
+}
+
+inline lacuna_output_gradients staged(Stage& stage, const lacuna_layer& layer,
+                                      const lacuna_batch& batch,
+                                      const lacuna_output_gradients& from) {
+  const std::int64_t N = batch.tokens, B = batch.sequences, H = layer.hidden;
+  const std::size_t real = size_of(layer.type);
+  return {.d_hidden = stage.in(from.d_hidden, N * H, real),
+          .d_cell = stage.in(from.d_cell, N * H, real),
+          .d_final_hidden = stage.in(from.d_final_hidden, B * H, real),
+          .d_final_cell = stage.in(from.d_final_cell, B * H, real)};
+}
+
+inline lacuna_input_gradients staged(Stage& stage, const lacuna_layer& layer,
+                                     const lacuna_batch& batch,
+                                     const lacuna_input_gradients& from) {
+  const std::int64_t N = batch.tokens, B = batch.sequences, D = layer.features, H = layer.hidden;
+  const std::size_t real = size_of(layer.type);
+  return {.d_values = stage.out(from.d_values, N * D, real),
+          .d_delta_t = stage.out(from.d_delta_t, N, wide_size_of(layer.type)),
+          .d_initial_hidden = stage.out(from.d_initial_hidden, B * H, real),
+          .d_initial_cell = stage.out(from.d_initial_cell, B * H, real)};
+}
+
+inline LinearForwardRun staged(Stage& stage, const LinearForwardRun& from) {
+  const auto [rows, in, out] = from.shape;
+  const std::size_t real = size_of(from.type), wide = wide_size_of(from.type);
+  LinearForwardRun to = from;
+  to.x = stage.in(from.x, rows * in, real);
+  to.weights = stage.in(from.weights, out * in, wide);
+  to.bias = stage.in(from.bias, out, wide);
+  to.y = stage.out(from.y, rows * out, real);
+  return to;
+}
+
+inline LinearBackwardRun staged(Stage& stage, const LinearBackwardRun& from) {
+  const auto [rows, in, out] = from.shape;
+  const std::size_t real = size_of(from.type), wide = wide_size_of(from.type);
+  LinearBackwardRun to = from;
+  to.x = stage.in(from.x, rows * in, real);
+  to.weights = stage.in(from.weights, out * in, wide);
+  to.d_y = stage.in(from.d_y, rows * out, real);
+  to.d_x = stage.out(from.d_x, rows * in, real);
+  to.d_weights = stage.out(from.d_weights, out * in, wide);
+  to.d_bias = stage.out(from.d_bias, out, wide);
+  return to;
+}
+
+inline LossRun staged(Stage& stage, const LossRun& from) {
+  const std::size_t real = size_of(from.type);
+  LossRun to = from;
+  to.predictions = stage.in(from.predictions, from.rows * from.columns, real);
+  to.targets = stage.in(from.targets, from.rows * from.target_columns(),
+                        from.per_row() ? sizeof(std::int32_t) : real);
+  to.mask = stage.in(from.mask, from.rows * from.target_columns());
+  to.loss = stage.out(from.loss, 1);
+  to.count = stage.out(from.count, 1);
+  to.d_predictions = stage.out(from.d_predictions, from.rows * from.columns, real);
+  return to;
+}
+
+inline AdamRun staged(Stage& stage, const AdamRun& from) {
+  const std::size_t wide = wide_size_of(from.type);
+  AdamRun to = from;
+  to.gradients = stage.in(from.gradients, from.count, wide);
+  to.parameters = stage.out(from.parameters, from.count, wide);
+  to.first_moment = stage.out(from.first_moment, from.count, wide);
+  to.second_moment = stage.out(from.second_moment, from.count, wide);
+  return to;
+}
+
+inline std::int64_t padded_bytes(const PaddedShape& shape) {
+  return shape.sequences * shape.max_length * shape.row_bytes;
+}
+
+// How many rows are packed stands in `counts`: an array of the host can only be sized by an array of the host.
+template <class Rows>
+std::int64_t packed_bytes(const Stage& stage, const PaddedShape& shape, const std::int64_t* counts,
+                          const void* packed, const char* name, Rows&& rows) {
+  if (!stage.is_host_memory(packed)) return 0;
+  if (!stage.is_host_memory(counts))
+    throw BackendError(
+        LACUNA_INVALID_ARGUMENT,
+        std::string("packed: memory of the host, expected the device's, as ") + name + " are");
+  return rows() * shape.row_bytes;
+}
+
+inline PackRun staged(Stage& stage, const PackRun& from) {
+  const PaddedShape& shape = from.shape;
+  PackRun to = from;
+  to.lengths = stage.in(from.lengths, shape.sequences);
+  to.padded = stage.in(from.padded, padded_bytes(shape));
+  to.offsets = stage.out(from.offsets, shape.sequences + 1);
+  to.packed =
+      stage.out(from.packed, packed_bytes(stage, shape, from.lengths, from.packed, "lengths", [&] {
+                  std::int64_t rows = 0;
+                  for (std::int64_t b = 0; b < shape.sequences; ++b)
+                    rows += std::clamp<std::int64_t>(from.lengths[b], 0, shape.max_length);
+                  return rows;
+                }));
+  return to;
+}
+
+inline UnpackRun staged(Stage& stage, const UnpackRun& from) {
+  const PaddedShape& shape = from.shape;
+  UnpackRun to = from;
+  to.offsets = stage.in(from.offsets, shape.sequences + 1);
+  to.packed = stage.in(from.packed, packed_bytes(stage, shape, from.offsets, from.packed, "offsets",
+                                                 [&] { return from.offsets[shape.sequences]; }));
+  to.padded = stage.out(from.padded, padded_bytes(shape));
+  return to;
+}
+
+}  // namespace lacuna::cuda

@@ -1,0 +1,9 @@
+// What a test may set of the emulated device (device.cpp).
+#pragma once
+
+namespace lacuna::emulated_backend {
+
+// The device then takes for its own only what it has handed out, as a GPU does. Otherwise all memory is the device's.
+inline bool tells_host_memory = false;
+
+}  // namespace lacuna::emulated_backend
