@@ -1,6 +1,7 @@
 // Ragged batches and what goes in and out beside them, as spans over the caller's own arrays.
 // Token-major: sequence b owns rows offsets[b] .. offsets[b+1]-1. An empty span means "not given"
-// or "not wanted".
+// or "not wanted". On CUDA a span may be over the device's memory as well as the host's; see
+// lacuna.h.
 #pragma once
 
 #include "lacuna/cpp/layer.hpp"
@@ -36,11 +37,17 @@ struct Batch {
   std::span<const Real> initial_hidden{};  // [B, H]
   std::span<const Real> initial_cell{};    // [B, H], lstm
   CarryIn<Real> carry_in{};
+  // CUDA: the device alone knows `offsets`, which are in its memory, and the arrays have so many
+  // rows (lacuna_batch.offsets_on_device). Negative: the host knows them.
+  std::int64_t tokens_on_device = -1;
 
   std::int64_t sequences() const {
     return offsets.empty() ? 0 : static_cast<std::int64_t>(offsets.size()) - 1;
   }
-  std::int64_t tokens() const { return offsets.empty() ? 0 : offsets.back(); }
+  std::int64_t tokens() const {
+    if (tokens_on_device >= 0) return tokens_on_device;
+    return offsets.empty() ? 0 : offsets.back();
+  }
 };
 
 // All optional, all written.
@@ -96,6 +103,7 @@ lacuna_batch checked(const Batch<Real>& batch, const Extents& is) {
   c.sequences = is.sequences.count;
   c.tokens = is.tokens.count;
   c.offsets = batch.offsets.data();
+  c.offsets_on_device = batch.tokens_on_device >= 0;
   c.values = optional("batch.values", batch.values, is.tokens, is.features);
   c.mask = optional("batch.mask", batch.mask, is.tokens, is.features);
   c.delta_t = optional("batch.delta_t", batch.delta_t, is.tokens);

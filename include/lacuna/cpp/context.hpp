@@ -36,6 +36,11 @@ struct CpuOptions {
   lacuna_allocator allocator{};
 };
 
+struct CudaOptions {
+  int device = 0;
+  lacuna_allocator allocator{};  // all null: the built-in stream-ordered pool
+};
+
 struct ContextInfo {
   Backend backend;
   int threads;
@@ -68,6 +73,15 @@ class Context {
                     .isa = options.isa,
                     .allocator = options.allocator,
                     .device = 0});
+  }
+
+  // Throws where the build or the machine has no CUDA.
+  static Context cuda(const CudaOptions& options = {}) {
+    return Context({.backend = Backend::cuda,
+                    .threads = 0,
+                    .isa = Isa::best,
+                    .allocator = options.allocator,
+                    .device = options.device});
   }
 
   ContextInfo info() const {

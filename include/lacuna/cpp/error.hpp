@@ -21,6 +21,7 @@ enum class Status {
   out_of_memory = LACUNA_OUT_OF_MEMORY,
   unsupported = LACUNA_UNSUPPORTED,
   internal = LACUNA_INTERNAL,
+  device_error = LACUNA_DEVICE_ERROR,
 };
 
 // what() names the argument, its value and what was expected. The objects of the failed call stay
