@@ -140,6 +140,20 @@ TEST(KernelsTokensRowParts, FillALargeDeviceAndNoMore) {
     }
 }
 
+// Small, for ThreadSanitizer.
+TEST(KernelsTokensSumsThreads, DoNotRace) {
+  const emulator::WithSettings with(two_thread_orders(1)[1]);
+  const Matrix<float> matrix(70, 5, 8);
+  Output<float> columns(Doubles(5)), partials(column_sum_partials(70, 5)), rows(70);
+  column_sums<float>(nullptr, matrix.values.data(), 70, 5, 8, nullptr, partials.data(),
+                     columns.data());
+  row_sums<float>(nullptr, matrix.values.data(), 70, 5, 8, nullptr, rows.data(), false);
+  double by_columns = 0, by_rows = 0;
+  for (const double v : columns.values()) by_columns += v;
+  for (const double v : rows.values()) by_rows += v;
+  EXPECT_NEAR(by_columns, by_rows, allowed_sum<float>(350));
+}
+
 TYPED_TEST(KernelsTokensSums, OfRows) {
   using X = TypeParam;
   using R = simt::Real<X>;
