@@ -5,6 +5,7 @@
 #include <cstring>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "support/library_run.h"
@@ -73,6 +74,25 @@ TEST(CudaPlan, ExplainsItself) {
   text.resize(length);
   for (const char* part : {"100 tokens in 10 sequences of at most 50", "CUDA", "fp16", "stepwise"})
     EXPECT_NE(text.find(part), std::string::npos) << text;
+}
+
+// A context serves several host threads at once, each with a plan of its own.
+TEST(CudaContext, ServesTwoAtOnce) {
+  const support::Case c = support::parse_case("grud_f32_n6_d5_h17_len0-9_miss80_seed4");
+  const ContextHandle context = make(LACUNA_BACKEND_CUDA);
+  support::LibraryRun<float> alone(c);
+  alone.run(context.get());
+  std::vector<std::unique_ptr<support::LibraryRun<float>>> runs;
+  std::vector<std::thread> workers;
+  for (int w = 0; w < 2; ++w) {
+    runs.push_back(std::make_unique<support::LibraryRun<float>>(c));
+    workers.emplace_back([&context, run = runs.back().get()] { run->run(context.get()); });
+  }
+  for (std::thread& worker : workers) worker.join();
+  for (const auto& run : runs)
+    for (const auto& [name, buffer] : alone.results.entries())
+      EXPECT_TRUE(support::agrees(
+          name, support::compare_bits<float>(run->results.find(name)->span(), buffer->span())));
 }
 
 // ---- Lengths that only the device knows ----

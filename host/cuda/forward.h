@@ -131,6 +131,11 @@ class Forward : Run<T> {
     if (this->resets_before())
       this->device_.zero(this->stream_, args.reset_operand,
                          static_cast<std::size_t>(this->sequences() * units) * sizeof(T));
+    // Of tokens that are not in use, which only the device knows of, no state is taped; the weight gradients multiply
+    // what stands there by 0.
+    if (!this->host_offsets_ && args.tape_h)
+      this->device_.zero(this->stream_, args.tape_h,
+                         static_cast<std::size_t>(this->tokens() * units) * sizeof(T));
     begin_forward(this->stream_, args);
     for (std::int64_t step = 0; step < this->steps_; ++step) {
       const std::int64_t rows = this->rows(step);

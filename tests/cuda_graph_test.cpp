@@ -1,0 +1,212 @@
+// A training step recorded once serves batches of other lengths: the arrays stay, what is in them changes, lengths
+// included. On a GPU the recording is a captured CUDA graph; on the emulator, the same calls once more.
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <vector>
+
+#include "support/library_run.h"
+#include "support/properties.h"
+
+namespace {
+
+using support::must;
+
+#ifdef LACUNA_TEST_ON_DEVICE
+
+void must_cuda(cudaError_t status) {
+  if (status != cudaSuccess) throw std::runtime_error(cudaGetErrorString(status));
+}
+
+template <class T>
+class Array {
+ public:
+  explicit Array(std::size_t size) : size_(size) {
+    must_cuda(
+        cudaMalloc(reinterpret_cast<void**>(&data_), std::max<std::size_t>(size, 1) * sizeof(T)));
+  }
+  ~Array() { (void)cudaFree(data_); }
+  Array(const Array&) = delete;
+  Array& operator=(const Array&) = delete;
+  T* data() { return data_; }
+  void set(const T* from, std::size_t count) {
+    must_cuda(cudaMemcpy(data_, from, count * sizeof(T), cudaMemcpyHostToDevice));
+  }
+  std::vector<T> get() const {
+    std::vector<T> host(size_);
+    must_cuda(cudaMemcpy(host.data(), data_, size_ * sizeof(T), cudaMemcpyDeviceToHost));
+    return host;
+  }
+
+ private:
+  std::size_t size_;
+  T* data_ = nullptr;
+};
+
+class Recording {
+ public:
+  explicit Recording(const std::function<void(void* stream)>& work) {
+    must_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+    must_cuda(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeGlobal));
+    work(stream_);
+    cudaGraph_t graph = nullptr;
+    must_cuda(cudaStreamEndCapture(stream_, &graph));
+    must_cuda(cudaGraphInstantiate(&run_, graph, 0));
+    must_cuda(cudaGraphDestroy(graph));
+  }
+  ~Recording() {
+    (void)cudaGraphExecDestroy(run_);
+    (void)cudaStreamDestroy(stream_);
+  }
+  Recording(const Recording&) = delete;
+  Recording& operator=(const Recording&) = delete;
+  void play() {
+    must_cuda(cudaDeviceSynchronize());  // the arrays were set on another stream
+    must_cuda(cudaGraphLaunch(run_, stream_));
+    must_cuda(cudaStreamSynchronize(stream_));
+  }
+
+ private:
+  cudaStream_t stream_ = nullptr;
+  cudaGraphExec_t run_ = nullptr;
+};
+
+#else
+
+template <class T>
+class Array {
+ public:
+  explicit Array(std::size_t size) : data_(size) {}
+  T* data() { return data_.data(); }
+  void set(const T* from, std::size_t count) { std::copy_n(from, count, data_.begin()); }
+  std::vector<T> get() const { return data_; }
+
+ private:
+  std::vector<T> data_;
+};
+
+class Recording {
+ public:
+  explicit Recording(std::function<void(void* stream)> work) : work_(std::move(work)) {}
+  void play() { work_(nullptr); }
+
+ private:
+  std::function<void(void* stream)> work_;
+};
+
+#endif
+
+class Recorded : public testing::TestWithParam<const char*> {};
+
+TEST_P(Recorded, ServesOtherLengths) {
+  // The same layer and weights, other data and lengths.
+  const support::Case first = support::parse_case(GetParam());
+  support::Case second = first;
+  second.seed += 100;
+  const auto parameters = support::make_parameters(first);
+
+  support::LibraryRun<float> shape(first);
+  const lacuna_layer layer = shape.layer();
+  lacuna_context_options options{};
+  options.backend = support::tested_backend;
+  lacuna_context* made = nullptr;
+  must(lacuna_context_create(&options, &made));
+  const support::ContextHandle context(made);
+
+  const auto B = static_cast<std::size_t>(first.sequences);
+  const auto N = B * static_cast<std::size_t>(first.max_length());
+  const auto D = static_cast<std::size_t>(layer.features),
+             H = static_cast<std::size_t>(layer.hidden);
+  const lacuna_capacity room{static_cast<std::int64_t>(N), first.sequences, first.max_length()};
+  const auto plan = support::make_plan(context.get(), layer, room);
+  const auto tape = support::make_tape(plan.get());
+
+  Array<std::int64_t> offsets(B + 1);
+  Array<float> values(N * D), delta_t(N), d_final(B * H);
+  Array<std::uint8_t> mask(N * D);
+  Array<float> final_hidden(B * H), d_values(N * D);
+  std::vector<std::unique_ptr<Array<float>>> weights, d_weights;
+  lacuna_parameters given{};
+  lacuna_parameter_gradients wanted{};
+  const lacuna_parameters host = shape.parameters();
+  for (int kind = 0; kind < LACUNA_PARAMETERS; ++kind) {
+    lacuna_parameter_info info{};
+    must(lacuna_layer_parameter(&layer, static_cast<lacuna_parameter>(kind), &info));
+    const auto count = static_cast<std::size_t>(info.rows * info.columns);
+    weights.push_back(std::make_unique<Array<float>>(count));
+    d_weights.push_back(std::make_unique<Array<float>>(count));
+    if (count == 0) continue;
+    weights.back()->set(static_cast<const float*>(host.tensor[kind]), count);
+    given.tensor[kind] = weights.back()->data();
+    wanted.tensor[kind] = d_weights.back()->data();
+  }
+  lacuna_batch batch{};
+  batch.sequences = first.sequences;
+  batch.tokens = room.tokens;
+  batch.offsets = offsets.data();
+  batch.offsets_on_device = 1;
+  batch.values = values.data();
+  batch.mask = layer.impute == LACUNA_IMPUTE_NONE ? nullptr : mask.data();
+  batch.delta_t = delta_t.data();
+  lacuna_outputs outputs{};
+  outputs.final_hidden = final_hidden.data();
+  lacuna_output_gradients d_outputs{};
+  d_outputs.d_final_hidden = d_final.data();
+  lacuna_input_gradients d_inputs{};
+  d_inputs.d_values = d_values.data();
+
+  Recording recording([&](void* stream) {
+    must(lacuna_forward(plan.get(), &given, &batch, &outputs, tape.get(), stream));
+    must(lacuna_backward(plan.get(), &given, &batch, &d_outputs, tape.get(), &wanted, &d_inputs,
+                         stream));
+  });
+  for (const support::Case& c : {first, second, first}) {
+    SCOPED_TRACE(support::to_string(c));
+    const auto data = support::make_batch(c);
+    const auto upstream = support::make_upstream(c);
+    support::LibraryRun<float> alone(c, parameters, data, upstream);
+    alone.run(context.get());
+
+    const lacuna_batch from = alone.batch();
+    const auto used = static_cast<std::size_t>(from.tokens);
+    offsets.set(from.offsets, B + 1);
+    values.set(static_cast<const float*>(from.values), used * D);
+    if (batch.mask) mask.set(from.mask, used * D);
+    delta_t.set(static_cast<const float*>(from.delta_t), used);
+    const auto d_state = support::convert<float>(upstream.d_final_hidden);
+    d_final.set(d_state.data(), d_state.size());
+    for (auto& gradient : d_weights) {
+      const std::vector<float> zeros(gradient->get().size());
+      gradient->set(zeros.data(), zeros.size());
+    }
+    recording.play();
+
+    const auto state = final_hidden.get();
+    EXPECT_TRUE(support::agrees(
+        "final_hidden",
+        support::compare_bits<float>(state, alone.results.find("final_hidden")->span())));
+  }
+  // Nothing of the batches before is left in the gradients: those of the same batch in a fresh run, with only its final
+  // states' gradient.
+  std::vector<std::vector<float>> once;
+  for (auto& gradient : d_weights) once.push_back(gradient->get());
+  for (auto& gradient : d_weights) {
+    const std::vector<float> zeros(gradient->get().size());
+    gradient->set(zeros.data(), zeros.size());
+  }
+  recording.play();
+  for (std::size_t kind = 0; kind < once.size(); ++kind) {
+    EXPECT_EQ(d_weights[kind]->get(), once[kind]);
+    for (const float gradient : once[kind]) EXPECT_TRUE(std::isfinite(gradient)) << kind;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Recorded,
+                         testing::Values("grud_f32_n5_d3_h9_len0-9_miss60_seed8",
+                                         "lstm+none+decay_step_f32_n6_d2_h17_len0-7_seed9",
+                                         "gru+relax+relax_f32_n4_d5_h8_len1-11_miss50_eo_seed10"),
+                         support::test_name);
+
+}  // namespace
