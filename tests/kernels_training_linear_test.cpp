@@ -136,7 +136,7 @@ template <class T>
 class KernelsTrainingLinear : public testing::Test {};
 TYPED_TEST_SUITE(KernelsTrainingLinear, Types);
 
-TYPED_TEST(KernelsTrainingLinear, IsAPlainLoopWhateverTheOrderOfThreads) {
+TYPED_TEST(KernelsTrainingLinear, IsAPlainLoopInAnyOrder) {
   using T = TypeParam;
   for (const Shape& shape : shapes) {
     const Case<T> c(shape);
@@ -152,7 +152,7 @@ TYPED_TEST(KernelsTrainingLinear, IsAPlainLoopWhateverTheOrderOfThreads) {
   }
 }
 
-TYPED_TEST(KernelsTrainingLinear, GradientsArePlainLoopsWhateverTheOrderOfThreads) {
+TYPED_TEST(KernelsTrainingLinear, GradientsArePlainLoopsInAnyOrder) {
   using T = TypeParam;
   using R = simt::Real<T>;
   for (const Shape& shape : shapes) {
@@ -271,6 +271,21 @@ TEST(KernelsTrainingLinearLarge, NoRowsAreNoLaunch) {
   c.backward(true, true, true, 0);
   EXPECT_EQ(emulator::counters().launches.load(), before);
   EXPECT_EQ(linear_workspace_bytes<float>(0, 4, 4), 0u);
+}
+
+// Small enough for ThreadSanitizer to follow: both tiles of every product.
+TEST(KernelsTrainingLinearThreads, MeetAtBarriersAlone) {
+  for (const auto& order : thread_orders(1)) {
+    const emulator::WithSettings with(order);
+    for (const std::int64_t out : {3, 9}) {
+      const Case<float> c({70, 40, out});
+      EXPECT_TRUE(c.y(true).agree<float>(c.forward(true, 0), 40));
+      const auto got = c.backward(true, true, true, 0);
+      EXPECT_TRUE(c.d_x().agree<float>(got.d_x, out));
+      EXPECT_TRUE(c.d_weights().agree<float>(got.d_weights, 70));
+      EXPECT_TRUE(c.d_bias().agree<float>(got.d_bias, 70));
+    }
+  }
 }
 
 }  // namespace

@@ -86,7 +86,7 @@ template <class T>
 class KernelsTrainingLoss : public testing::Test {};
 TYPED_TEST_SUITE(KernelsTrainingLoss, Types);
 
-TYPED_TEST(KernelsTrainingLoss, IsAPlainLoopWhateverTheMaskAndTheOrderOfThreads) {
+TYPED_TEST(KernelsTrainingLoss, IsAPlainLoopUnderAnyMaskInAnyOrder) {
   using T = TypeParam;
   for (const lacuna_loss kind : elementwise_kinds)
     for (const auto [rows, columns] : elements)
@@ -148,7 +148,7 @@ TYPED_TEST(KernelsTrainingLoss, AMeasuredNaNShows) {
   }
 }
 
-TYPED_TEST(KernelsTrainingLoss, CrossEntropyIsAPlainLoopWhateverTheMaskAndTheOrderOfThreads) {
+TYPED_TEST(KernelsTrainingLoss, CrossEntropyIsAPlainLoopUnderAnyMaskInAnyOrder) {
   using T = TypeParam;
   for (const std::int64_t rows : {0, 1, 3, 33, 257})
     for (const std::int64_t columns : {1, 2, 3, 7, 31, 33, 100})
@@ -291,6 +291,21 @@ TYPED_TEST(KernelsTrainingLossCpu, GivesTheSame) {
   expect_agrees(
       evaluate(LACUNA_LOSS_CROSS_ENTROPY, rows, columns, predictions, classes, mask.data(), 1),
       as_reference(sum, gradient), 1, 8);
+}
+
+// Small enough for ThreadSanitizer to follow.
+TEST(KernelsTrainingLossThreads, MeetAtBarriersAlone) {
+  for (const auto& order : thread_orders(1)) {
+    const emulator::WithSettings with(order);
+    const std::vector<float> predictions(1500, 2), targets(1500, 0.5f);
+    const auto squares =
+        evaluate(LACUNA_LOSS_SQUARED_ERROR, 1500, 1, predictions, targets, nullptr, 1);
+    EXPECT_EQ(squares.loss, 1500 * 2.25);
+    const std::vector<std::int32_t> classes(300);
+    const auto entropy =
+        evaluate(LACUNA_LOSS_CROSS_ENTROPY, 300, 5, predictions, classes, nullptr, 1);
+    EXPECT_NEAR(entropy.loss, 300 * std::log(5.0), 1e-4);
+  }
 }
 
 }  // namespace

@@ -75,7 +75,7 @@ template <class R>
 class KernelsTrainingClip : public testing::Test {};
 TYPED_TEST_SUITE(KernelsTrainingClip, Reals);
 
-TYPED_TEST(KernelsTrainingClip, IsAPlainLoopWhateverTheOrderOfThreads) {
+TYPED_TEST(KernelsTrainingClip, IsAPlainLoopInAnyOrder) {
   using R = TypeParam;
   for (const auto& counts : lists()) {
     const Arrays<R> before = gradients_of<R>(counts);
@@ -178,7 +178,7 @@ TYPED_TEST_SUITE(KernelsTrainingAdam, Reals);
 
 constexpr std::int64_t adam_counts[] = {0, 1, 2, 3, 4, 5, 31, 33, 257, 1000, 5003};
 
-TYPED_TEST(KernelsTrainingAdam, IsAPlainLoopWhateverTheOrderOfThreads) {
+TYPED_TEST(KernelsTrainingAdam, IsAPlainLoopInAnyOrder) {
   using R = TypeParam;
   for (const std::int64_t count : adam_counts) {
     Moments<R> state{random_values<R>(count, 1), std::vector<R>(size(count)),
@@ -250,6 +250,17 @@ TEST(KernelsTrainingAdamLarge, StridesOverItsElements) {
   EXPECT_EQ(got.parameters, std::vector<double>(size(count), -0.5));
   EXPECT_EQ(got.first, ones);
   EXPECT_EQ(got.second, ones);
+}
+
+// Small enough for ThreadSanitizer to follow.
+TEST(KernelsTrainingClipThreads, MeetAtBarriersAlone) {
+  for (const auto& order : thread_orders(1)) {
+    const emulator::WithSettings with(order);
+    const Arrays<float> before{std::vector<float>(5000, 0.5f), std::vector<float>(5000, 0.5f)};
+    const auto got = clip(before, 25);
+    EXPECT_EQ(got.norm, 50);
+    EXPECT_TRUE(same_bits_of(got.gradients, Arrays<float>(2, std::vector<float>(5000, 0.25f))));
+  }
 }
 
 }  // namespace

@@ -50,7 +50,7 @@ std::vector<std::int64_t> offsets_of(std::int64_t max_length,
 
 class KernelsTrainingOffsets : public testing::TestWithParam<std::int64_t> {};
 
-TEST_P(KernelsTrainingOffsets, AreRunningSumsWhateverTheOrderOfThreads) {
+TEST_P(KernelsTrainingOffsets, AreRunningSumsInAnyOrder) {
   const std::int64_t max_length = std::int64_t{1} << 40;  // beyond 32 bits
   const Batch batch = batch_of(GetParam(), max_length);
   for (const auto& order : thread_orders(3)) {
@@ -123,7 +123,7 @@ TEST(KernelsTrainingPadded, RowsOfAnySizeAndAlignment) {
     }
 }
 
-TEST(KernelsTrainingPadded, BatchesOfAnySizeWhateverTheOrderOfThreads) {
+TEST(KernelsTrainingPadded, BatchesOfAnySizeInAnyOrder) {
   for (const auto& order : thread_orders(3)) {
     const emulator::WithSettings with(order);
     for (const std::int64_t sequences : {0, 1, 3, 31, 33, 257})
@@ -155,6 +155,16 @@ TEST(KernelsTrainingPadded, LengthsOutsideCountAsTheNearest) {
   EXPECT_EQ(to_packed.vector(),
             (Bytes{content[0], content[1], content[2], content[3], 0xee, 0xee}));
   EXPECT_EQ(to_packed.damage(), "");
+}
+
+// Small enough for ThreadSanitizer to follow: two rounds of the scan.
+TEST(KernelsTrainingPaddedThreads, MeetAtBarriersAlone) {
+  const Batch batch = batch_of(4100, 9);
+  emulator::Settings random;
+  random.order = emulator::Order::random;
+  const emulator::WithSettings with(random);
+  EXPECT_EQ(offsets_of(9, batch.lengths), batch.offsets());
+  expect_moves(batch_of(5, 13), 4, 0, 0);
 }
 
 }  // namespace
