@@ -28,6 +28,9 @@ else()
       set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
     endif()
     find_package(CUDAToolkit 12.4 REQUIRED)
+    if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 12.4)
+      message(FATAL_ERROR "nvcc is of CUDA ${CMAKE_CUDA_COMPILER_VERSION}, expected 12.4 or later")
+    endif()
     set(LACUNA_WITH_CUDA ON)
     string(REPLACE ";" " " architectures "${CMAKE_CUDA_ARCHITECTURES}")
     set(LACUNA_CUDA_REASON "on: CUDA ${CUDAToolkit_VERSION}, architectures ${architectures}")
@@ -37,3 +40,14 @@ else()
     set(LACUNA_CUDA_REASON "off: no nvcc found")
   endif()
 endif()
+
+# What ptxas says of each kernel (registers, shared memory, spills) is kept beside the object, for
+# cmake/check_kernels.py.
+function(lacuna_record_kernels target)
+  if(PROJECT_IS_TOP_LEVEL)
+    set_target_properties(
+      ${target} PROPERTIES CUDA_COMPILER_LAUNCHER
+                           "sh;${PROJECT_SOURCE_DIR}/cmake/record_kernels.sh;${CMAKE_CUDA_COMPILER_LAUNCHER}")
+    target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:-Xptxas=-v>)
+  endif()
+endfunction()

@@ -1,0 +1,56 @@
+# Tests that run on a GPU: the sources that every backend has to pass, once more. A program that finds
+# no GPU ends with 77 and counts as skipped; cases are not listed at build time, which would need one.
+#
+# Programs carry GoogleTest, the CUDA run-time library and the C++ library with them, so that a build
+# can be taken to a machine that has a driver and cuBLASLt and nothing else (tests/device/run.py).
+add_library(lacuna_device_main OBJECT device/main.cpp)
+target_link_libraries(lacuna_device_main PRIVATE GTest::gtest CUDA::cudart_static lacuna_compile)
+
+function(lacuna_add_device_test source)
+  get_filename_component(name ${source} NAME_WE)
+  string(REGEX REPLACE "_test$" "_device_test" name ${name})
+  add_executable(${name} ${source})
+  target_compile_definitions(${name} PRIVATE LACUNA_TEST_BACKEND=LACUNA_BACKEND_CUDA
+                                             LACUNA_TEST_ON_DEVICE)
+  target_link_libraries(
+    ${name} PRIVATE lacuna_device_main lacuna_objects lacuna_reference lacuna_support lacuna_compile
+                    lacuna_simd GTest::gtest CUDA::cudart_static)
+  target_link_options(${name} PRIVATE -static-libstdc++ -static-libgcc)
+  set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX)
+  add_test(NAME ${name} COMMAND ${name} --gtest_output=xml:${CMAKE_CURRENT_BINARY_DIR}/${name}.xml
+           WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  set_tests_properties(${name} PROPERTIES LABELS gpu SKIP_RETURN_CODE 77 RUN_SERIAL ON TIMEOUT 1800)
+endfunction()
+
+foreach(source ${backend_tests})
+  lacuna_add_device_test(${source})
+endforeach()
+
+# Registers and spills of every kernel, from what ptxas said while the library was compiled.
+find_package(Python3 COMPONENTS Interpreter)
+if(NOT Python3_FOUND)
+  message(STATUS "tests: no Python, so nobody looks at the registers of kernels")
+  return()
+endif()
+set(checked_kernels ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/cmake/check_kernels.py)
+add_test(
+  NAME package.kernels
+  COMMAND ${checked_kernels} --reports $<TARGET_FILE_DIR:lacuna_objects> --exceptions
+          ${PROJECT_SOURCE_DIR}/cmake/kernels_that_may_spill.txt --table
+          ${PROJECT_BINARY_DIR}/kernels.txt)
+set_tests_properties(package.kernels PROPERTIES LABELS "package" TIMEOUT 120)
+
+# A check of the check: each folder of planted reports, and what must be said of it.
+function(lacuna_add_planted_kernels name expected)
+  set(folder ${CMAKE_CURRENT_SOURCE_DIR}/kernel_reports/${name})
+  add_test(NAME package.kernels_${name}
+           COMMAND ${checked_kernels} --reports ${folder} --exceptions ${folder}/may_spill.txt --table
+                   ${CMAKE_CURRENT_BINARY_DIR}/kernels_${name}.txt)
+  set_tests_properties(package.kernels_${name} PROPERTIES LABELS "package" TIMEOUT 60
+                                                          PASS_REGULAR_EXPRESSION "${expected}")
+endfunction()
+lacuna_add_planted_kernels(clean "3 kernels, none spills, 1 by exception")
+lacuna_add_planted_kernels(spill "scale<float>.*sm_80: 8 bytes of spill stores, 12 of loads")
+lacuna_add_planted_kernels(stack "scale<float>.*sm_80: 48 bytes of stack")
+lacuna_add_planted_kernels(stale "no kernel needs the exception 'gone'")
+lacuna_add_planted_kernels(empty "no report of any kernel")
