@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+"""Lines of the kernels that no test executed, by gcov's account.
+
+    check_coverage.py --build DIR --source DIR [--gcov PROGRAM] [--report FILE] FOLDER...
+
+Reads every .gcda below the build folder, and looks at files in the FOLDERs of the source tree. A line
+counts as executed when any instance of its template, in any program, executed it. What nobody
+instantiates is not compiled, and so not counted: names of files without a counted line are printed.
+
+A line that cannot be executed carries `// gcov: why`, and is then no failure. A line that has the
+comment and is executed all the same is one.
+"""
+
+import argparse
+import concurrent.futures
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+EXCEPTION = re.compile(r"// gcov: \S")
+
+
+def counted(gcov, build, data):
+    """{file: {line: times}} of one object, and the functions that hold the lines."""
+    out = subprocess.run([gcov, "--json-format", "--stdout", str(data)], cwd=build, text=True,
+                         capture_output=True, check=False)
+    if out.returncode:
+        sys.exit(f"{gcov} {data}: {out.stderr.strip()}")
+    files = {}
+    for document in out.stdout.splitlines():
+        parsed = json.loads(document)
+        base = parsed.get("current_working_directory", str(build))
+        for file in parsed["files"]:
+            name = os.path.realpath(os.path.join(base, file["file"]))
+            lines = files.setdefault(name, {})
+            for line in file["lines"]:
+                number = line["line_number"]
+                lines[number] = lines.get(number, 0) + line["count"]
+    return files
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--build", type=pathlib.Path, required=True)
+    parser.add_argument("--source", type=pathlib.Path, required=True)
+    parser.add_argument("--gcov", default="gcov")
+    parser.add_argument("--report", type=pathlib.Path)
+    parser.add_argument("folders", nargs="+")
+    options = parser.parse_args()
+    source = options.source.resolve()
+
+    data = sorted(options.build.resolve().rglob("*.gcda"))
+    if not data:
+        sys.exit(f"Error: no .gcda below {options.build}: nothing was compiled to count, or ran")
+    totals = {}
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for files in pool.map(lambda one: counted(options.gcov, options.build.resolve(), one), data):
+            for name, lines in files.items():
+                total = totals.setdefault(name, {})
+                for number, times in lines.items():
+                    total[number] = total.get(number, 0) + times
+
+    report, executed, all_lines, excused, wrong = [], 0, 0, 0, 0
+    uncounted = []
+    for folder in options.folders:
+        for path in sorted((source / folder).rglob("*.h")):
+            shown = path.relative_to(source)
+            lines = totals.get(str(path), {})
+            if not lines:
+                uncounted.append(str(shown))
+                continue
+            text = path.read_text(encoding="utf-8").splitlines()
+            executed_here, missed = 0, []
+            for number in sorted(lines):
+                named = number <= len(text) and EXCEPTION.search(text[number - 1])
+                all_lines += 1
+                if lines[number]:
+                    executed += 1
+                    executed_here += 1
+                    if named:
+                        missed.append((number, "executed in spite of its exception"))
+                elif named:
+                    excused += 1
+                else:
+                    missed.append((number, text[number - 1].strip() if number <= len(text) else ""))
+            report.append(f"{shown}: {executed_here} of {len(lines)} lines")
+            report += [f"  {shown}:{number}: {what}" for number, what in missed]
+            wrong += len(missed)
+    if uncounted:
+        report.append("no counted line: " + ", ".join(uncounted))
+    share = 100 * executed / all_lines if all_lines else 0
+    report.append(f"{executed} of {all_lines} lines executed ({share:.2f} %), {excused} excused by "
+                  f"name, {wrong} to mend")
+    text = "\n".join(report) + "\n"
+    if options.report:
+        options.report.parent.mkdir(parents=True, exist_ok=True)
+        options.report.write_text(text, encoding="utf-8")
+    if wrong or not all_lines:
+        print(text, end="")
+        sys.exit("Error: not every line was executed")
+    print("\n".join(report[-2:] if uncounted else report[-1:]))
+
+
+if __name__ == "__main__":
+    main()

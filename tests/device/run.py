@@ -1,0 +1,305 @@
+#!/usr/bin/env python3
+"""Everything that needs a GPU, from a finished build, without CMake: `./dev gpu` calls it.
+
+    tests/device/run.py --build DIR --output DIR [--commit TEXT] [--only STEP]...
+
+Steps, each leaning on those before: conformance (the wrappers of CUDA beside the emulator), tests
+(every *_device_test), the four tools of compute-sanitizer over some of them, bench (bench/gpu.py).
+Writes OUTPUT/gpu-NAME-TIME.json, .txt (the same, to be read) and .log (all that the programs said).
+Exit code 0: nothing failed, and conformance and tests have run.
+"""
+
+import argparse
+import datetime
+import glob
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
+# Under a sanitizer a kernel takes up to a hundred times as long, so the cases are few and short: one of
+# each cell, of each way to impute and to evolve, and what else starts kernels of its own. Calls of
+# CUDA that fail are not reported: some tests make them fail, others ask before they know.
+SANITIZED = {
+    "lacuna_conformance": None,
+    "recurrence_oracle_device_test":
+        "Models/Oracle.*rnn_f32*:Models/Oracle.*lstm_decay_f32*:Models/Oracle.*gru_reset_before*:"
+        "Models/Oracle.*grud_f32*:Models/Oracle.*grud_relax_f64*:Models/Oracle.*ode_euler_f64*",
+    "cuda_types_device_test": "Odd/*",
+    "cuda_backend_device_test": "OffsetsOnDevice.*:Models/OffsetsOnDevice.*:CudaTraining*",
+}
+SANITIZER = ("--error-exitcode", "86", "--report-api-errors", "no", "--print-limit", "20")
+
+
+class Runner:
+    def __init__(self, options):
+        self.options = options
+        self.log = open(options.log, "w", encoding="utf-8", errors="replace")
+        self.environment = dict(os.environ)
+
+    def run(self, command, limit):
+        """(status, output, seconds); a program that outlasts its limit has the status 124."""
+        began = time.monotonic()
+        self.log.write(f"\n$ {' '.join(map(str, command))}\n")
+        try:
+            process = subprocess.Popen(command, cwd=ROOT, env=self.environment, text=True,
+                                       errors="replace", stdout=subprocess.PIPE,
+                                       stderr=subprocess.STDOUT, start_new_session=True)
+        except OSError as error:
+            self.log.write(f"{error}\n")
+            return 127, str(error), 0.0
+        try:
+            output, _ = process.communicate(timeout=limit)
+            status = process.returncode
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            output, status = process.communicate()[0], 124
+        seconds = time.monotonic() - began
+        self.log.write(f"{output}\n# status {status}, {seconds:.1f} s\n")
+        self.log.flush()
+        return status, output, seconds
+
+
+def step(name, outcome, seconds=0.0, why="", **counts):
+    one = {"step": name, "outcome": outcome, "seconds": round(seconds, 1)}
+    if why:
+        one["why"] = why
+    return one | counts
+
+
+def last_line(output):
+    lines = [line for line in output.splitlines() if line.strip()]
+    return lines[-1].strip()[:200] if lines else "no output"
+
+
+def conformance(runner, programs):
+    program = programs.get("lacuna_conformance")
+    if program is None:
+        return [step("conformance", "failed", why="the build has no lacuna_conformance")]
+    status, output, seconds = runner.run([program], 300)
+    equal = len(re.findall(r" equal, \d+ words", output))
+    differ = re.findall(r"^ *(\S+) +DIFFERS", output, re.M)
+    absent = len(re.findall(r"not on this device", output))
+    good = status == 0 and equal > 0 and not differ
+    why = "" if good else ", ".join(differ) or f"status {status}: {last_line(output)}"
+    return [step("conformance", "passed" if good else "failed", seconds, why, cases_passed=equal,
+                 cases_failed=len(differ), cases_skipped=absent)]
+
+
+def one_test(runner, name, program, limit=1800):
+    with tempfile.TemporaryDirectory() as folder:
+        report = os.path.join(folder, "report.xml")
+        status, output, seconds = runner.run([program, f"--gtest_output=xml:{report}"], limit)
+        passed, skipped, failures = 0, 0, []
+        try:
+            for case in xml.etree.ElementTree.parse(report).iter("testcase"):
+                if case.find("failure") is not None:
+                    failures.append(f"{case.get('classname')}.{case.get('name')}")
+                elif case.get("result") in ("skipped", "suppressed") or \
+                        case.find("skipped") is not None:
+                    skipped += 1
+                else:
+                    passed += 1
+        except (OSError, xml.etree.ElementTree.ParseError):
+            pass  # it crashed or never began; its status tells
+    good = status == 0 and passed > 0 and not failures
+    why = "" if good or failures else f"status {status}: {last_line(output)}"
+    one = step(name, "passed" if good else "failed", seconds, why, cases_passed=passed,
+               cases_failed=len(failures), cases_skipped=skipped)
+    if failures:
+        one["failures"] = failures
+    on = re.search(r"^on (.*), (sm_\d+), CUDA runtime (\S+), driver's CUDA (\S+)$", output, re.M)
+    return one, on and on.groups()
+
+
+def sanitizers(runner, programs):
+    places = [f"{home}/bin" for home in (os.environ.get("CUDA_HOME"), "/usr/local/cuda") if home]
+    tool = shutil.which("compute-sanitizer",
+                        path=os.pathsep.join([runner.environment["PATH"], *places]))
+    if tool is None:
+        return [step(name, "skipped", why="no compute-sanitizer here") for name in TOOLS]
+    steps = []
+    for name in TOOLS:
+        bad, runs, total = [], 0, 0.0
+        for program, cases in SANITIZED.items():
+            if program not in programs:
+                continue
+            command = [tool, "--tool", name, *SANITIZER, programs[program]]
+            if cases:
+                command.append(f"--gtest_filter={cases}")
+            status, output, seconds = runner.run(command, 900)
+            total += seconds
+            runs += 1
+            count = re.search(r"(?:ERROR|RACECHECK) SUMMARY: (\d+)", output)
+            if cases and not re.search(r"\[  PASSED  \] [1-9]", output):
+                bad.append(f"{program}: no case passed, status {status}")
+            elif status or count is None or int(count[1]):
+                reports = count[1] if count else "no"
+                bad.append(f"{program}: {reports} reports, status {status}")
+        if runs:
+            steps.append(step(name, "failed" if bad else "passed", total, "; ".join(bad),
+                              programs=runs))
+        else:
+            steps.append(step(name, "failed", why="none of its programs is there"))
+    return steps
+
+
+def python_with_torch(runner):
+    for python in (os.environ.get("LACUNA_BENCH_PYTHON"), shutil.which("python3"), sys.executable):
+        if python and runner.run([python, "-c", "import torch; assert torch.cuda.is_available()"],
+                                 300)[0] == 0:
+            return python
+    return None
+
+
+def bench(runner, options):
+    script = ROOT / "bench" / "gpu.py"
+    if not script.is_file():
+        return [step("bench", "skipped", why="there is no bench/gpu.py")]
+    python = python_with_torch(runner)
+    if python is None:
+        return [step("bench", "skipped", why="no python3 here has torch with CUDA")]
+    status, output, seconds = runner.run(
+        [python, str(script), "--library", str(options.build / "host" / "liblacuna.so"), "--output",
+         str(options.output)], 1800)
+    return [step("bench", "failed" if status else "passed", seconds,
+                 f"status {status}: {last_line(output)}" if status else "")]
+
+
+def find_libraries(runner, programs):
+    """A carried program may look for cuBLASLt where the machine that built it had it."""
+    missing = set()
+    for program in programs.values():
+        output = runner.run(["ldd", program], 60)[1]
+        missing.update(re.findall(r"^\s*(\S+) => not found", output, re.M))
+    if not missing:
+        return ""
+    homes = [os.environ.get("CUDA_HOME"), *sorted(glob.glob("/usr/local/cuda*"), reverse=True)]
+    folders = [f"{home}/{sub}" for home in homes if home
+               for sub in ("lib64", "targets/x86_64-linux/lib", "targets/sbsa-linux/lib")]
+    where = runner.run([shutil.which("python3") or sys.executable, "-c",
+                        "import sys; print(*sys.path, sep='\\n')"], 60)[1]
+    for path in where.splitlines():
+        folders += glob.glob(f"{glob.escape(path)}/nvidia/*/lib") if path else []
+    add = []
+    for library in sorted(missing):
+        folder = next((f for f in folders if os.path.exists(os.path.join(f, library))), None)
+        if folder is None:
+            return f"{library} is not here: the build needs the CUDA release it was made with"
+        add.append(folder)
+    old = runner.environment.get("LD_LIBRARY_PATH")
+    runner.environment["LD_LIBRARY_PATH"] = ":".join([*dict.fromkeys(add), *([old] if old else [])])
+    return ""
+
+
+def describe():
+    query = ["nvidia-smi", "--query-gpu=name,driver_version,compute_cap,memory.total",
+             "--format=csv,noheader"]
+    try:
+        out = subprocess.run(query, capture_output=True, text=True, check=False, timeout=120)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    rows = [line.split(", ") for line in out.stdout.splitlines() if line.count(", ") >= 3]
+    if out.returncode or not rows:
+        return None
+    name, driver, capability, memory = rows[0][:4]
+    return {"gpu": name, "gpus": len(rows), "driver": driver, "compute_capability": capability,
+            "memory": memory}
+
+
+def readable(result):
+    head = result["machine"]
+    lines = [f"{head['gpu']} ({head['gpus']} of them), compute capability "
+             f"{head['compute_capability']}, {head['memory']}",
+             f"driver {head['driver']}, CUDA runtime {head.get('cuda_runtime', 'unknown')}",
+             f"commit {result['commit']}, {result['time']}", ""]
+    for one in result["steps"]:
+        counts = [f"{one['cases_' + kind]} {kind}" for kind in ("passed", "failed", "skipped")
+                  if one.get("cases_" + kind)]
+        lines.append(f"{one['outcome']:<8} {one['step']:<36} {one['seconds']:>8.1f} s  "
+                     f"{', '.join(counts)}".rstrip())
+        if one.get("why"):
+            lines.append(f"         {one['why']}")
+        lines += [f"         {name}" for name in one.get("failures", [])[:20]]
+    lines += ["", "{passed} steps passed, {failed} failed, {skipped} skipped".format(
+        **result["counts"])]
+    return "\n".join(lines) + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Everything that needs a GPU, from a build")
+    parser.add_argument("--build", type=pathlib.Path, required=True)
+    parser.add_argument("--output", type=pathlib.Path, required=True)
+    parser.add_argument("--commit", default="unknown")
+    parser.add_argument("--only", action="append", metavar="STEP",
+                        choices=("conformance", "tests", "sanitizers", "bench"))
+    options = parser.parse_args()
+    options.build, options.output = options.build.resolve(), options.output.resolve()
+    wanted = options.only or ("conformance", "tests", "sanitizers", "bench")
+
+    machine = describe()
+    if machine is None:
+        sys.exit("no GPU: nvidia-smi finds none")
+    programs = {path.name: str(path) for path in sorted(options.build.glob("tests/*_device_test"))}
+    for path in options.build.glob("tests/emulator/lacuna_conformance"):
+        programs[path.name] = str(path)
+    if not any(name.endswith("_device_test") for name in programs):
+        sys.exit(f"no *_device_test in {options.build}/tests: the build is not complete")
+
+    began = datetime.datetime.now().astimezone()
+    slug = re.sub(r"[^a-z0-9]+", "-", machine["gpu"].lower()).strip("-")
+    options.output.mkdir(parents=True, exist_ok=True)
+    base = str(options.output / f"gpu-{slug}-{began:%Y-%m-%d-%H%M%S}")
+    options.log = base + ".log"
+    runner = Runner(options)
+    steps = []
+
+    def add(more):
+        for one in more:
+            print(f"   {one['outcome']}: {one['step']}, {one['seconds']} s"
+                  + (f" ({one['why']})" if one.get("why") else ""), flush=True)
+            steps.append(one)
+
+    problem = find_libraries(runner, programs)
+    if problem:
+        add([step("libraries", "failed", why=problem)])
+    else:
+        if "conformance" in wanted:
+            add(conformance(runner, programs))
+        if "tests" in wanted:
+            for name, program in programs.items():
+                if name.endswith("_device_test"):
+                    one, on = one_test(runner, name, program)
+                    add([one])
+                    if on:
+                        machine["cuda_runtime"], machine["cuda_driver"] = on[2], on[3]
+        if "sanitizers" in wanted:
+            add(sanitizers(runner, programs))
+        if "bench" in wanted:
+            add(bench(runner, options))
+
+    counts = {kind: sum(one["outcome"] == kind for one in steps)
+              for kind in ("passed", "failed", "skipped")}
+    result = {"machine": machine, "commit": options.commit,
+              "time": began.isoformat(timespec="seconds"), "counts": counts, "steps": steps}
+    with open(base + ".json", "w", encoding="utf-8") as out:
+        json.dump(result, out, indent=1)
+        out.write("\n")
+    text = readable(result)
+    with open(base + ".txt", "w", encoding="utf-8") as out:
+        out.write(text)
+    print("\n" + text + base + ".json")
+    sys.exit(1 if counts["failed"] else 0)
+
+
+if __name__ == "__main__":
+    main()
