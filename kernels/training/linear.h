@@ -53,7 +53,7 @@ struct LinearOperands {
 
   const T* left;
   const Right* right;
-  const R* bias;  // [n] or null
+  const R* bias;  // of y: [n] or null
   Out* out;       // [pieces of depth, m, n]
   std::int64_t m, n, depth, piece_depth;
   bool aligned;  // rows of `out` are, and made of as many values as a thread stores together
@@ -201,7 +201,7 @@ void linear_kernel(LinearOperands<T, product> a) {
     const int rows = a.m - m < Tile::thread_m ? static_cast<int>(a.m - m) : Tile::thread_m;
     const int columns = a.n - n < Tile::thread_n ? static_cast<int>(a.n - n) : Tile::thread_n;
     const auto value = [&](int i, int j) { return simt::from_real<Out>(sums[i][j]); };
-    if (a.bias) {
+    if (product == LinearProduct::y && a.bias) {
       SIMT_UNROLL
       for (int j = 0; j < Tile::thread_n; ++j) {
         const R bias = j < columns ? a.bias[n + j] : R(0);
