@@ -1,4 +1,5 @@
-"""PyTorch on the CPU as a peer: one long-lived process that bench/cpu.py talks to.
+"""PyTorch as a peer. On the CPU: one long-lived process that bench/cpu.py talks to. bench/gpu.py takes
+the classes alone, with tensors of its own device and type.
 
 One command per line in, one line of JSON out, as in worker.h:
   about | open CASE FILE | result WHO FILE | time WHO MILLISECONDS | memory WHO | quit
@@ -94,7 +95,7 @@ class Peer:
     def pad(self, name):
         """[N, width] as [T, B, width], zero where there is no token."""
         steps, batch = max(self.inputs.lengths), len(self.inputs.lengths)
-        padded = torch.zeros(steps * batch, self.inputs[name].shape[1])
+        padded = self.inputs[name].new_zeros(steps * batch, self.inputs[name].shape[1])
         padded[self.rows] = torch.nan_to_num(self.inputs[name])
         return padded.reshape(steps, batch, -1)
 
@@ -114,6 +115,10 @@ class Peer:
 
     def results(self):
         self.step()
+        return self.collect()
+
+    def collect(self):
+        """What the last step computed, under Lacuna's names."""
         results = {"hidden": self.tokens(self.output), "d_values": self.tokens(self.values.grad)}
         for name, leaf in self.leaves.items():
             if name != "values":
@@ -127,7 +132,7 @@ class Module(Peer):
     def __init__(self, cell, inputs, packed=False):
         super().__init__(inputs)
         features, hidden = inputs["values"].shape[1], inputs["weights_h"].shape[1]
-        self.net = (nn.LSTM if cell == "lstm" else nn.GRU)(features, hidden)
+        self.net = (nn.LSTM if cell == "lstm" else nn.GRU)(features, hidden).to(inputs["values"])
         with torch.no_grad():
             self.net.weight_ih_l0.copy_(inputs["weights_x"])
             self.net.weight_hh_l0.copy_(inputs["weights_h"])
@@ -151,8 +156,8 @@ class Module(Peer):
             return self.net(self.values)[0]
         return self.net(nn.utils.rnn.PackedSequence(self.values, self.sizes))[0].data
 
-    def results(self):
-        results = super().results()
+    def collect(self):
+        results = super().collect()
         hidden = self.net.hidden_size
         for name, ours in (("weight_ih_l0", "weights_x"), ("weight_hh_l0", "weights_h"),
                            ("bias_ih_l0", "bias"), ("bias_hh_l0", "bias_hn")):
@@ -180,7 +185,7 @@ class GruD(Peer):
             self.leaf(name, inputs[name])
 
     def start(self):
-        return torch.zeros(self.values.shape[1], self.hidden)
+        return self.values.new_zeros(self.values.shape[1], self.hidden)
 
 
 class GruDLoop(GruD):
@@ -214,8 +219,8 @@ class GruDLoop(GruD):
             outputs.append(h)
         return torch.stack(outputs)
 
-    def results(self):
-        results = super().results()
+    def collect(self):
+        results = super().collect()
         width = self.inputs["weights_x"].shape[1]
         both = torch.cat([results.pop("d_weights_" + gate) for gate in "rzn"])
         results["d_weights_x"], results["d_weights_h"] = both[:, :width], both[:, width:]
@@ -231,7 +236,7 @@ class GruDHoisted(GruD):
         super().__init__(inputs)
         for name in ("weights_x", "weights_h", "bias"):
             self.leaf(name, inputs[name])
-        steps = torch.arange(len(self.mask)).reshape(-1, 1, 1).expand(self.mask.shape)
+        steps = torch.arange(len(self.mask), device=self.mask.device).reshape(-1, 1, 1).expand(self.mask.shape)
         latest = torch.where(self.mask, steps, -1).cummax(0).values
         before = torch.cat([torch.full_like(latest[:1], -1), latest[:-1]])
         self.seen, self.last = before >= 0, before.clamp(min=0)

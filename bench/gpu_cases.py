@@ -1,0 +1,77 @@
+"""The cases of bench/gpu.py. Case strings are those of the CPU benchmark, with f16 and bf16 added."""
+
+import math
+import random
+import re
+import statistics
+from dataclasses import dataclass
+
+SHAPES = ["n64_t200_d41_h64", "n128_t100_d76_h128", "n64_t100_d128_h256", "n16_t50_d512_h512",
+          "n64_t25_d1024_h1024"]
+RAGGED = ["n64_len50-200_d41_h64", "n128_len25-100_d76_h128"]
+GRU_D = ["n256_lenphysionet2012_d37_h64_miss85", "n256_lenphysionet2012_d37_h128_miss85"]
+TYPES = ["f32", "f16", "bf16"]
+QUICK = r"(lstm|gru)_\w+_n64_(t200|len50-200)_|(lstm|gru)_\w+_n64_t100_|grud_\w+_h64_"
+# Without a GPU only that everything works is of interest; halves are CUDA's alone.
+ON_CPU = ["lstm_f32_n8_t25_d41_h64", "gru_f32_n8_t25_d41_h64", "lstm_f32_n16_len5-20_d11_h32",
+          "gru_f32_n16_len5-20_d11_h32", "grud_f32_n16_lenphysionet2012_d37_h64_miss85"]
+
+PATTERN = re.compile(r"(?P<cell>lstm|gru|grud)_(?P<type>f32|f16|bf16)_n(?P<sequences>\d+)"
+                     r"_(t(?P<length>\d+)|len(?P<low>\d+)-(?P<high>\d+)|(?P<physionet>lenphysionet2012))"
+                     r"_d(?P<features>\d+)_h(?P<hidden>\d+)(_miss(?P<missing>\d+))?")
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    cell: str
+    type: str
+    features: int
+    hidden: int
+    missing: int  # percent
+    lengths: tuple
+
+    @property
+    def ragged(self):
+        return len(set(self.lengths)) > 1
+
+    @property
+    def tokens(self):
+        return sum(self.lengths)
+
+    @property
+    def offsets(self):
+        return [sum(self.lengths[:b]) for b in range(len(self.lengths) + 1)]
+
+
+def parse(name):
+    found = PATTERN.fullmatch(name)
+    if not found or (found["cell"] == "grud" and found["type"] != "f32"):
+        # People write GRU-D in fp32: in 16 bits there is no peer to compare with.
+        raise ValueError(f"case '{name}': not of the form CELL_TYPE_nB_tT_dD_hH")
+    sequences = int(found["sequences"])
+
+    # Quantiles at equal distances, shuffled: the number of tokens does not depend on luck.
+    def length(probability):
+        if found["length"]:
+            return int(found["length"])
+        if found["physionet"]:  # lognormal: median 70, 95th percentile 114, at most 202
+            normal = statistics.NormalDist()
+            sigma = math.log(114 / 70) / normal.inv_cdf(0.95)
+            return min(202, max(1, round(70 * math.exp(sigma * normal.inv_cdf(probability)))))
+        low, high = int(found["low"]), int(found["high"])
+        return low + int(probability * (high - low + 1))
+
+    lengths = [length((b + 0.5) / sequences) for b in range(sequences)]
+    random.Random(2012).shuffle(lengths)
+    missing = int(found["missing"] or 0) if found["cell"] == "grud" else 0
+    return Case(name, found["cell"], found["type"], int(found["features"]), int(found["hidden"]),
+                missing, tuple(lengths))
+
+
+def standard_cases(device):
+    if device == "cpu":
+        return list(ON_CPU)
+    names = [f"{cell}_{kind}_{shape}" for shape in SHAPES + RAGGED for kind in TYPES
+             for cell in ("lstm", "gru")]
+    return names + [f"grud_f32_{shape}" for shape in GRU_D]

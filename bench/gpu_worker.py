@@ -1,0 +1,218 @@
+"""The process of bench/gpu.py that touches the GPU. One command per line in, one line of JSON out:
+  about | run CASE REPEATS EAGER... | quit
+EAGER names contestants that shall not be captured in a CUDA graph. A capture that fails may leave the
+process unfit to go on, so the answer then names the contestant, and a fresh process has to be asked."""
+
+import argparse
+import gc
+import json
+import statistics
+import subprocess
+import sys
+import time
+
+import gpu_compare
+import lacuna_abi as abi
+import torch
+from gpu_cases import parse
+from gpu_contestants import contestants, make_inputs, plain, reference
+
+
+class CaptureFailed(Exception):
+    def __init__(self, who, error):
+        super().__init__(str(error))
+        self.who = who
+
+
+class Refused(Exception):
+    """Two results differ."""
+
+
+class Seat:
+    """One contestant of one case: how a step is started, and the samples taken of it."""
+
+    def __init__(self, who, contestant, device):
+        self.who, self.contestant, self.cuda = who, contestant, device.type == "cuda"
+        self.run, self.graph, self.samples, self.facts = contestant.step, None, [], {}
+
+    def wait(self):
+        if self.cuda:
+            torch.cuda.synchronize()
+
+    def capture(self):
+        for _ in range(3):
+            self.contestant.step()
+        if hasattr(self.contestant, "forget"):
+            self.contestant.forget()
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph, stream=torch.cuda.current_stream()):
+                self.contestant.step()
+        except (RuntimeError, abi.LacunaError) as error:
+            raise CaptureFailed(self.who, error) from error
+        self.graph, self.run = graph, graph.replay
+
+    def results(self):
+        """Of the very thing that will be timed, with what it writes filled with NaN before."""
+        self.run()
+        self.wait()
+        self.poison()
+        self.run()
+        self.wait()
+        return self.contestant.collect()
+
+    def poison(self):
+        for tensor in self.contestant.written():
+            tensor.fill_(float("nan"))
+
+    def sample(self):
+        """Microseconds of one step. The step before it warms the caches after the other contestants."""
+        self.run()
+        self.poison()
+        if not self.cuda:
+            start = time.perf_counter()
+            self.run()
+            self.samples.append((time.perf_counter() - start) * 1e6)
+            return
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        self.wait()
+        start.record()
+        self.run()
+        end.record()
+        end.synchronize()
+        self.samples.append(start.elapsed_time(end) * 1e3)
+
+    def result(self):
+        quarters = statistics.quantiles(self.samples, n=4) if len(self.samples) > 1 else self.samples * 3
+        return {"who": self.who, "graph": self.graph is not None,
+                "median_us": statistics.median(self.samples),
+                "quartiles_us": [quarters[0], quarters[2]], "samples_us": self.samples, **self.facts}
+
+
+def make_seats(case, library, inputs, device, eager):
+    seats = []
+    for who, (capturable, needs_gpu, make) in contestants(case, library, inputs, device).items():
+        if needs_gpu and (device.type != "cuda" or (who in eager and who.endswith("_graph"))):
+            continue
+        seat = Seat(who, make(), device)
+        seats.append(seat)
+        seat.facts["peak_bytes"] = seat.contestant.peak_bytes()
+        if device.type == "cuda" and capturable and who not in eager:
+            seat.capture()
+    return seats
+
+
+def judge(case, inputs, device, seats):
+    """Lacuna against the fp64 reference, everyone else against Lacuna; raises where two differ."""
+    truth = reference(case, inputs, device)
+    bounds = gpu_compare.tolerances(case, truth, plain(case, inputs, device))
+    gpu_compare.prove_comparer(truth, bounds)
+    ours = None
+    for seat in seats:
+        results = seat.results()
+        if ours is None:  # Lacuna is first
+            ok, name, share = gpu_compare.compare(truth, results, bounds)
+            ours, whom = results, "the fp64 reference"
+        else:
+            ok, name, share = gpu_compare.compare(ours, results, gpu_compare.twice(bounds))
+            whom = "Lacuna"
+        if not ok:
+            raise Refused(f"refused: {seat.who} differs from {whom} in {name} by {share:.3g} times "
+                          "what is allowed")
+        seat.facts["difference"] = {"tensor": name, "of_allowed": share}
+    return bounds
+
+
+def run_case(name, repeats, eager, library, device):
+    """After any error but Refused the process is not to be used again, so nothing is tidied up then."""
+    case = parse(name)
+    inputs = make_inputs(case)
+    seats = make_seats(case, library, inputs, device, eager)
+    try:
+        bounds = judge(case, inputs, device, seats)
+        for turn in range(repeats):  # A B C, C B A, ...: drifting clocks hit all alike
+            for seat in seats if turn % 2 == 0 else reversed(seats):
+                seat.sample()
+        result = {"case": name, "tokens": case.tokens, "steps": max(case.lengths),
+                  "tolerances": bounds, "plan": seats[0].contestant.explain(),
+                  "clocks": smi("clocks.sm,clocks.mem,temperature.gpu,power.draw"),
+                  "runs": [seat.result() for seat in seats]}
+    except Refused as error:
+        result = {"error": str(error)}
+    for seat in seats:
+        seat.run = seat.graph = None
+        seat.contestant.close()
+    del seats, seat
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    return result
+
+
+def smi(fields):
+    """What nvidia-smi says of the first GPU, or nothing."""
+    try:
+        done = subprocess.run(["nvidia-smi", "--query-gpu=" + fields, "--format=csv,noheader", "--id=0"],
+                              capture_output=True, text=True, timeout=30)
+        return done.stdout.strip() if done.returncode == 0 else ""
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+
+
+def about(library, device):
+    facts = {"device": device.type, "lacuna": library.lacuna_version().decode(),
+             "torch": torch.__version__, "math": "no TF32; sums of 16-bit products in fp32"}
+    if device.type == "cuda":
+        facts.update(gpu=torch.cuda.get_device_name(device), cuda=torch.version.cuda,
+                     cudnn=torch.backends.cudnn.version(), driver=smi("driver_version"),
+                     clocks_max=smi("clocks.max.sm,clocks.max.mem,power.limit"),
+                     capability=list(torch.cuda.get_device_capability(device)))
+    return facts
+
+
+def set_math_mode():
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+
+
+def answer(words, library, device):
+    if words[0] == "about":
+        return about(library, device)
+    if words[0] == "run":
+        try:
+            return run_case(words[1], int(words[2]), words[3:], library, device)
+        except CaptureFailed as error:
+            return {"capture_failed": error.who, "why": str(error)}
+    raise ValueError("unknown command " + words[0])
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--library", required=True)
+    parser.add_argument("--device", default="cuda")
+    options = parser.parse_args()
+    set_math_mode()
+    device = torch.device("cpu")
+    if options.device == "cpu":
+        torch.set_num_threads(1)
+    else:
+        device = torch.device("cuda", torch.cuda.current_device())
+        # A stream of its own, on which everything is made, run and captured: autograd remembers
+        # the stream of a leaf, and the default stream cannot be captured.
+        torch.cuda.set_stream(torch.cuda.Stream())
+    library = abi.load(options.library)
+    for line in sys.stdin:
+        words = line.split()
+        if words[0] == "quit":
+            break
+        try:
+            reply = answer(words, library, device)
+        except Exception as error:  # the process may be spoilt: the driver starts another
+            reply = {"broken": f"{type(error).__name__}: {error}"}
+        print(json.dumps(reply), flush=True)
+
+
+if __name__ == "__main__":
+    main()
