@@ -73,8 +73,9 @@ static void draw_folds(Svg& svg, const std::vector<Result>& results, const Box& 
   const Point corner = panel.at({0, paper.mean + paper.sd});
   svg.rect(corner.x, corner.y, box.width, panel.at({0, paper.mean - paper.sd}).y - corner.y,
            palette::grey, 0, 0.16);
-  panel.text({columns, paper.mean + paper.sd}, "GRU-D in its paper",
-             {.size = 11, .color = palette::grey, .anchor = "end"}, {-5, 14});
+  const Svg::TextStyle remark{.size = 11, .color = palette::grey};
+  panel.text({columns, paper.mean}, "paper's", remark, {6, -3});
+  panel.text({columns, paper.mean}, "GRU-D", remark, {6, 11});
 
   for (std::size_t f = 0; f < results.front().auc.size(); ++f) {
     std::vector<Point> fold;
