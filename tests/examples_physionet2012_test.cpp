@@ -62,7 +62,8 @@ TEST(PhysioNet2012, ImplausibleAndUnknownValuesAreMissing) {
 TEST(PhysioNet2012, AnImplausibleValueHidesNoEarlierOne) {
   const auto folder =
       small_folder("lacuna_p12_twice", "00:10,Temp,36.6\n00:10,Temp,1\n00:20,Temp,37\n");
-  const auto& record = physionet2012::read_patients(folder, {})[0].record;
+  const auto patients = physionet2012::read_patients(folder, {});
+  const auto& record = patients[0].record;
   EXPECT_FLOAT_EQ(record.values[37 + temp], 36.6f);
   EXPECT_FLOAT_EQ(record.values[2 * 37 + temp], 37.0f);
 }
@@ -70,7 +71,8 @@ TEST(PhysioNet2012, AnImplausibleValueHidesNoEarlierOne) {
 TEST(PhysioNet2012, KindsOfUnitAreColumns) {
   const auto folder = small_folder("lacuna_p12_unit", "00:00,Height,180\n00:00,ICUType,3\n");
   const physionet2012::ReadOptions options{.statics = true};
-  const auto& values = physionet2012::read_patients(folder, options)[0].record.values;
+  const auto patients = physionet2012::read_patients(folder, options);
+  const auto& values = patients[0].record.values;
   ASSERT_EQ(physionet2012::feature_count(options), 44u);
   EXPECT_TRUE(std::isnan(values[gender]));
   EXPECT_EQ(values[height], 180);
