@@ -49,7 +49,7 @@ function(lacuna_add_planted_kernels name expected)
   set_tests_properties(package.kernels_${name} PROPERTIES LABELS "package" TIMEOUT 60
                                                           PASS_REGULAR_EXPRESSION "${expected}")
 endfunction()
-lacuna_add_planted_kernels(clean "3 kernels, none spills, 1 by exception")
+lacuna_add_planted_kernels(clean "3 kernels, no spill but 1 named exceptions")
 lacuna_add_planted_kernels(spill "scale<float>.*sm_80: 8 bytes of spill stores, 12 of loads")
 lacuna_add_planted_kernels(stack "scale<float>.*sm_80: 48 bytes of stack")
 lacuna_add_planted_kernels(stale "no kernel needs the exception 'gone'")

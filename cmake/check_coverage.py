@@ -7,6 +7,9 @@ Reads every .gcda below the build folder, and looks at files in the FOLDERs of t
 counts as executed when any instance of its template, in any program, executed it. What nobody
 instantiates is not compiled, and so not counted: names of files without a counted line are printed.
 
+A launch written over several lines counts by any of them: gcov gives some to what would follow an
+exception alone.
+
 A line that cannot be executed carries `// gcov: why`, and is then no failure. A line that has the
 comment and is executed all the same is one.
 """
@@ -40,6 +43,16 @@ def counted(gcov, build, data):
                 number = line["line_number"]
                 lines[number] = lines.get(number, 0) + line["count"]
     return files
+
+
+def launch_around(text, number):
+    """The lines of the simt::launch statement that holds this line; none in any other statement."""
+    first = last = number
+    while first > 1 and not re.search(r"(^\s*$|//|[;{}:])\s*$", text[first - 2]):
+        first -= 1
+    while last < len(text) and not text[last - 1].rstrip().endswith(";"):
+        last += 1
+    return range(first, last + 1) if text[first - 1].strip().startswith("simt::launch(") else ()
 
 
 def main():
@@ -77,7 +90,8 @@ def main():
             for number in sorted(lines):
                 named = number <= len(text) and EXCEPTION.search(text[number - 1])
                 all_lines += 1
-                if lines[number]:
+                launched = any(lines.get(n) for n in launch_around(text, number))
+                if lines[number] or launched:
                     executed += 1
                     executed_here += 1
                     if named:

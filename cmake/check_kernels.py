@@ -143,7 +143,7 @@ def main():
                       f"{k['stores']:>5} {k['loads']:>5}  {k['name']}\n")
     if wrong:
         sys.exit("Error:\n  " + "\n  ".join(wrong))
-    print(f"{len(rows)} kernels, none spills, {excused} by exception; {options.table}")
+    print(f"{len(rows)} kernels, no spill but {excused} named exceptions; {options.table}")
 
 
 if __name__ == "__main__":
