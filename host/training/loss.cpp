@@ -5,34 +5,10 @@
 #include <cmath>
 
 #include "host/training/chunks.h"
+#include "kernels/cells/losses.h"
 
 namespace lacuna::training {
 namespace {
-
-struct Term {
-  double loss, slope;
-};
-
-// log(1 + e^z) - t z. Written so that no exponent is positive and nothing large is subtracted from
-// anything large.
-struct BinaryCrossEntropy {
-  Term operator()(double z, double t) const {
-    const double decay = std::exp(-std::abs(z));  // in (0, 1]
-    const double sigmoid = (z >= 0 ? 1.0 : decay) / (1.0 + decay);
-    return {(z > 0 ? z : 0.0) - t * z + std::log1p(decay), sigmoid - t};
-  }
-};
-
-struct SquaredError {
-  Term operator()(double p, double t) const { return {(p - t) * (p - t), 2 * (p - t)}; }
-};
-
-// The slope where the two are equal is 0.
-struct AbsoluteError {
-  Term operator()(double p, double t) const {
-    return {std::abs(p - t), static_cast<double>(p > t) - static_cast<double>(p < t)};
-  }
-};
 
 using PartialSums = std::array<LossSum, Chunks::most>;
 
@@ -45,9 +21,9 @@ LossSum total(const PartialSums& partial, std::int64_t chunks) {
   return sum;
 }
 
-template <class Real, class Terms>
+template <class Term, class Real>
 LossSum sum_terms(cpu::Team& team, std::int64_t count, const Real* predictions, const Real* targets,
-                  const std::uint8_t* mask, double scale, Real* d_predictions, Terms term_of) {
+                  const std::uint8_t* mask, double scale, Real* d_predictions) {
   PartialSums partial;
   const Chunks chunks(count, 4096);
   chunks.run(team, [&](std::int64_t begin, std::int64_t end, std::int64_t chunk) {
@@ -57,8 +33,8 @@ LossSum sum_terms(cpu::Team& team, std::int64_t count, const Real* predictions, 
         if (d_predictions) d_predictions[i] = 0;
         continue;
       }
-      const Term term =
-          term_of(static_cast<double>(predictions[i]), static_cast<double>(targets[i]));
+      const LossTerm<double> term =
+          Term::of(static_cast<double>(predictions[i]), static_cast<double>(targets[i]));
       sum.loss += term.loss;
       ++sum.count;
       if (d_predictions) d_predictions[i] = static_cast<Real>(scale * term.slope);
@@ -74,13 +50,13 @@ template <class Real>
 LossSum elementwise_loss(cpu::Team& team, lacuna_loss kind, std::int64_t count,
                          const Real* predictions, const Real* targets, const std::uint8_t* mask,
                          double scale, Real* d_predictions) {
-  const auto sum = [&](auto term_of) {
-    return sum_terms(team, count, predictions, targets, mask, scale, d_predictions, term_of);
+  const auto sum = [&]<class Term>(Term) {
+    return sum_terms<Term>(team, count, predictions, targets, mask, scale, d_predictions);
   };
   switch (kind) {
-    case LACUNA_LOSS_BINARY_CROSS_ENTROPY: return sum(BinaryCrossEntropy{});
-    case LACUNA_LOSS_SQUARED_ERROR: return sum(SquaredError{});
-    case LACUNA_LOSS_ABSOLUTE_ERROR: return sum(AbsoluteError{});
+    case LACUNA_LOSS_BINARY_CROSS_ENTROPY: return sum(BinaryCrossEntropyTerm{});
+    case LACUNA_LOSS_SQUARED_ERROR: return sum(SquaredErrorTerm{});
+    case LACUNA_LOSS_ABSOLUTE_ERROR: return sum(AbsoluteErrorTerm{});
     case LACUNA_LOSS_CROSS_ENTROPY: break;
   }
   return {};

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <limits>
 
 #include "host/training/chunks.h"
+#include "kernels/cells/adam.h"
 
 namespace lacuna::training {
 namespace {
@@ -36,37 +36,16 @@ double sum_of_squares(cpu::Team& team, const Real* values, std::int64_t count) {
   return sum;
 }
 
-// What does not depend on the element, computed once, in double: 1 - beta^t of a first step loses
-// digits in float.
-template <class Real>
-struct AdamFactors {
-  explicit AdamFactors(const lacuna_adam& adam)
-      : beta1(static_cast<Real>(adam.beta1)),
-        rest1(static_cast<Real>(1 - adam.beta1)),
-        beta2(static_cast<Real>(adam.beta2)),
-        rest2(static_cast<Real>(1 - adam.beta2)),
-        keep(static_cast<Real>(1 - adam.learning_rate * adam.weight_decay)) {
-    const auto t = static_cast<double>(adam.step);
-    const double root_correction = std::sqrt(1 - std::pow(adam.beta2, t));
-    rate = static_cast<Real>(adam.learning_rate * root_correction / (1 - std::pow(adam.beta1, t)));
-    // Not rounded to 0, which would divide by 0 wherever a gradient has always been 0.
-    epsilon = std::max(static_cast<Real>(adam.epsilon * root_correction),
-                       std::numeric_limits<Real>::min());
-  }
-  Real beta1, rest1, beta2, rest2, keep, rate, epsilon;
-};
-
 template <class Real>
 void adam_chunk(const AdamFactors<Real> k, std::int64_t count, const Real* __restrict gradients,
                 Real* __restrict parameters, Real* __restrict first_moment,
                 Real* __restrict second_moment) {
   for (std::int64_t i = 0; i < count; ++i) {
-    const Real g = gradients[i];
-    const Real m = k.beta1 * first_moment[i] + k.rest1 * g;
-    const Real v = k.beta2 * second_moment[i] + k.rest2 * g * g;
+    Real p = parameters[i], m = first_moment[i], v = second_moment[i];
+    k.step(gradients[i], p, m, v);
+    parameters[i] = p;
     first_moment[i] = m;
     second_moment[i] = v;
-    parameters[i] = k.keep * parameters[i] - k.rate * m / (std::sqrt(v) + k.epsilon);
   }
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/cells/losses.h"
 #include "kernels/training/blocks.h"
 #include "lacuna/lacuna.h"
 
@@ -29,40 +30,6 @@ struct LossEvaluation {
 };
 
 namespace train {
-
-// ---- Terms ----
-
-template <class R>
-struct LossTerm {
-  R loss, slope;
-};
-
-// log(1 + e^z) - t z. Written so that no exponent is positive and nothing large is subtracted from
-// anything large; the slope, sigmoid - t, keeps its accuracy where it is nearly 0.
-struct BinaryCrossEntropyTerm {
-  template <class R>
-  static SIMT_DEVICE LossTerm<R> of(R z, R t) {
-    const R decay = std::exp(-std::fabs(z));  // in (0, 1]
-    const R tail = decay / (R(1) + decay);    // sigmoid of -|z|
-    const R loss = (z > 0 ? z : R(0)) - t * z + std::log1p(decay);
-    return {loss, z >= 0 ? (R(1) - t) - tail : tail - t};
-  }
-};
-
-struct SquaredErrorTerm {
-  template <class R>
-  static SIMT_DEVICE LossTerm<R> of(R p, R t) {
-    return {(p - t) * (p - t), 2 * (p - t)};
-  }
-};
-
-// The slope where the two are equal is 0.
-struct AbsoluteErrorTerm {
-  template <class R>
-  static SIMT_DEVICE LossTerm<R> of(R p, R t) {
-    return {std::fabs(p - t), static_cast<R>(p > t) - static_cast<R>(p < t)};
-  }
-};
 
 // ---- Kernels ----
 
@@ -229,13 +196,13 @@ void evaluate_loss(simt::Stream stream, const LossEvaluation<T>& a) {
   if (blocks > 0) {
     switch (a.kind) {
       case LACUNA_LOSS_BINARY_CROSS_ENTROPY:
-        elementwise(train::elementwise_loss_kernel<T, train::BinaryCrossEntropyTerm>);
+        elementwise(train::elementwise_loss_kernel<T, BinaryCrossEntropyTerm>);
         break;
       case LACUNA_LOSS_SQUARED_ERROR:
-        elementwise(train::elementwise_loss_kernel<T, train::SquaredErrorTerm>);
+        elementwise(train::elementwise_loss_kernel<T, SquaredErrorTerm>);
         break;
       case LACUNA_LOSS_ABSOLUTE_ERROR:
-        elementwise(train::elementwise_loss_kernel<T, train::AbsoluteErrorTerm>);
+        elementwise(train::elementwise_loss_kernel<T, AbsoluteErrorTerm>);
         break;
       case LACUNA_LOSS_CROSS_ENTROPY:
         simt::launch(config, stream, train::cross_entropy_kernel<T>, arrays,

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/cells/adam.h"
 #include "kernels/training/blocks.h"
 #include "lacuna/lacuna.h"
 
@@ -192,33 +193,6 @@ struct AdamStep {
 
 namespace train {
 
-// What does not depend on the element, computed once, in double: 1 - beta^t of a first step loses
-// digits in float.
-template <class R>
-struct AdamFactors {
-  explicit AdamFactors(const lacuna_adam& adam)
-      : beta1(static_cast<R>(adam.beta1)),
-        rest1(static_cast<R>(1 - adam.beta1)),
-        beta2(static_cast<R>(adam.beta2)),
-        rest2(static_cast<R>(1 - adam.beta2)),
-        keep(static_cast<R>(1 - adam.learning_rate * adam.weight_decay)) {
-    const auto t = static_cast<double>(adam.step);
-    const double root_correction = std::sqrt(1 - std::pow(adam.beta2, t));
-    rate = static_cast<R>(adam.learning_rate * root_correction / (1 - std::pow(adam.beta1, t)));
-    // Not rounded to 0, which would divide by 0 wherever a gradient has always been 0.
-    epsilon =
-        std::max(static_cast<R>(adam.epsilon * root_correction), std::numeric_limits<R>::min());
-  }
-
-  SIMT_DEVICE void step(R g, R& parameter, R& first_moment, R& second_moment) const {
-    first_moment = beta1 * first_moment + rest1 * g;
-    second_moment = beta2 * second_moment + rest2 * g * g;
-    parameter = keep * parameter - rate * first_moment / (std::sqrt(second_moment) + epsilon);
-  }
-
-  R beta1, rest1, beta2, rest2, keep, rate, epsilon;
-};
-
 template <class R>
 struct AdamArrays {
   std::int64_t count;
@@ -261,7 +235,7 @@ void adam_step(simt::Stream stream, const AdamStep<R>& a) {
   simt::launch({.grid = {train::blocks_for(
                     train::pieces_of(a.count, train::block_threads * train::wide<R>))},
                 .block = {train::block_threads}},
-               stream, train::adam_kernel<R>, train::AdamFactors<R>(a.adam),
+               stream, train::adam_kernel<R>, AdamFactors<R>(a.adam),
                train::AdamArrays<R>{a.count, a.gradients, a.parameters, a.first_moment,
                                     a.second_moment, aligned});
 }
