@@ -144,8 +144,8 @@ class Backend {
   virtual lacuna_context_info facts() const = 0;
   virtual memory::Memory& memory() = 0;
   virtual bool computes_in(lacuna_type type) const = 0;
-  // Can the host read the caller's arrays?
-  virtual bool reads_on_host() const = 0;
+  // Can the host read this array of a call? What it can read is checked before anything runs.
+  virtual bool host_reads(const void* array) const = 0;
   // Empty when the backend can use this address of the caller's, else what is wrong with it. `memory`: it is to be a
   // plan's or a tape's memory, rather than an array of a call.
   virtual std::string refuse_address(const void*, bool /*memory*/) const { return {}; }

@@ -23,7 +23,7 @@ struct Clipped {
 template <class R>
 Clipped<R> clip(const Arrays<R>& before, double max_norm, int shift = 0, bool with_norm = true) {
   std::vector<std::unique_ptr<Output<R>>> outputs;
-  std::vector<R*> gradients;
+  std::vector<void*> gradients;
   std::vector<std::int64_t> counts;
   for (const auto& array : before) {
     outputs.push_back(std::make_unique<Output<R>>(array, shift));

@@ -85,7 +85,6 @@ bool is_duration(Real time) {
 template <class Real>
 void check_durations(std::string_view name, const void* data, std::int64_t rows,
                      std::int64_t columns) {
-  if (!data) return;
   const Real* const times = static_cast<const Real*>(data);
   const std::int64_t count = rows * columns;
   int wrong = 0;
@@ -101,13 +100,12 @@ void check_durations(std::string_view name, const void* data, std::int64_t rows,
 }
 
 // Time stamps must be finite, must not fall within a sequence, and their gaps must fit the layer's
-// type.
-void check_times(const lacuna_layer& layer, const lacuna_batch& batch) {
+// type. `last_time`: carry_in's, or null.
+void check_times(const lacuna_layer& layer, const lacuna_batch& batch, const double* last_time) {
   const double* const times = batch.times;
-  if (!times) return;
-  const double longest = layer.type == LACUNA_F32
-                             ? static_cast<double>(std::numeric_limits<float>::max())
-                             : std::numeric_limits<double>::max();
+  const double longest = layer.type == LACUNA_F64
+                             ? std::numeric_limits<double>::max()
+                             : static_cast<double>(std::numeric_limits<float>::max());
   const auto is_gap = [longest](double gap) { return gap >= 0 && gap <= longest; };
   for (std::int64_t b = 0; b < batch.sequences; ++b) {
     const std::int64_t begin = batch.offsets[b], end = batch.offsets[b + 1];
@@ -122,8 +120,8 @@ void check_times(const lacuna_layer& layer, const lacuna_batch& batch) {
              " of the same sequence, and a gap within the layer's type");
     }
 
-    if (!batch.carry_in.last_time) continue;
-    const double carried = batch.carry_in.last_time[b];
+    if (!last_time) continue;
+    const double carried = last_time[b];
     if (std::isnan(carried)) continue;
     // What preceded a reversed piece lies after it in time.
     const std::int64_t first = layer.reverse ? end - 1 : begin;
@@ -135,15 +133,25 @@ void check_times(const lacuna_layer& layer, const lacuna_batch& batch) {
   }
 }
 
-template <class Real>
-void check_content_of(const Recipe& recipe, const lacuna_batch& batch) {
+template <class Wide>
+void check_content_of(const Recipe& recipe, const Backend& backend, const lacuna_batch& batch) {
   const lacuna_layer& layer = recipe.layer;
-  check_offsets(batch, recipe.capacity);
-  check_durations<Real>("delta_t", batch.delta_t, batch.tokens, 1);
-  check_times(layer, batch);
-  check_durations<Real>("delta", batch.delta, batch.tokens, layer.features);
-  check_durations<Real>("carry_in.since", batch.carry_in.since, batch.sequences, layer.features);
-  check_durations<Real>("carry_in.first_gap", batch.carry_in.first_gap, batch.sequences, 1);
+  const auto durations = [&](std::string_view name, const void* data, std::int64_t rows,
+                             std::int64_t columns) {
+    if (data && backend.host_reads(data)) check_durations<Wide>(name, data, rows, columns);
+  };
+  const bool knows_lengths = !batch.offsets_on_device;
+  if (knows_lengths) check_offsets(batch, recipe.capacity);
+  // Where the device alone knows the lengths, rows behind the last token may hold anything.
+  const std::int64_t tokens = knows_lengths ? batch.tokens : 0;
+  durations("delta_t", batch.delta_t, tokens, 1);
+  if (tokens > 0 && batch.times && backend.host_reads(batch.times)) {
+    const double* const carried = batch.carry_in.last_time;
+    check_times(layer, batch, carried && backend.host_reads(carried) ? carried : nullptr);
+  }
+  durations("delta", batch.delta, tokens, layer.features);
+  durations("carry_in.since", batch.carry_in.since, batch.sequences, layer.features);
+  durations("carry_in.first_gap", batch.carry_in.first_gap, batch.sequences, 1);
 }
 
 }  // namespace
@@ -163,7 +171,7 @@ void check_shape(const Recipe& recipe, const Backend& backend, const lacuna_batc
   const lacuna_layer& layer = recipe.layer;
   check_counts(recipe, batch);
   check_flag(batch.offsets_on_device, "batch.offsets_on_device");
-  if (batch.offsets_on_device && backend.reads_on_host())
+  if (batch.offsets_on_device && backend.kind() == LACUNA_BACKEND_CPU)
     refuse(LACUNA_INVALID_ARGUMENT, "batch.offsets_on_device: 1, expected 0 on the CPU");
   if (batch.offsets_on_device && recipe.capacity.max_length == 0)
     refuse(
@@ -197,14 +205,10 @@ void check_shape(const Recipe& recipe, const Backend& backend, const lacuna_batc
 }
 
 void check_content(const Recipe& recipe, const Backend& backend, const lacuna_batch& batch) {
-  if (!backend.reads_on_host()) {
-    if (!batch.offsets_on_device) check_offsets(batch, recipe.capacity);
-    return;
-  }
-  if (recipe.layer.type == LACUNA_F32)
-    check_content_of<float>(recipe, batch);
+  if (recipe.layer.type == LACUNA_F64)
+    check_content_of<double>(recipe, backend, batch);
   else
-    check_content_of<double>(recipe, batch);
+    check_content_of<float>(recipe, backend, batch);
 }
 
 BatchIdentity identify(const lacuna_batch& batch) {

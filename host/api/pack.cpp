@@ -31,8 +31,10 @@ void pack(Backend& backend, const PackRun& run) {
   arrays.input("lengths", run.lengths, {.rows = shape.sequences, .element = sizeof(std::int64_t)});
   arrays.output("offsets", run.offsets,
                 {.rows = shape.sequences + 1, .element = sizeof(std::int64_t)});
+  // How many rows are packed is known where the lengths can be read.
+  const bool known = shape.sequences == 0 || (run.lengths && backend.host_reads(run.lengths));
   std::int64_t tokens = 0;
-  if (backend.reads_on_host()) {
+  if (known) {
     for (std::int64_t b = 0; b < shape.sequences; ++b) {
       if (run.lengths[b] < 0 || run.lengths[b] > shape.max_length)
         refuse(LACUNA_INVALID_ARGUMENT, "lengths[", b, "]: ", run.lengths[b],
@@ -40,7 +42,7 @@ void pack(Backend& backend, const PackRun& run) {
       tokens += run.lengths[b];
     }
   }
-  if ((tokens > 0 || !backend.reads_on_host()) && !run.padded != !run.packed)
+  if ((tokens > 0 || !known) && !run.padded != !run.packed)
     refuse(LACUNA_INVALID_ARGUMENT, run.padded ? "packed" : "padded",
            ": null, expected both arrays or neither");
   arrays.optional_input("padded", run.padded,
@@ -57,7 +59,7 @@ void unpack(Backend& backend, const UnpackRun& run) {
   Arrays arrays;
   arrays.input("offsets", offsets, {.rows = shape.sequences + 1, .element = sizeof(std::int64_t)});
   std::int64_t tokens = 0;
-  if (backend.reads_on_host()) {
+  if (backend.host_reads(offsets)) {
     if (offsets[0] != 0)
       refuse(LACUNA_INVALID_ARGUMENT, "offsets[0]: ", offsets[0], ", expected 0");
     for (std::int64_t b = 1; b <= shape.sequences; ++b) {

@@ -73,13 +73,13 @@ void check(const Backend& backend, const LossRun& run) {
 }
 
 // What only the targets themselves tell, where the host can read them.
-void check_targets(const LossRun& run) {
+void check_targets(const Backend& backend, const LossRun& run) {
+  if (!run.targets || !backend.host_reads(run.targets)) return;
+  if (run.mask && !backend.host_reads(run.mask)) return;
   if (run.per_row()) return check_class_indices(run);
   if (run.kind != LACUNA_LOSS_BINARY_CROSS_ENTROPY) return;
-  if (run.type == LACUNA_F64)
-    check_probabilities<double>(run);
-  else
-    check_probabilities<float>(run);
+  if (run.type == LACUNA_F64) check_probabilities<double>(run);
+  if (run.type == LACUNA_F32) check_probabilities<float>(run);
 }
 
 // ---- Clipping and Adam ----
@@ -197,7 +197,7 @@ lacuna_status lacuna_loss_evaluate(lacuna_context* context, lacuna_loss kind, la
     const lacuna::LossRun run{kind, type,  rows, columns, predictions,   targets,
                               mask, scale, loss, count,   d_predictions, stream};
     api::check(backend, run);
-    if (backend.reads_on_host()) api::check_targets(run);
+    api::check_targets(backend, run);
     backend.loss(run);
   });
 }

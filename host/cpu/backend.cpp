@@ -50,7 +50,7 @@ class CpuBackend final : public Backend {
   bool computes_in(lacuna_type type) const override {
     return type == LACUNA_F32 || type == LACUNA_F64;
   }
-  bool reads_on_host() const override { return true; }
+  bool host_reads(const void*) const override { return true; }
 
   Recipe plan(const lacuna_layer& layer, const lacuna_capacity& capacity,
               bool inference) const override {

@@ -48,7 +48,7 @@ class CudaBackend final : public Backend {
   }
   memory::Memory& memory() override { return *memory_; }
   bool computes_in(lacuna_type) const override { return true; }
-  bool reads_on_host() const override { return false; }
+  bool host_reads(const void* array) const override { return device_.is_host_memory(array); }
   std::string refuse_address(const void* address, bool memory) const override {
     return device_.refuse_address(address, !memory);
   }
@@ -58,7 +58,7 @@ class CudaBackend final : public Backend {
     return make_recipe(layer, capacity, inference, facts_for(capacity));
   }
   std::string explain(const Recipe& recipe) const override {
-    return cuda::explain(recipe, facts_for(recipe.capacity));
+    return cuda::explain(recipe, device_.name());
   }
   std::unique_ptr<Prepared> prepare(const Recipe& recipe) override {
     return std::make_unique<PreparedPlan>(device_.make_choices(), recipe.capacity.sequences);
@@ -133,8 +133,7 @@ class CudaBackend final : public Backend {
       throw std::length_error("more sequences than the device sorts");
     const Device::Current current(device_);
     return {.sort_bytes = device_.sort_bytes(capacity.sequences),
-            .product_bytes = device_.product_bytes(),
-            .name = device_.name()};
+            .product_bytes = device_.product_bytes()};
   }
 
   Scratch scratch(void* stream) const {

@@ -25,6 +25,9 @@ std::string Device::why_none() {
 }
 
 struct Device::State {
+  ~State() {
+    if (pool != nullptr) (void)cudaMemPoolDestroy(pool);
+  }
   cudaMemPool_t pool = nullptr;
   bool reads_host_memory = false;  // any of it, without registration
 };
@@ -50,9 +53,11 @@ class PoolMemory final : public memory::Memory {
   }
   void give(void* block, std::size_t) noexcept override {
     // Whatever stream still uses the block: nothing tells which.
-    const Device::Current current(device_);
-    (void)cudaDeviceSynchronize();
-    (void)cudaFreeAsync(block, nullptr);
+    try {
+      const Device::Current current(device_);
+      (void)cudaDeviceSynchronize();
+      (void)cudaFreeAsync(block, nullptr);
+    } catch (const BackendError&) {}  // the device is lost, and the block with it
   }
 
   const Device& device_;
@@ -83,9 +88,7 @@ Device::Device(int index) : index_(index), state_(std::make_unique<State>()) {
         "setting up a memory pool");
 }
 
-Device::~Device() {
-  if (state_->pool != nullptr) (void)cudaMemPoolDestroy(state_->pool);
-}
+Device::~Device() = default;
 
 std::string Device::refuse_address(const void* address, bool host) const {
   cudaPointerAttributes attributes{};
@@ -101,8 +104,11 @@ std::string Device::refuse_address(const void* address, bool host) const {
   return {};
 }
 
+bool Device::needs_copy(const void* address) const {
+  return !state_->reads_host_memory && is_host_memory(address);
+}
+
 bool Device::is_host_memory(const void* address) const {
-  if (state_->reads_host_memory) return false;
   cudaPointerAttributes attributes{};
   check(cudaPointerGetAttributes(&attributes, address), "asking where an array is");
   return attributes.type == cudaMemoryTypeUnregistered;

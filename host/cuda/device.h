@@ -56,8 +56,10 @@ class Device {
   const std::string& name() const { return name_; }
   // Empty when the address is this device's or, if `host` may be, the host's.
   std::string refuse_address(const void* address, bool host) const;
-  // Where kernels cannot reach it.
+  // Memory that CUDA knows nothing of.
   bool is_host_memory(const void* address) const;
+  // Host memory that this device's kernels cannot reach.
+  bool needs_copy(const void* address) const;
 
   std::unique_ptr<memory::Memory> make_memory() const;
   // Memory for what is queued next on the stream, given back in its order.

@@ -94,7 +94,7 @@ void lay_out_common(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer,
 }
 
 void lay_out_forward(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer,
-                     const lacuna_capacity& capacity, bool inference) {
+                     const lacuna_capacity& capacity) {
   const std::int64_t real = real_bytes(layer.type), wide = wide_bytes(layer.type);
   const std::int64_t N = capacity.tokens, B = capacity.sequences;
   auto& out = lay.workspace;
@@ -111,8 +111,7 @@ void lay_out_forward(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer,
     out.update = arena.take({B, lay.units, wide});
     out.candidate_product = arena.take({B, lay.units, wide});
   }
-  // A plan with a tape serves inference, too.
-  (void)inference;
+  // A plan that makes tapes serves runs without one, too.
   lay_out_kept(out, arena, lay, layer, N);
 }
 
@@ -152,15 +151,6 @@ void lay_out_backward(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer
                               lay.units, wide});
 }
 
-const char* name_of(lacuna_type type) {
-  switch (type) {
-    case LACUNA_F64: return "fp64";
-    case LACUNA_F32: return "fp32";
-    case LACUNA_F16: return "fp16, computed in fp32";
-    default: return "bf16, computed in fp32";
-  }
-}
-
 }  // namespace
 
 Recipe make_recipe(const lacuna_layer& layer, const lacuna_capacity& capacity, bool inference,
@@ -184,7 +174,7 @@ Recipe make_recipe(const lacuna_layer& layer, const lacuna_capacity& capacity, b
   Arena workspace;
   lay_out_common(lay, workspace, layer, capacity, facts);
   const std::int64_t runs = workspace.mark();
-  lay_out_forward(lay, workspace, layer, capacity, inference);
+  lay_out_forward(lay, workspace, layer, capacity);
   if (!inference) {
     workspace.back_to(runs);
     lay_out_backward(lay, workspace, layer, capacity);
@@ -195,24 +185,16 @@ Recipe make_recipe(const lacuna_layer& layer, const lacuna_capacity& capacity, b
   return recipe;
 }
 
-std::string explain(const Recipe& recipe, const DeviceFacts& facts) {
+std::string explain(const Recipe& recipe, const std::string& device) {
   const DeviceLayout& lay = recipe.device;
-  const auto mebibytes = [](std::size_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
   std::ostringstream text;
-  text.precision(3);
-  text << "capacity   " << recipe.capacity.tokens << " tokens in " << recipe.capacity.sequences
-       << " sequences";
-  if (recipe.capacity.max_length > 0)
-    text << " of at most " << recipe.capacity.max_length << " tokens";
-  text << (recipe.inference ? ", inference only" : "") << '\n'
-       << "backend    CUDA, " << facts.name << ", " << name_of(recipe.layer.type) << '\n'
+  text << explain_task(recipe) << "backend    CUDA, " << device << '\n'
        << "regime     stepwise: per time step a product [sequences, " << lay.units << "] x ["
        << lay.units << ", " << lay.product_gates * lay.units
        << "] and a kernel over sequences that still have tokens, longest first; all that does not "
           "depend on the state is done for all tokens at once\n"
-       << "tape       " << mebibytes(recipe.tape_bytes) << " MiB\n"
-       << "workspace  " << mebibytes(recipe.workspace_bytes) << " MiB, of which "
-       << mebibytes(lay.workspace.product_scratch_bytes) << " MiB for products\n";
+       << explain_memory(recipe) << "products   " << mebibytes(lay.workspace.product_scratch_bytes)
+       << " of the workspace\n";
   return text.str();
 }
 

@@ -11,12 +11,11 @@ namespace lacuna::cuda {
 struct DeviceFacts {
   std::size_t sort_bytes = 0;     // scratch of a sort of capacity.sequences lengths
   std::size_t product_bytes = 0;  // scratch of a matrix product
-  std::string name;
 };
 
 // Throws std::length_error where the sizes overflow.
 Recipe make_recipe(const lacuna_layer& layer, const lacuna_capacity& capacity, bool inference,
                    const DeviceFacts& facts);
-std::string explain(const Recipe& recipe, const DeviceFacts& facts);
+std::string explain(const Recipe& recipe, const std::string& device);
 
 }  // namespace lacuna::cuda

@@ -8,7 +8,7 @@
 #include <memory>
 #include <vector>
 
-#include "host/cuda/training.h"
+#include "host/cuda/scratch.h"
 
 namespace lacuna::cuda {
 
@@ -34,9 +34,7 @@ class Stage {
     return there(array, static_cast<std::size_t>(count) * bytes_each, true);
   }
 
-  bool is_host_memory(const void* array) const {
-    return array != nullptr && device_.is_host_memory(array);
-  }
+  bool needs_copy(const void* array) const { return array != nullptr && device_.needs_copy(array); }
 
   // To be called when the work is queued.
   void bring_back() {
@@ -54,7 +52,7 @@ class Stage {
   };
 
   void* there(void* array, std::size_t bytes, bool out) {
-    if (bytes == 0 || !is_host_memory(array)) return array;
+    if (bytes == 0 || !needs_copy(array)) return array;
     blocks_.push_back(std::make_unique<Scratch>(device_, table_, stream_));
     void* const device = blocks_.back()->take(bytes);
     copies_.push_back({array, device, bytes, out});

@@ -148,8 +148,8 @@ inline std::int64_t padded_bytes(const PaddedShape& shape) {
 template <class Rows>
 std::int64_t packed_bytes(const Stage& stage, const PaddedShape& shape, const std::int64_t* counts,
                           const void* packed, const char* name, Rows&& rows) {
-  if (!stage.is_host_memory(packed)) return 0;
-  if (!stage.is_host_memory(counts))
+  if (!stage.needs_copy(packed)) return 0;
+  if (!stage.needs_copy(counts))
     throw BackendError(
         LACUNA_INVALID_ARGUMENT,
         std::string("packed: memory of the host, expected the device's, as ") + name + " are");

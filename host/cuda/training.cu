@@ -1,37 +1,8 @@
 #include "host/cuda/training.h"
 
-#include <string>
-#include <vector>
-
 #include "kernels/training/training.h"
 
 namespace lacuna::cuda {
-
-Scratch::~Scratch() {
-  if (block_ == nullptr) return;
-  if (table_.allocate == nullptr) {
-    device_.give(stream_, block_);
-    return;
-  }
-  // The table is C, but what stands behind it may be C++: a throw here must not end the program.
-  try {
-    table_.deallocate(table_.user, block_, bytes_, memory::alignment, stream_);
-  } catch (...) {}
-}
-
-void* Scratch::take(std::size_t bytes) {
-  if (bytes == 0) return nullptr;
-  bytes_ = bytes;
-  if (table_.allocate == nullptr) {
-    block_ = device_.take(stream_, bytes);
-  } else {
-    block_ = table_.allocate(table_.user, bytes, memory::alignment, stream_);
-  }
-  if (block_ == nullptr)
-    throw BackendError(LACUNA_OUT_OF_MEMORY,
-                       "no scratch memory of " + std::to_string(bytes) + " bytes");
-  return block_;
-}
 
 namespace {
 
@@ -86,12 +57,9 @@ namespace {
 // Gradients of parameters are float or double.
 template <class R>
 void clip(Scratch& scratch, const ClipRun& run) {
-  std::vector<R*> gradients(static_cast<std::size_t>(run.arrays));
-  for (std::int64_t a = 0; a < run.arrays; ++a)
-    gradients[static_cast<std::size_t>(a)] = static_cast<R*>(run.gradients[a]);
   clip_gradient_norm(
       scratch.stream(),
-      ClipGradientNorm<R>{run.arrays, gradients.data(), run.counts, run.max_norm, run.norm,
+      ClipGradientNorm<R>{run.arrays, run.gradients, run.counts, run.max_norm, run.norm,
                           scratch.take(clip_workspace_bytes(run.arrays, run.counts))});
 }
 

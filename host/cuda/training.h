@@ -1,31 +1,10 @@
-// Queues what a training step needs besides the recurrence. Workspaces are taken and given back in the stream's order.
+// Queues what a training step needs besides the recurrence. Arrays are the device's.
 #pragma once
 
 #include "host/backend.h"
-#include "host/cuda/device.h"
+#include "host/cuda/scratch.h"
 
 namespace lacuna::cuda {
-
-// Memory for one call, from the caller's allocator when there is one.
-class Scratch {
- public:
-  Scratch(const Device& device, const lacuna_allocator& table, simt::Stream stream)
-      : device_(device), table_(table), stream_(stream) {}
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  ~Scratch();
-
-  // Once; null for 0 bytes. Throws BackendError when there is no more.
-  void* take(std::size_t bytes);
-  simt::Stream stream() const { return stream_; }
-
- private:
-  const Device& device_;
-  const lacuna_allocator& table_;
-  simt::Stream stream_;
-  void* block_ = nullptr;
-  std::size_t bytes_ = 0;
-};
 
 template <class T>
 void queue_linear(const LinearForwardRun& run);

@@ -25,11 +25,10 @@ const char* name(lacuna_isa isa) {
   return names[isa];
 }
 
-std::string mebibytes(std::size_t bytes) {
-  std::ostringstream text;
-  text.precision(3);
-  text << static_cast<double>(bytes) / (1 << 20) << " MiB";
-  return text.str();
+const char* name(lacuna_type type) {
+  static constexpr const char* names[] = {"fp32", "fp64", "fp16 computed in fp32",
+                                          "bf16 computed in fp32"};
+  return names[type];
 }
 
 }  // namespace
@@ -48,17 +47,44 @@ Recipe make_recipe(const lacuna_layer& layer, const lacuna_capacity& capacity, b
   return recipe;
 }
 
-std::string explain(const Recipe& recipe) {
-  const Layout& lay = recipe.layout;
+std::string mebibytes(std::size_t bytes) {
+  std::ostringstream text;
+  text.precision(3);
+  text << static_cast<double>(bytes) / (1 << 20) << " MiB";
+  return text.str();
+}
+
+std::string explain_task(const Recipe& recipe) {
   const lacuna_layer& layer = recipe.layer;
   std::ostringstream text;
   text << "layer      " << name(layer.impute) << " -> " << name(layer.evolve) << " -> "
-       << name(layer.cell) << ", " << (layer.type == LACUNA_F64 ? "fp64" : "fp32") << ", "
-       << lay.features << " features, " << lay.hidden << " hidden, input width " << lay.input
+       << name(layer.cell) << ", " << name(layer.type) << ", " << layer.features << " features, "
+       << layer.hidden << " hidden, input width " << input_width(layer)
        << (layer.reverse ? ", reverse" : "") << '\n'
        << "capacity   " << recipe.capacity.tokens << " tokens in " << recipe.capacity.sequences
-       << " sequences" << (recipe.inference ? ", inference only" : "") << '\n'
-       << "backend    CPU, " << name(recipe.isa) << ", " << recipe.threads << " thread(s)\n"
+       << " sequences";
+  if (recipe.capacity.max_length > 0)
+    text << " of at most " << recipe.capacity.max_length << " tokens";
+  text << (recipe.inference ? ", inference only" : "") << '\n';
+  return text.str();
+}
+
+std::string explain_memory(const Recipe& recipe) {
+  std::ostringstream text;
+  if (!recipe.inference) {
+    const auto tokens = static_cast<std::size_t>(recipe.capacity.tokens);
+    text << "tape       " << mebibytes(recipe.tape_bytes) << ", "
+         << (tokens > 0 ? recipe.tape_bytes / tokens : 0) << " bytes a token\n";
+  }
+  text << "workspace  " << mebibytes(recipe.workspace_bytes) << '\n';
+  return text.str();
+}
+
+std::string explain(const Recipe& recipe) {
+  const Layout& lay = recipe.layout;
+  std::ostringstream text;
+  text << explain_task(recipe) << "backend    CPU, " << name(recipe.isa) << ", " << recipe.threads
+       << " thread(s)\n"
        << "schedule   " << lay.groups << " group(s) of at most " << lay.max_lanes
        << " lanes; a thread walks a group from end to end, a lane takes its next sequence as it "
           "ends one\n";
@@ -69,14 +95,10 @@ std::string explain(const Recipe& recipe) {
                           : "in one pass over all tokens after the recurrence: the groups' own "
                             "sums would take " +
                                 mebibytes(static_cast<std::size_t>(lay.weight_sums * lay.groups) *
-                                          (layer.type == LACUNA_F64 ? 8 : 4)))
-         << "\ntape       " << mebibytes(recipe.tape_bytes) << ", "
-         << (recipe.capacity.tokens > 0
-                 ? recipe.tape_bytes / static_cast<std::size_t>(recipe.capacity.tokens)
-                 : 0)
-         << " bytes a token\n";
+                                          size_of(recipe.layer.type)))
+         << '\n';
   }
-  text << "workspace  " << mebibytes(recipe.workspace_bytes) << '\n';
+  text << explain_memory(recipe);
   return text.str();
 }
 

@@ -18,9 +18,9 @@
  *     Everything is computed and summed in `wide`. Pointers must be aligned to their elements.
  *   - On CUDA arrays may be the device's or the host's. With all of them on the device (offsets
  *     excepted) a call returns before its work is done, which runs in the order of `stream`; arrays
- *     of the host are copied there and back, and the call waits. The content of arrays is not looked
- *     at: what is against the rules in them (a NaN gap, a target that is no class) spoils results,
- *     never memory.
+ *     of the host are copied there and back, and the call waits. The content of the device's arrays
+ *     is not looked at: what is against the rules in them (a NaN gap, a target that is no class)
+ *     spoils results, never memory.
  *   - No output may overlap another buffer of the same call.
  *   - Every call returns a status; lacuna_last_error() then names the argument, its value and
  *     what was expected. A call that fails leaves its objects usable and checks its arguments
@@ -311,7 +311,7 @@ lacuna_weights_export(const lacuna_layer* layer, lacuna_convention convention,
 typedef struct lacuna_capacity {
   int64_t tokens;    /* N, 0 .. 2^48 */
   int64_t sequences; /* B, 0 .. 2^48; CUDA: 0 .. 2^31 - 1 */
-  /* The longest sequence, at most `tokens`; 0: as long as `tokens`. CUDA needs it where only the
+  /* The longest sequence; 0: as long as `tokens`. CUDA needs it where only the
    * device knows the lengths, for it launches so many steps. */
   int64_t max_length;
 } lacuna_capacity;

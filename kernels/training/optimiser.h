@@ -18,7 +18,7 @@ inline namespace SIMT_PATH {
 template <class R>
 struct ClipGradientNorm {
   std::int64_t arrays;
-  R* const* gradients;         // host [arrays], of device arrays: kernels get them as parameters
+  void* const* gradients;      // host [arrays], of device arrays: kernels get them as parameters
   const std::int64_t* counts;  // host [arrays]
   double max_norm;
   double* norm;     // device, "=" the norm before; may be null
@@ -148,7 +148,7 @@ std::int64_t for_each_batch(const ClipGradientNorm<R>& a, Launch launch) {
   for (std::int64_t array = 0; array < a.arrays; ++array) {
     if (a.counts[array] == 0) continue;
     const int at = batch.arrays++;
-    batch.gradients[at] = a.gradients[array];
+    batch.gradients[at] = static_cast<R*>(a.gradients[array]);
     batch.counts[at] = a.counts[array];
     batch.pieces[at] = clip_piece(a.counts[array]);
     batch.first_block[at + 1] =

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "lacuna/lacuna.h"
+#include "support/backend.h"
 
 namespace api_tests {
 

@@ -83,6 +83,7 @@ Device::~Device() = default;
 std::string Device::refuse_address(const void* address, bool host) const {
   return !host && is_host_memory(address) ? "memory of the host, expected memory of device 0" : "";
 }
+bool Device::needs_copy(const void* address) const { return is_host_memory(address); }
 bool Device::is_host_memory(const void* address) const {
   return emulated_backend::tells_host_memory && !blocks().contain(address);
 }
