@@ -25,6 +25,9 @@ endfunction()
 foreach(source ${backend_tests})
   lacuna_add_device_test(${source})
 endforeach()
+foreach(name ${front_door_tests})
+  lacuna_add_device_test(${CMAKE_CURRENT_SOURCE_DIR}/${name}_test.cpp)
+endforeach()
 
 # Registers and spills of every kernel, from what ptxas said while the library was compiled.
 find_package(Python3 COMPONENTS Interpreter)

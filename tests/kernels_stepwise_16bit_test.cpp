@@ -104,14 +104,7 @@ TEST_P(Stepwise16Bit, Bf16) {
   expect_all_variants<Bf16>(std::get<0>(GetParam()), std::get<1>(GetParam()));
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, Stepwise16Bit,
-                         testing::Combine(testing::Values("rnn_tanh", "rnn_relu", "rnn_euler",
-                                                          "lstm", "gru", "gru_reset_before"),
-                                          testing::Values("none", "decay", "decay_step", "relax")),
-                         [](const auto& info) {
-                           return std::string(std::get<0>(info.param)) + "_" +
-                                  std::get<1>(info.param);
-                         });
+INSTANTIATE_TEST_SUITE_P(Models, Stepwise16Bit, stepwise_models(), stepwise_model_name);
 
 }  // namespace
 }  // namespace support

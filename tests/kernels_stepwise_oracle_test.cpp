@@ -121,14 +121,7 @@ TEST_P(StepwiseOracle, ManyRows) {
       {.all_rows = true});
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, StepwiseOracle,
-                         testing::Combine(testing::Values("rnn_tanh", "rnn_relu", "rnn_euler",
-                                                          "lstm", "gru", "gru_reset_before"),
-                                          testing::Values("none", "decay", "decay_step", "relax")),
-                         [](const auto& info) {
-                           return std::string(std::get<0>(info.param)) + "_" +
-                                  std::get<1>(info.param);
-                         });
+INSTANTIATE_TEST_SUITE_P(Models, StepwiseOracle, stepwise_models(), stepwise_model_name);
 
 }  // namespace
 }  // namespace support

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "emulator/emulator.h"
+#include "emulator/orders.h"
 #include "emulator/sample_kernels.h"
 
 #if defined(__has_feature)
@@ -32,16 +33,7 @@ inline constexpr bool built_with_tsan = true;
 inline constexpr bool built_with_tsan = false;
 #endif
 
-// Forward, reverse and `random` seeds.
-inline std::vector<emulator::Settings> thread_orders(int random = 12) {
-  std::vector<emulator::Settings> all(2);
-  all[1].order = emulator::Order::reverse;
-  for (int seed = 1; seed <= random; ++seed) {
-    all.emplace_back().order = emulator::Order::random;
-    all.back().seed = static_cast<std::uint64_t>(seed);
-  }
-  return all;
-}
+using emulator::thread_orders;
 
 inline std::string name_of(const emulator::Settings& s) {
   if (s.order == emulator::Order::forward) return "forward";

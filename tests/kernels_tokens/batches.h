@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "emulator/emulator.h"
+#include "emulator/orders.h"
 #include "kernels/tokens/batch.h"
 #include "lacuna/lacuna.h"
 #include "reference/batch.h"
@@ -27,16 +28,7 @@ using Doubles = std::vector<double>;
 
 inline std::size_t size(std::int64_t count) { return static_cast<std::size_t>(count); }
 
-// Forward, reverse and `random` seeds.
-inline std::vector<emulator::Settings> thread_orders(int random) {
-  std::vector<emulator::Settings> all(2);
-  all[1].order = emulator::Order::reverse;
-  for (int seed = 1; seed <= random; ++seed) {
-    all.emplace_back().order = emulator::Order::random;
-    all.back().seed = static_cast<std::uint64_t>(seed);
-  }
-  return all;
-}
+using emulator::thread_orders;
 
 // Forward and one other: each seventh turn reverse, else random with the turn as its seed.
 inline std::vector<emulator::Settings> two_thread_orders(std::uint64_t turn) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "emulator/emulator.h"
+#include "emulator/orders.h"
 #include "kernels/simt/number.h"
 #include "support/compare.h"
 #include "support/guarded_buffer.h"
@@ -23,15 +24,7 @@ using Reals = testing::Types<float, double>;
 
 inline constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
-inline std::vector<emulator::Settings> thread_orders(int random) {
-  std::vector<emulator::Settings> all(2);
-  all[1].order = emulator::Order::reverse;
-  for (int seed = 1; seed <= random; ++seed) {
-    all.emplace_back().order = emulator::Order::random;
-    all.back().seed = static_cast<std::uint64_t>(seed);
-  }
-  return all;
-}
+using emulator::thread_orders;
 
 inline std::size_t size(std::int64_t count) { return static_cast<std::size_t>(count); }
 

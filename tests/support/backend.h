@@ -12,6 +12,9 @@
 
 #ifdef LACUNA_TEST_ON_DEVICE
 #include <cuda_runtime.h>
+#elif defined(LACUNA_TEST_BACKEND)
+#define LACUNA_TEST_BACKEND_IS_EMULATED
+#include "emulator/backend/backend.h"
 #endif
 #ifndef LACUNA_TEST_BACKEND
 #define LACUNA_TEST_BACKEND LACUNA_BACKEND_CPU
@@ -28,6 +31,8 @@ inline constexpr bool on_cpu = tested_backend == LACUNA_BACKEND_CPU;
 
 class Mirror {
  public:
+  inline static bool enabled = true;  // false: arrays stay the host's
+
   Mirror() = default;
   Mirror(const Mirror&) = delete;
   Mirror& operator=(const Mirror&) = delete;
@@ -37,11 +42,12 @@ class Mirror {
 
   template <class T>
   const T* in(const T* host, std::size_t count) {
-    if (host == nullptr) return nullptr;
+    if (host == nullptr || !enabled) return host;
     return static_cast<const T*>(add(const_cast<T*>(host), count * sizeof(T), false));
   }
   template <class T>
   T* out(GuardedBuffer<T>& buffer) {
+    if (!enabled) return buffer.data();
     auto* const bytes = static_cast<unsigned char*>(add(buffer.raw(), buffer.raw_bytes(), true));
     return reinterpret_cast<T*>(bytes + GuardedBuffer<T>::guard_bytes);
   }
@@ -87,5 +93,23 @@ class Mirror {
 };
 
 #endif
+
+// While this lives, what tests hand to a CUDA backend are arrays of the host, and the backend can tell.
+class HostArrays {
+ public:
+  explicit HostArrays(bool host = true) { set(host); }
+  ~HostArrays() { set(false); }
+  HostArrays(const HostArrays&) = delete;
+  HostArrays& operator=(const HostArrays&) = delete;
+
+ private:
+  static void set([[maybe_unused]] bool host) {
+#ifdef LACUNA_TEST_ON_DEVICE
+    Mirror::enabled = !host;
+#elif defined(LACUNA_TEST_BACKEND_IS_EMULATED)
+    lacuna::emulated_backend::tells_host_memory = host;
+#endif
+  }
+};
 
 }  // namespace support

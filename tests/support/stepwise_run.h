@@ -14,6 +14,7 @@
 #include <numeric>
 #include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "kernels/recurrence/stepwise/backward.h"
@@ -517,5 +518,16 @@ class StepwiseRun {
   Array<T> tape_h_, gates_;
   Array<R> tape_c_;
 };
+
+// Every cell with every evolve, for TestWithParam<std::tuple<const char*, const char*>>.
+inline auto stepwise_models() {
+  return testing::Combine(
+      testing::Values("rnn_tanh", "rnn_relu", "rnn_euler", "lstm", "gru", "gru_reset_before"),
+      testing::Values("none", "decay", "decay_step", "relax"));
+}
+inline std::string stepwise_model_name(
+    const testing::TestParamInfo<std::tuple<const char*, const char*>>& info) {
+  return std::string(std::get<0>(info.param)) + "_" + std::get<1>(info.param);
+}
 
 }  // namespace support

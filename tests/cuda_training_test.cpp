@@ -1,0 +1,184 @@
+// The CUDA backend's calls of training against the CPU backend's.
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "support/cuda.h"
+
+namespace {
+
+using support::ContextHandle;
+using support::GuardedBuffer;
+using support::Mirror;
+using support::must;
+
+template <class Real>
+constexpr lacuna_type type_of = sizeof(Real) == 8 ? LACUNA_F64 : LACUNA_F32;
+
+template <class Real>
+std::vector<Real> numbers(std::size_t count, int seed) {
+  std::vector<Real> out(count);
+  for (std::size_t i = 0; i < count; ++i)
+    out[i] = static_cast<Real>(std::sin(static_cast<double>(i * 7 + 13) * seed));
+  return out;
+}
+
+template <class Real>
+void expect_close(const GuardedBuffer<Real>& result, const std::vector<Real>& expected,
+                  const char* name) {
+  EXPECT_EQ(result.damage(), "") << name;
+  const double tolerance = 200 * std::numeric_limits<Real>::epsilon();
+  for (std::size_t i = 0; i < expected.size(); ++i)
+    EXPECT_TRUE(std::abs(result.data()[i] - expected[i]) <= tolerance * (1 + std::abs(expected[i])))
+        << name << "[" << i << "]: " << result.data()[i] << ", expected " << expected[i];
+}
+
+// Type, and whether the arrays are the host's.
+template <class RealNumber, bool host>
+struct Kind {
+  using Real = RealNumber;
+  static constexpr bool in_host_memory = host;
+};
+
+template <class Kind>
+class CudaTraining : public testing::Test {
+ protected:
+  using Real = typename Kind::Real;
+  const support::HostArrays where{Kind::in_host_memory};
+  ContextHandle cuda = support::make_context(), cpu = support::make_context_of(LACUNA_BACKEND_CPU);
+  Mirror mirror;
+
+  const Real* in(const std::vector<Real>& host) { return mirror.in(host.data(), host.size()); }
+};
+using Kinds =
+    testing::Types<Kind<float, false>, Kind<double, false>, Kind<float, true>, Kind<double, true>>;
+TYPED_TEST_SUITE(CudaTraining, Kinds);
+
+TYPED_TEST(CudaTraining, LinearHead) {
+  using Real = typename TypeParam::Real;
+  constexpr std::size_t rows = 37, width = 19, outputs = 3;
+  constexpr lacuna_type type = type_of<Real>;
+  const auto x = numbers<Real>(rows * width, 1), w = numbers<Real>(outputs * width, 2),
+             b = numbers<Real>(outputs, 3), d_y = numbers<Real>(rows * outputs, 4);
+  std::vector<Real> y(rows * outputs), d_x(x.size()), d_w(w.size(), 1), d_b(b.size(), 2);
+  must(lacuna_linear_forward(this->cpu.get(), type, rows, width, outputs, x.data(), w.data(),
+                             b.data(), y.data(), nullptr));
+  must(lacuna_linear_backward(this->cpu.get(), type, rows, width, outputs, x.data(), w.data(),
+                              d_y.data(), d_x.data(), d_w.data(), d_b.data(), nullptr));
+  GuardedBuffer<Real> got_y(y.size()), got_x(x.size()), got_w(std::vector<Real>(w.size(), Real(1))),
+      got_b(std::vector<Real>(b.size(), Real(2)));
+  Mirror& m = this->mirror;
+  must(lacuna_linear_forward(this->cuda.get(), type, rows, width, outputs, this->in(x), this->in(w),
+                             this->in(b), m.out(got_y), nullptr));
+  must(lacuna_linear_backward(this->cuda.get(), type, rows, width, outputs, this->in(x),
+                              this->in(w), this->in(d_y), m.out(got_x), m.out(got_w), m.out(got_b),
+                              nullptr));
+  m.bring_back();
+  expect_close(got_y, y, "y");
+  expect_close(got_x, d_x, "d_x");
+  expect_close(got_w, d_w, "d_weights");
+  expect_close(got_b, d_b, "d_bias");
+}
+
+TYPED_TEST(CudaTraining, Losses) {
+  using Real = typename TypeParam::Real;
+  constexpr std::size_t rows = 23, columns = 5;
+  constexpr lacuna_type type = type_of<Real>;
+  const auto predictions = numbers<Real>(rows * columns, 5);
+  std::vector<std::uint8_t> mask(rows * columns);
+  std::vector<Real> targets(rows * columns);
+  std::vector<std::int32_t> classes(rows);
+  for (std::size_t i = 0; i < mask.size(); ++i) {
+    mask[i] = i % 3 != 0;
+    targets[i] = mask[i] ? static_cast<Real>(i % 2) : static_cast<Real>(NAN);
+  }
+  for (std::size_t i = 0; i < rows; ++i) classes[i] = mask[i] ? static_cast<int>(i % columns) : -9;
+  for (const lacuna_loss kind : {LACUNA_LOSS_BINARY_CROSS_ENTROPY, LACUNA_LOSS_CROSS_ENTROPY,
+                                 LACUNA_LOSS_SQUARED_ERROR, LACUNA_LOSS_ABSOLUTE_ERROR}) {
+    const bool per_row = kind == LACUNA_LOSS_CROSS_ENTROPY;
+    std::vector<Real> d(predictions.size());
+    double loss = 0;
+    std::int64_t count = 0;
+    must(lacuna_loss_evaluate(this->cpu.get(), kind, type, rows, columns, predictions.data(),
+                              per_row ? static_cast<const void*>(classes.data()) : targets.data(),
+                              mask.data(), 0.25, &loss, &count, d.data(), nullptr));
+    GuardedBuffer<Real> got_d(d.size());
+    GuardedBuffer<double> got_loss(1);
+    GuardedBuffer<std::int64_t> got_count(1);
+    Mirror mirror;
+    must(lacuna_loss_evaluate(this->cuda.get(), kind, type, rows, columns,
+                              mirror.in(predictions.data(), predictions.size()),
+                              per_row ? static_cast<const void*>(mirror.in(classes.data(), rows))
+                                      : mirror.in(targets.data(), targets.size()),
+                              mirror.in(mask.data(), mask.size()), 0.25, mirror.out(got_loss),
+                              mirror.out(got_count), mirror.out(got_d), nullptr));
+    mirror.bring_back();
+    expect_close(got_d, d, "d_predictions");
+    EXPECT_NEAR(*got_loss.data(), loss, 1e-5 * loss) << kind;
+    EXPECT_EQ(*got_count.data(), count);
+  }
+}
+
+TYPED_TEST(CudaTraining, ClippingAndAdam) {
+  using Real = typename TypeParam::Real;
+  constexpr lacuna_type type = type_of<Real>;
+  auto a = numbers<Real>(1000, 6), b = numbers<Real>(7, 7);
+  GuardedBuffer<Real> got_a(a), got_b(b);
+  GuardedBuffer<double> got_norm(1);
+  void* const host[] = {a.data(), b.data()};
+  const std::int64_t counts[] = {1000, 7};
+  double norm = 0;
+  must(lacuna_clip_gradient_norm(this->cpu.get(), type, 2, host, counts, 0.5, &norm, nullptr));
+  Mirror& m = this->mirror;
+  void* const device[] = {m.out(got_a), m.out(got_b)};
+  must(lacuna_clip_gradient_norm(this->cuda.get(), type, 2, device, counts, 0.5, m.out(got_norm),
+                                 nullptr));
+  m.bring_back();
+  expect_close(got_a, a, "a");
+  expect_close(got_b, b, "b");
+  EXPECT_NEAR(*got_norm.data(), norm, 1e-4);
+
+  const lacuna_adam adam{1e-2, 0.9, 0.999, 1e-8, 0.01, 3};
+  auto p = numbers<Real>(1000, 8), first = numbers<Real>(1000, 9), second = numbers<Real>(1000, 10);
+  for (Real& v : second) v = std::abs(v);
+  GuardedBuffer<Real> got_p(p), got_first(first), got_second(second);
+  must(lacuna_adam_step(this->cpu.get(), &adam, type, 1000, a.data(), p.data(), first.data(),
+                        second.data(), nullptr));
+  Mirror again;
+  must(lacuna_adam_step(this->cuda.get(), &adam, type, 1000, again.in(a.data(), a.size()),
+                        again.out(got_p), again.out(got_first), again.out(got_second), nullptr));
+  again.bring_back();
+  expect_close(got_p, p, "parameters");
+  expect_close(got_first, first, "first_moment");
+  expect_close(got_second, second, "second_moment");
+}
+
+TYPED_TEST(CudaTraining, PackAndUnpack) {
+  using Real = typename TypeParam::Real;
+  const std::vector<std::int64_t> lengths{2, 0, 5, 1};
+  constexpr std::size_t longest = 5, width = 3;
+  const auto padded = numbers<Real>(lengths.size() * longest * width, 11);
+  std::vector<std::int64_t> offsets(lengths.size() + 1);
+  std::vector<Real> packed(8 * width), back(padded.size());
+  const auto row = static_cast<std::int64_t>(width * sizeof(Real));
+  must(lacuna_pack(this->cpu.get(), 4, longest, row, lengths.data(), padded.data(), offsets.data(),
+                   packed.data(), nullptr));
+  must(lacuna_unpack(this->cpu.get(), 4, longest, row, offsets.data(), packed.data(), back.data(),
+                     nullptr));
+  GuardedBuffer<std::int64_t> got_offsets(offsets.size());
+  GuardedBuffer<Real> got_packed(packed.size()), got_back(back.size());
+  Mirror& m = this->mirror;
+  auto* const there = m.out(got_offsets);
+  auto* const packed_there = m.out(got_packed);
+  must(lacuna_pack(this->cuda.get(), 4, longest, row, m.in(lengths.data(), lengths.size()),
+                   this->in(padded), there, packed_there, nullptr));
+  must(lacuna_unpack(this->cuda.get(), 4, longest, row, there, packed_there, m.out(got_back),
+                     nullptr));
+  m.bring_back();
+  EXPECT_EQ(got_offsets.vector(), offsets);
+  EXPECT_EQ(got_packed.vector(), packed);
+  EXPECT_EQ(got_back.vector(), back);
+}
+
+}  // namespace
