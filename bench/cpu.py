@@ -27,6 +27,9 @@ SETTLE = 0.04  # seconds between samples: idle threads of the last library stop 
 DISTURBED = {1: 0.6, 2: 0.03}
 QUICK = r"(lstm|gru)_f32_n64_(t200|len50-200)_d41|grud_"
 MEMORY = r"(lstm|gru)_f32_(n64_(t200|len50-200)|n128_)|grud_"
+# Everyone's own way of being told to use no instruction beyond AVX2.
+NO_MORE_THAN_AVX2 = {"LACUNA_BENCH_ISA": "avx2", "OPENBLAS_CORETYPE": "Haswell", "ONEDNN_MAX_CPU_ISA": "AVX2",
+                     "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 STATIC = {"RecordID", "Age", "Gender", "Height", "ICUType"}
 
 
@@ -41,6 +44,8 @@ def arguments():
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--milliseconds", type=float, default=60, help="least length of a sample")
     parser.add_argument("--threads", default="1,2")
+    parser.add_argument("--isa", choices=["best", "avx2"], default="best",
+                        help="avx2: nobody uses AVX-512, as on a machine without it")
     parser.add_argument("--quick", action="store_true", help="the main cases, 3 repeats")
     parser.add_argument("--physionet", metavar="DIR",
                         help="PhysioNet 2012 set A: its real lengths instead of drawn ones")
@@ -49,6 +54,8 @@ def arguments():
     options = parser.parse_args()
     if options.quick:
         options.repeats = min(options.repeats, 3)
+    if options.isa == "avx2":
+        os.environ.update(NO_MORE_THAN_AVX2)
     options.cores = physical_cores()
     options.threads = [int(n) for n in options.threads.split(",") if int(n) <= len(options.cores)]
     return options
@@ -126,6 +133,8 @@ class Harness:
             self.torch = {n: start_torch(python, n, options.cores) for n in options.threads}
             self.libraries.update(self.torch[options.threads[0]].ask("about"))
         self.notes = [] if python else [f"PyTorch takes no part: {why}"]
+        if options.isa == "avx2":
+            self.notes.append("nobody was allowed more than AVX2")
         for name in ("lacuna", "onednn", "sgemm"):
             if not self.libraries[name]:
                 self.notes.append(f"{name} takes no part: not in this build")
@@ -221,7 +230,7 @@ def main():
         sys.exit("\n".join(harness.notes) or "no case matches")
     findings = {"date": datetime.date.today().isoformat(), "machine": report.machine(),
                 "commit": report.commit(), "libraries": harness.libraries, "notes": harness.notes,
-                "repeats": options.repeats, "cores": options.cores, "cases": results}
+                "isa": options.isa, "repeats": options.repeats, "cores": options.cores, "cases": results}
     report.write(findings, options.output)
 
 

@@ -9,6 +9,7 @@
 #include <limits>
 #include <span>
 #include <stdexcept>
+#include <string_view>
 
 #include "bench/contestant.h"
 
@@ -33,6 +34,9 @@ Owned<lacuna_context> open_context(int threads) {
   lacuna_context_options options{};
   options.backend = LACUNA_BACKEND_CPU;
   options.threads = threads;
+  // bench/cpu.py --isa sets this beside the peers' own variables.
+  const char* isa = std::getenv("LACUNA_BENCH_ISA");
+  if (isa && std::string_view(isa) == "avx2") options.isa = LACUNA_ISA_AVX2;
   lacuna_context* context = nullptr;
   must(lacuna_context_create(&options, &context));
   return Owned<lacuna_context>(context);
