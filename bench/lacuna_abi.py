@@ -65,11 +65,12 @@ class Capacity(Structure):
 
 
 class PlanOptions(Structure):
-    _fields_ = [("workspace", c_void_p), ("workspace_bytes", c_size_t), ("inference", c_int32)]
+    _fields_ = [("workspace", c_void_p), ("workspace_bytes", c_size_t), ("inference", c_int32),
+                ("regime", c_int)]
 
 
 class PlanInfo(Structure):
-    _fields_ = [("workspace_bytes", c_size_t), ("tape_bytes", c_size_t)]
+    _fields_ = [("workspace_bytes", c_size_t), ("tape_bytes", c_size_t), ("regime", c_int)]
 
 
 class Carry(Structure):

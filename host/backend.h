@@ -150,9 +150,10 @@ class Backend {
   // plan's or a tape's memory, rather than an array of a call.
   virtual std::string refuse_address(const void*, bool /*memory*/) const { return {}; }
 
-  // Pure. Throws std::length_error where the sizes overflow.
+  // Pure. Of the options, inference and regime are looked at. Throws std::length_error where the sizes overflow,
+  // BackendError where the regime asked for does not serve.
   virtual Recipe plan(const lacuna_layer& layer, const lacuna_capacity& capacity,
-                      bool inference) const = 0;
+                      const lacuna_plan_options& options) const = 0;
   virtual std::string explain(const Recipe& recipe) const = 0;
   virtual std::unique_ptr<Prepared> prepare(const Recipe&) { return nullptr; }
 

@@ -14,6 +14,9 @@ namespace {
 
 void check(const lacuna_plan_options& options) {
   check_flag(options.inference, "options.inference");
+  if (options.regime < LACUNA_REGIME_BEST || options.regime > LACUNA_REGIME_RESIDENT)
+    refuse(LACUNA_INVALID_ARGUMENT, "options.regime: ", static_cast<int>(options.regime),
+           ", expected 0 to ", static_cast<int>(LACUNA_REGIME_RESIDENT));
   if (!options.workspace && options.workspace_bytes > 0)
     refuse(LACUNA_INVALID_ARGUMENT, "options.workspace: null, but options.workspace_bytes is ",
            options.workspace_bytes);
@@ -36,7 +39,7 @@ Recipe recipe_for(const Context& context, const lacuna_layer* layer, const lacun
   check_capacity(capacity.max_length, "capacity.max_length");
   check(options);
   try {
-    return context.backend->plan(*layer, capacity, options.inference != 0);
+    return context.backend->plan(*layer, capacity, options);
   } catch (const std::length_error&) {
     refuse(LACUNA_INVALID_ARGUMENT, "capacity: ", capacity.tokens, " tokens in ",
            capacity.sequences, " sequences, too many for any memory with a layer of ",
@@ -72,7 +75,9 @@ memory::Block take_block(Context& context, void* given, std::size_t given_bytes,
 std::string explain(const lacuna_plan& plan) { return plan.context->backend->explain(plan.recipe); }
 
 lacuna_plan_info info_of(const Recipe& recipe) {
-  return {.workspace_bytes = recipe.workspace_bytes, .tape_bytes = recipe.tape_bytes};
+  return {.workspace_bytes = recipe.workspace_bytes,
+          .tape_bytes = recipe.tape_bytes,
+          .regime = recipe.device.regime};
 }
 
 }  // namespace

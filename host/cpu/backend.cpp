@@ -53,8 +53,12 @@ class CpuBackend final : public Backend {
   bool host_reads(const void*) const override { return true; }
 
   Recipe plan(const lacuna_layer& layer, const lacuna_capacity& capacity,
-              bool inference) const override {
-    return make_recipe(layer, capacity, inference, isa_, team_.size());
+              const lacuna_plan_options& options) const override {
+    if (options.regime != LACUNA_REGIME_BEST)
+      throw BackendError(LACUNA_UNSUPPORTED,
+                         "options.regime: " + std::to_string(options.regime) +
+                             ", expected 0: the CPU backend has one way to walk the tokens");
+    return make_recipe(layer, capacity, options.inference != 0, isa_, team_.size());
   }
   std::string explain(const Recipe& recipe) const override { return lacuna::explain(recipe); }
 

@@ -54,8 +54,8 @@ class CudaBackend final : public Backend {
   }
 
   Recipe plan(const lacuna_layer& layer, const lacuna_capacity& capacity,
-              bool inference) const override {
-    return make_recipe(layer, capacity, inference, facts_for(capacity));
+              const lacuna_plan_options& options) const override {
+    return make_recipe(layer, capacity, options, facts_for(capacity));
   }
   std::string explain(const Recipe& recipe) const override {
     return cuda::explain(recipe, device_.name());
@@ -133,7 +133,9 @@ class CudaBackend final : public Backend {
       throw std::length_error("more sequences than the device sorts");
     const Device::Current current(device_);
     return {.sort_bytes = device_.sort_bytes(capacity.sequences),
-            .product_bytes = device_.product_bytes()};
+            .product_bytes = device_.product_bytes(),
+            .multiprocessors = device_.multiprocessors(),
+            .shared_bytes = device_.shared_bytes()};
   }
 
   Scratch scratch(void* stream) const {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "host/cuda/run.h"
+#include "kernels/recurrence/resident/backward.h"
 #include "kernels/recurrence/stepwise/backward.h"
 #include "kernels/tokens/gap_gradient.h"
 #include "kernels/tokens/observe_backward.h"
@@ -47,10 +48,10 @@ class Backward : Run<T> {
   bool relaxes() const { return this->layer_.evolve == LACUNA_EVOLVE_RELAX; }
   bool wants_gaps() const { return d_inputs_.d_delta_t != nullptr; }
 
-  StepBackward<T> step_arguments() const {
+  BackwardView<T> view() const {
     const DeviceLayout& lay = this->lay_;
     const auto& at = this->at_;
-    StepBackward<T> args;
+    BackwardView<T> args;
     args.sequences = this->sequence_view();
     args.cell = this->layer_.cell;
     args.hidden = lay.hidden;
@@ -67,12 +68,6 @@ class Backward : Run<T> {
     args.d_cell_out = static_cast<const T*>(d_outputs_.d_cell);
     args.d_final_hidden = static_cast<const T*>(d_outputs_.d_final_hidden);
     args.d_final_cell = static_cast<const T*>(d_outputs_.d_final_cell);
-    args.d_step = this->template work<T>(at.d_step);
-    args.d_product = this->template work<const R>(at.d_product);
-    args.d_state = this->template work<R>(at.d_state);
-    args.d_cell_state = this->template work<R>(at.d_cell);
-    args.d_candidate = this->template work<T>(at.d_candidate);
-    args.d_reset = this->template work<const R>(at.d_reset);
     args.d_gates = this->template work<T>(at.d_gates);
     args.reset_operand = this->template work<T>(at.reset_rows);
     if (this->layer_.cell == LACUNA_RNN_EULER) args.d_euler = this->template work<R>(at.d_euler);
@@ -88,14 +83,10 @@ class Backward : Run<T> {
     this->device_.zero(this->stream_, rows, static_cast<std::size_t>(count) * bytes_each);
   }
 
-  // Rows that no step writes take part in products and sums: of sequences that are shorter, and of tokens that are not
-  // in use, which only the device knows of.
-  void clear(const StepBackward<T>& args) const {
-    const DeviceLayout& lay = this->lay_;
-    zero_rows(args.d_step, this->sequences() * lay.product_gates * lay.units, sizeof(T));
-    if (this->resets_before())
-      zero_rows(args.d_candidate, this->sequences() * lay.units, sizeof(T));
+  // Tokens that are not in use, which only the device knows of, take part in the sums over all tokens.
+  void clear_tokens(const BackwardView<T>& args) const {
     if (this->host_offsets_) return;
+    const DeviceLayout& lay = this->lay_;
     const std::int64_t n = this->tokens();
     zero_rows(args.d_gates, n * lay.gradient_gates * lay.units, sizeof(T));
     if (this->resets_before()) zero_rows(args.reset_operand, n * lay.units, sizeof(T));
@@ -105,11 +96,29 @@ class Backward : Run<T> {
     if (args.d_evolve.d_target) zero_rows(args.d_evolve.d_target, n * lay.evolve_units, sizeof(R));
   }
 
-  void recur() {
+  void recur() const {
+    const BackwardView<T> args = view();
+    clear_tokens(args);
+    if constexpr (!std::is_same_v<T, double>)
+      if (this->is_resident())
+        return resident_backward(this->stream_,
+                                 ResidentBackward<T>{args, this->weights(), this->lanes()});
+    recur_stepwise(args);
+  }
+
+  void recur_stepwise(const BackwardView<T>& view) const {
     const std::int64_t units = this->units(), wide = this->lay_.product_gates * units;
-    const StepBackward<T> args = step_arguments();
-    const T* const weights = this->template work<const T>(this->at_.weights_h);
-    clear(args);
+    const auto& at = this->at_;
+    StepBackward<T> args{view};
+    args.d_step = this->template work<T>(at.d_step);
+    args.d_product = this->template work<const R>(at.d_product);
+    args.d_state = this->template work<R>(at.d_state);
+    args.d_cell_state = this->template work<R>(at.d_cell);
+    args.d_candidate = this->template work<T>(at.d_candidate);
+    args.d_reset = this->template work<const R>(at.d_reset);
+    // Products read rows that a step did not write: those of sequences that are shorter.
+    zero_rows(args.d_step, this->sequences() * wide, sizeof(T));
+    if (this->resets_before()) zero_rows(args.d_candidate, this->sequences() * units, sizeof(T));
     for (std::int64_t step = this->steps_; step-- > 0;) {
       const std::int64_t rows = this->rows(step);
       step_backward(this->stream_, args, step, rows);
@@ -119,8 +128,8 @@ class Backward : Run<T> {
                                    this->template work<R>(this->at_.d_reset), units);
         reset_backward(this->stream_, args, step, rows);
       }
-      this->template multiply<T>(Form::nn, rows, units, wide, args.d_step, wide, weights, units,
-                                 this->template work<R>(this->at_.d_product), units);
+      this->template multiply<T>(Form::nn, rows, units, wide, args.d_step, wide, this->weights(),
+                                 units, this->template work<R>(this->at_.d_product), units);
     }
     end_backward(this->stream_, args);
   }

@@ -30,6 +30,8 @@ struct Device::State {
   }
   cudaMemPool_t pool = nullptr;
   bool reads_host_memory = false;  // any of it, without registration
+  int multiprocessors = 0;
+  std::size_t shared_bytes = 0;
 };
 
 namespace {
@@ -77,6 +79,8 @@ Device::Device(int index) : index_(index), state_(std::make_unique<State>()) {
   name_ = std::string(properties.name) + ", sm_" + std::to_string(properties.major) +
           std::to_string(properties.minor);
   state_->reads_host_memory = properties.pageableMemoryAccess != 0;
+  state_->multiprocessors = properties.multiProcessorCount;
+  state_->shared_bytes = properties.sharedMemPerBlockOptin;
   cudaMemPoolProps pool{};
   pool.allocType = cudaMemAllocationTypePinned;
   pool.location.type = cudaMemLocationTypeDevice;
@@ -89,6 +93,9 @@ Device::Device(int index) : index_(index), state_(std::make_unique<State>()) {
 }
 
 Device::~Device() = default;
+
+int Device::multiprocessors() const { return state_->multiprocessors; }
+std::size_t Device::shared_bytes() const { return state_->shared_bytes; }
 
 std::string Device::refuse_address(const void* address, bool host) const {
   cudaPointerAttributes attributes{};

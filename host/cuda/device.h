@@ -54,6 +54,8 @@ class Device {
 
   int index() const { return index_; }
   const std::string& name() const { return name_; }
+  int multiprocessors() const;
+  std::size_t shared_bytes() const;  // that a block may have
   // Empty when the address is this device's or, if `host` may be, the host's.
   std::string refuse_address(const void* address, bool host) const;
   // Memory that CUDA knows nothing of.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "host/cuda/run.h"
+#include "kernels/recurrence/resident/forward.h"
 #include "kernels/recurrence/stepwise/forward.h"
 #include "kernels/tokens/observe.h"
 
@@ -86,10 +87,10 @@ class Forward : Run<T> {
                                  lay.delta_stride, exponent(), lay.units);
   }
 
-  StepForward<T> step_arguments() const {
+  ForwardView<T> view() const {
     const DeviceLayout& lay = this->lay_;
     const auto& at = this->at_;
-    StepForward<T> args;
+    ForwardView<T> args;
     args.sequences = this->sequence_view();
     args.cell = this->layer_.cell;
     args.hidden = lay.hidden;
@@ -102,13 +103,6 @@ class Forward : Run<T> {
     args.bias_hn = this->parameter(LACUNA_BIAS_HN);
     args.initial_hidden = static_cast<const T*>(batch_given_.initial_hidden);
     args.initial_cell = static_cast<const T*>(batch_given_.initial_cell);
-    args.product = this->template work<const R>(at.product);
-    args.operand = this->template work<T>(at.operand);
-    args.state = this->template work<R>(at.state);
-    args.cell_state = this->template work<R>(at.cell);
-    args.reset_operand = this->template work<T>(at.reset_operand);
-    args.update = this->template work<R>(at.update);
-    args.candidate_product = this->template work<const R>(at.candidate_product);
     args.hidden_out = static_cast<T*>(outputs_.hidden);
     args.cell_out = static_cast<T*>(outputs_.cell);
     args.evolved_hidden = static_cast<T*>(outputs_.evolved_hidden);
@@ -120,27 +114,42 @@ class Forward : Run<T> {
     return args;
   }
 
-  void recur() {
-    const std::int64_t units = this->units();
-    const StepForward<T> args = step_arguments();
-    const T* const weights = this->template work<const T>(this->at_.weights_h);
-    const std::int64_t wide = this->lay_.product_gates * units;
+  void recur() const {
+    const ForwardView<T> args = view();
+    // Of tokens that are not in use, which only the device knows of, no state is taped; the weight gradients multiply
+    // what stands there by 0.
+    if (!this->host_offsets_ && args.tape_h)
+      this->device_.zero(this->stream_, args.tape_h,
+                         static_cast<std::size_t>(this->tokens() * this->units()) * sizeof(T));
+    if constexpr (!std::is_same_v<T, double>)
+      if (this->is_resident())
+        return resident_forward(this->stream_,
+                                ResidentForward<T>{args, this->weights(), this->lanes()});
+    recur_stepwise(args);
+  }
+
+  void recur_stepwise(const ForwardView<T>& view) const {
+    const std::int64_t units = this->units(), wide = this->lay_.product_gates * units;
+    const auto& at = this->at_;
+    StepForward<T> args{view};
+    args.product = this->template work<const R>(at.product);
+    args.operand = this->template work<T>(at.operand);
+    args.state = this->template work<R>(at.state);
+    args.cell_state = this->template work<R>(at.cell);
+    args.reset_operand = this->template work<T>(at.reset_operand);
+    args.update = this->template work<R>(at.update);
+    args.candidate_product = this->template work<const R>(at.candidate_product);
     // Products read rows that a step did not write: those of sequences that have ended, or have no tokens.
     this->device_.zero(this->stream_, args.operand,
                        static_cast<std::size_t>(this->sequences() * units) * sizeof(T));
     if (this->resets_before())
       this->device_.zero(this->stream_, args.reset_operand,
                          static_cast<std::size_t>(this->sequences() * units) * sizeof(T));
-    // Of tokens that are not in use, which only the device knows of, no state is taped; the weight gradients multiply
-    // what stands there by 0.
-    if (!this->host_offsets_ && args.tape_h)
-      this->device_.zero(this->stream_, args.tape_h,
-                         static_cast<std::size_t>(this->tokens() * units) * sizeof(T));
     begin_forward(this->stream_, args);
     for (std::int64_t step = 0; step < this->steps_; ++step) {
       const std::int64_t rows = this->rows(step);
-      this->template multiply<T>(Form::nt, rows, wide, units, args.operand, units, weights, units,
-                                 this->template work<R>(this->at_.product), wide);
+      this->template multiply<T>(Form::nt, rows, wide, units, args.operand, units, this->weights(),
+                                 units, this->template work<R>(this->at_.product), wide);
       if (this->resets_before()) {
         reset_forward(this->stream_, args, step, rows);
         this->template multiply<T>(Form::nt, rows, units, units, args.reset_operand, units,

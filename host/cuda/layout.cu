@@ -4,6 +4,7 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "host/cuda/regime.h"
 #include "host/plan/shape.h"
 #include "kernels/recurrence/cell_steps.h"
 #include "kernels/tokens/observe.h"
@@ -102,14 +103,16 @@ void lay_out_forward(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer,
   const auto summary = static_cast<std::int64_t>(sizeof(ObserveSummary<double>));
   if (has_mask(layer)) out.summaries = arena.take({observe_summaries(N, lay.features), summary});
   out.gx = arena.take({N, lay.input_gates, lay.units, wide});
-  out.product = arena.take({B, lay.product_gates, lay.units, wide});
-  out.operand = arena.take({B, lay.units, real});
-  out.state = arena.take({B, lay.units, wide});
-  if (layer.cell == LACUNA_LSTM) out.cell = arena.take({B, lay.units, wide});
-  if (layer.cell == LACUNA_GRU_RESET_BEFORE) {
-    out.reset_operand = arena.take({B, lay.units, real});
-    out.update = arena.take({B, lay.units, wide});
-    out.candidate_product = arena.take({B, lay.units, wide});
+  if (lay.regime == LACUNA_REGIME_STEPWISE) {
+    out.product = arena.take({B, lay.product_gates, lay.units, wide});
+    out.operand = arena.take({B, lay.units, real});
+    out.state = arena.take({B, lay.units, wide});
+    if (layer.cell == LACUNA_LSTM) out.cell = arena.take({B, lay.units, wide});
+    if (layer.cell == LACUNA_GRU_RESET_BEFORE) {
+      out.reset_operand = arena.take({B, lay.units, real});
+      out.update = arena.take({B, lay.units, wide});
+      out.candidate_product = arena.take({B, lay.units, wide});
+    }
   }
   // A plan that makes tapes serves runs without one, too.
   lay_out_kept(out, arena, lay, layer, N);
@@ -121,15 +124,18 @@ void lay_out_backward(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer
   const std::int64_t N = capacity.tokens, B = capacity.sequences;
   auto& out = lay.workspace;
   out.d_gates = arena.take({N, lay.gradient_gates, lay.units, real});
-  out.d_step = arena.take({B, lay.product_gates, lay.units, real});
-  out.d_product = arena.take({B, lay.units, wide});
-  out.d_state = arena.take({B, lay.units, wide});
-  if (layer.cell == LACUNA_LSTM) out.d_cell = arena.take({B, lay.units, wide});
-  if (layer.cell == LACUNA_GRU_RESET_BEFORE) {
-    out.d_candidate = arena.take({B, lay.units, real});
-    out.d_reset = arena.take({B, lay.units, wide});
-    out.reset_rows = arena.take({N, lay.units, real});
+  const bool resets_before = layer.cell == LACUNA_GRU_RESET_BEFORE;
+  if (lay.regime == LACUNA_REGIME_STEPWISE) {
+    out.d_step = arena.take({B, lay.product_gates, lay.units, real});
+    out.d_product = arena.take({B, lay.units, wide});
+    out.d_state = arena.take({B, lay.units, wide});
+    if (layer.cell == LACUNA_LSTM) out.d_cell = arena.take({B, lay.units, wide});
+    if (resets_before) {
+      out.d_candidate = arena.take({B, lay.units, real});
+      out.d_reset = arena.take({B, lay.units, wide});
+    }
   }
+  if (resets_before) out.reset_rows = arena.take({N, lay.units, real});
   out.d_exponent = arena.take({N, lay.evolve_units, wide});
   if (layer.evolve == LACUNA_EVOLVE_RELAX) out.d_target = arena.take({N, lay.evolve_units, wide});
   if (layer.cell == LACUNA_RNN_EULER) out.d_euler = arena.take({N, lay.units, wide});
@@ -153,14 +159,16 @@ void lay_out_backward(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer
 
 }  // namespace
 
-Recipe make_recipe(const lacuna_layer& layer, const lacuna_capacity& capacity, bool inference,
-                   const DeviceFacts& facts) {
+Recipe make_recipe(const lacuna_layer& layer, const lacuna_capacity& capacity,
+                   const lacuna_plan_options& options, const DeviceFacts& facts) {
+  const bool inference = options.inference != 0;
   Recipe recipe;
   recipe.layer = layer;
   recipe.capacity = capacity;
   recipe.inference = inference;
   DeviceLayout& lay = recipe.device;
   set_widths(lay, layer);
+  choose_regime(lay, layer, capacity, options, facts);
 
   Arena tape;
   const std::int64_t N = capacity.tokens;
@@ -189,12 +197,8 @@ std::string explain(const Recipe& recipe, const std::string& device) {
   const DeviceLayout& lay = recipe.device;
   std::ostringstream text;
   text << explain_task(recipe) << "backend    CUDA, " << device << '\n'
-       << "regime     stepwise: per time step a product [sequences, " << lay.units << "] x ["
-       << lay.units << ", " << lay.product_gates * lay.units
-       << "] and a kernel over sequences that still have tokens, longest first; all that does not "
-          "depend on the state is done for all tokens at once\n"
-       << explain_memory(recipe) << "products   " << mebibytes(lay.workspace.product_scratch_bytes)
-       << " of the workspace\n";
+       << explain_regime(lay) << explain_memory(recipe) << "products   "
+       << mebibytes(lay.workspace.product_scratch_bytes) << " of the workspace\n";
   return text.str();
 }
 

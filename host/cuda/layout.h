@@ -11,11 +11,13 @@ namespace lacuna::cuda {
 struct DeviceFacts {
   std::size_t sort_bytes = 0;     // scratch of a sort of capacity.sequences lengths
   std::size_t product_bytes = 0;  // scratch of a matrix product
+  int multiprocessors = 1;
+  std::size_t shared_bytes = 0;  // shared memory that a block may have
 };
 
-// Throws std::length_error where the sizes overflow.
-Recipe make_recipe(const lacuna_layer& layer, const lacuna_capacity& capacity, bool inference,
-                   const DeviceFacts& facts);
+// Throws std::length_error where the sizes overflow, BackendError where the regime asked for does not serve.
+Recipe make_recipe(const lacuna_layer& layer, const lacuna_capacity& capacity,
+                   const lacuna_plan_options& options, const DeviceFacts& facts);
 std::string explain(const Recipe& recipe, const std::string& device);
 
 }  // namespace lacuna::cuda

@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "host/cuda/engine.h"
+#include "host/cuda/regime.h"
 #include "host/plan/shape.h"
 #include "kernels/recurrence/cell_steps.h"
 #include "kernels/recurrence/evolve_units.h"
@@ -119,10 +120,9 @@ class Run {
       rates(stream_, parameter(LACUNA_EVOLVE_WEIGHT), relaxed_units(layer_), work<R>(at_.rate));
   }
 
-  // W_hn of gru_reset_before, behind the rows of r and z.
-  const T* candidate_weights() const {
-    return work<const T>(at_.weights_h) + 2 * units() * units();
-  }
+  // W_h; and W_hn of gru_reset_before, behind the rows of r and z.
+  const T* weights() const { return work<const T>(at_.weights_h); }
+  const T* candidate_weights() const { return weights() + 2 * units() * units(); }
 
   template <class X>
   void multiply(Form form, std::int64_t m, std::int64_t n, std::int64_t k, const X* a,
@@ -131,6 +131,11 @@ class Run {
     device_.multiply(stream_, Product<X>{form, m, n, k, a, a_stride, b, b_stride, c, c_stride},
                      *prepared_.choices, work<void>(at_.product_scratch),
                      at_.product_scratch_bytes);
+  }
+
+  bool is_resident() const { return lay_.regime == LACUNA_REGIME_RESIDENT; }
+  std::int32_t lanes() const {
+    return host_offsets_ ? resident_lanes(prepared_.lengths, lay_.most_lanes) : lay_.most_lanes;
   }
 
   // At least as many sequences as reach this step. In coarse numbers, so that products take few shapes, each of which

@@ -316,17 +316,31 @@ typedef struct lacuna_capacity {
   int64_t max_length;
 } lacuna_capacity;
 
+/* How the CUDA backend walks the tokens. Results agree within rounding; each regime repeats its
+ * own bits. */
+typedef enum lacuna_regime {
+  LACUNA_REGIME_BEST = 0, /* the fastest that serves the layer and the capacity */
+  /* per time step a matrix product and a kernel: every size and type */
+  LACUNA_REGIME_STEPWISE = 1,
+  /* one kernel, W_h on chip from its first step to its last: H up to 128, all types but fp64 */
+  LACUNA_REGIME_RESIDENT = 2
+} lacuna_regime;
+
 typedef struct lacuna_plan_options {
   /* The caller's own workspace, aligned to 64 bytes and kept until the plan is destroyed; null:
    * the context allocates. */
   void* workspace;
   size_t workspace_bytes;
   int32_t inference; /* 1: no backward will be run; a smaller workspace */
+  /* This one and no other; UNSUPPORTED where it does not serve. Backends but CUDA have no
+   * choice: 0. */
+  lacuna_regime regime;
 } lacuna_plan_options;
 
 typedef struct lacuna_plan_info {
   size_t workspace_bytes; /* what the plan uses between calls of run */
   size_t tape_bytes;      /* what a tape of this plan uses, at capacity */
+  lacuna_regime regime;   /* CUDA: the one chosen; else 0 */
 } lacuna_plan_info;
 
 typedef struct lacuna_plan lacuna_plan;

@@ -175,5 +175,14 @@ SIMT_BOTH std::uint32_t to_tf32(float value) {
 #endif
 }
 
+// The same bits, of which the compiler knows nothing. What is computed from them stays where it is written, and is not
+// moved out of a loop into registers that the loop has no room for.
+SIMT_DEVICE std::uint32_t opaque(std::uint32_t bits) {
+#if SIMT_ON_DEVICE
+  asm volatile("" : "+r"(bits));
+#endif
+  return bits;
+}
+
 }  // namespace SIMT_PATH
 }  // namespace lacuna::simt

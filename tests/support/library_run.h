@@ -35,10 +35,25 @@ using ContextHandle = std::unique_ptr<lacuna_context, ContextDeleter>;
 using PlanHandle = std::unique_ptr<lacuna_plan, PlanDeleter>;
 using TapeHandle = std::unique_ptr<lacuna_tape, TapeDeleter>;
 
+// The regime of the plans that are made while one of these lives.
+class InRegime {
+ public:
+  explicit InRegime(lacuna_regime regime) : before_(std::exchange(current, regime)) {}
+  ~InRegime() { current = before_; }
+  InRegime(const InRegime&) = delete;
+  InRegime& operator=(const InRegime&) = delete;
+
+  inline static lacuna_regime current = LACUNA_REGIME_BEST;
+
+ private:
+  lacuna_regime before_;
+};
+
 inline PlanHandle make_plan(lacuna_context* context, const lacuna_layer& layer,
                             const lacuna_capacity& capacity, bool inference = false) {
   lacuna_plan_options options{};
   options.inference = inference;
+  options.regime = InRegime::current;
   lacuna_plan* plan = nullptr;
   must(lacuna_plan_create(context, &layer, &capacity, &options, &plan));
   return PlanHandle(plan);

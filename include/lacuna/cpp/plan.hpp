@@ -17,15 +17,24 @@ struct Capacity {
   std::int64_t max_length = 0;  // 0: as long as `tokens`; see lacuna_capacity
 };
 
+// lacuna_regime
+enum class Regime {
+  best = LACUNA_REGIME_BEST,
+  stepwise = LACUNA_REGIME_STEPWISE,
+  resident = LACUNA_REGIME_RESIDENT,
+};
+
 struct PlanOptions {
   // The caller's own, aligned to 64 bytes and outliving the plan; empty: the context allocates.
   std::span<std::byte> workspace{};
-  bool inference = false;  // no backward will be run
+  bool inference = false;        // no backward will be run
+  Regime regime = Regime::best;  // CUDA: how tokens are walked
 };
 
 struct PlanInfo {
   std::size_t workspace_bytes;
   std::size_t tape_bytes;
+  Regime regime;
 };
 
 namespace detail {
@@ -33,7 +42,14 @@ namespace detail {
 inline lacuna_plan_options c_of(const PlanOptions& options) {
   return {.workspace = options.workspace.data(),
           .workspace_bytes = options.workspace.size(),
-          .inference = options.inference};
+          .inference = options.inference,
+          .regime = static_cast<lacuna_regime>(options.regime)};
+}
+
+inline PlanInfo info_of(const lacuna_plan_info& info) {
+  return {.workspace_bytes = info.workspace_bytes,
+          .tape_bytes = info.tape_bytes,
+          .regime = static_cast<Regime>(info.regime)};
 }
 
 }  // namespace detail
@@ -46,7 +62,7 @@ inline PlanInfo measure(const Context& context, const Layer& layer, const Capaci
   const lacuna_plan_options c_options = detail::c_of(options);
   lacuna_plan_info info{};
   detail::check(lacuna_plan_measure(context.get(), &c_layer, &c_capacity, &c_options, &info));
-  return {.workspace_bytes = info.workspace_bytes, .tape_bytes = info.tape_bytes};
+  return detail::info_of(info);
 }
 
 class Tape;
@@ -92,7 +108,7 @@ class Plan {
   PlanInfo info() const {
     lacuna_plan_info info{};
     detail::check(lacuna_plan_query(get(), &info));
-    return {.workspace_bytes = info.workspace_bytes, .tape_bytes = info.tape_bytes};
+    return detail::info_of(info);
   }
 
   // What will run and why, as text for people.

@@ -9,35 +9,15 @@
 
 #include "kernels/recurrence/cell_steps.h"
 #include "kernels/recurrence/evolve_units.h"
-#include "kernels/recurrence/sequences.h"
 #include "kernels/recurrence/stepwise/grid.h"
+#include "kernels/recurrence/views.h"
 
 namespace lacuna {
 
-// As StepForward: rows are positions in sequences.order, `units` wide arrays are the library's, H wide ones the caller's.
+// Rows are positions in sequences.order.
 template <class T>
-struct StepBackward {
+struct StepBackward : BackwardView<T> {
   using R = simt::Real<T>;
-
-  SequenceView sequences;
-  lacuna_cell cell = LACUNA_RNN_TANH;
-  std::int64_t hidden = 0, units = 0;  // H, and the stride: a multiple of 8
-
-  const R* gaps = nullptr;              // [N]: read by rnn_euler, decay_step and relax
-  const std::uint8_t* fires = nullptr;  // [N]; null: all fire
-  EvolveView<R> evolve;
-  const T* initial_hidden = nullptr;  // [B, H]; null: 0. Read by relax where T is rounded
-
-  // The tape.
-  const T* tape_h = nullptr;  // [N, units]
-  const R* tape_c = nullptr;  // [N, units], lstm
-  const T* gates = nullptr;   // [N, saved_gates units]
-
-  // dL/d(output), each may be null: 0.
-  const T* d_hidden_out = nullptr;    // [N, H]
-  const T* d_cell_out = nullptr;      // [N, H], lstm
-  const T* d_final_hidden = nullptr;  // [B, H]
-  const T* d_final_cell = nullptr;    // [B, H], lstm
 
   // Between the steps, by row.
   T* d_step = nullptr;           // [B, Gh units]: gradients of the product's gates
@@ -47,17 +27,6 @@ struct StepBackward {
   // gru_reset_before, between the halves of a step:
   T* d_candidate = nullptr;    // [B, units]: n's gradient
   const R* d_reset = nullptr;  // [B, units]: d_candidate W_hn
-
-  // Rows of tokens for the sums over all of them, "=", each may be null.
-  T* d_gates =
-      nullptr;  // [N, gradient_gates units]: see cell_steps.h; 0 where the token does not fire
-  T* reset_operand = nullptr;  // [N, units]: r h, gru_reset_before; 0 where the token does not fire
-  R* d_euler = nullptr;        // [N, units]: what a unit's update adds to dL/d(gap), rnn_euler
-  EvolveGradients<R> d_evolve;
-
-  // dL/d(initial state), "=", each may be null.
-  T* d_initial_hidden = nullptr;  // [B, H]
-  T* d_initial_cell = nullptr;    // [B, H], lstm
 };
 
 namespace stepwise {

@@ -9,32 +9,15 @@
 
 #include "kernels/recurrence/cell_steps.h"
 #include "kernels/recurrence/evolve_units.h"
-#include "kernels/recurrence/sequences.h"
 #include "kernels/recurrence/stepwise/grid.h"
+#include "kernels/recurrence/views.h"
 
 namespace lacuna {
 
-// Rows are positions in sequences.order. Arrays of T are stored values, of R what is computed with. Those `units` wide
-// are the library's (aligned to 16 bytes; padding columns of what is written here are 0), those H wide the caller's.
+// Rows are positions in sequences.order.
 template <class T>
-struct StepForward {
+struct StepForward : ForwardView<T> {
   using R = simt::Real<T>;
-
-  SequenceView sequences;
-  lacuna_cell cell = LACUNA_RNN_TANH;
-  std::int64_t hidden = 0, units = 0;  // H, and the stride: a multiple of 8
-
-  // Of all tokens.
-  const R* gx = nullptr;                // [N, G units]: W_x x
-  const R* gaps = nullptr;              // [N]: read by rnn_euler, decay_step and relax
-  const std::uint8_t* fires = nullptr;  // [N]: 0 where the state only evolves; null: all fire
-  EvolveView<R> evolve;
-
-  // The caller's parameters and states.
-  const R* bias = nullptr;            // [G H]
-  const R* bias_hn = nullptr;         // [H], gru
-  const T* initial_hidden = nullptr;  // [B, H]; null: 0
-  const T* initial_cell = nullptr;    // [B, H]; null: 0
 
   // Between the steps, by row.
   const R* product = nullptr;  // [B, Gh units]: W_h operand
@@ -45,18 +28,6 @@ struct StepForward {
   T* reset_operand = nullptr;            // [B, units]: r h
   R* update = nullptr;                   // [B, units]: z
   const R* candidate_product = nullptr;  // [B, units]: W_hn reset_operand
-
-  // Outputs, "=", each may be null.
-  T* hidden_out = nullptr;      // [N, H]: h after each token
-  T* cell_out = nullptr;        // [N, H]: c after each token, lstm
-  T* evolved_hidden = nullptr;  // [N, H]: h before each update
-  T* final_hidden = nullptr;    // [B, H]; the initial state of a sequence of no tokens
-  T* final_cell = nullptr;      // [B, H], lstm
-
-  // The tape, "=", each null in inference.
-  T* tape_h = nullptr;  // [N, units]: evolved h
-  R* tape_c = nullptr;  // [N, units]: evolved c, lstm
-  T* gates = nullptr;   // [N, saved_gates units]: see cell_steps.h; 0 where the token does not fire
 };
 
 namespace stepwise {

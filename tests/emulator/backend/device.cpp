@@ -80,6 +80,10 @@ std::string Device::why_none() { return {}; }
 Device::Device(int index) : index_(index), name_("emulator") {}
 Device::~Device() = default;
 
+// Few, so that lanes take several sequences each.
+int Device::multiprocessors() const { return 2; }
+std::size_t Device::shared_bytes() const { return emulator::settings().device.shared_per_block; }
+
 std::string Device::refuse_address(const void* address, bool host) const {
   return !host && is_host_memory(address) ? "memory of the host, expected memory of device 0" : "";
 }

@@ -1,0 +1,21 @@
+// Which regime a plan takes, and how many lanes a batch needs in it.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "host/cuda/layout.h"
+
+namespace lacuna::cuda {
+
+// Fills in what `lay` says of the regime. Throws BackendError where the one asked for does not serve.
+void choose_regime(DeviceLayout& lay, const lacuna_layer& layer, const lacuna_capacity& capacity,
+                   const lacuna_plan_options& options, const DeviceFacts& facts);
+std::string explain_regime(const DeviceLayout& lay);
+
+// As few lanes, in whole tiles, as finish a batch about as soon as `most` would; the rest of the device is left to others.
+// `lengths`: longest first.
+std::int32_t resident_lanes(std::span<const std::int64_t> lengths, std::int32_t most);
+
+}  // namespace lacuna::cuda

@@ -1,0 +1,329 @@
+// The whole recurrence in one launch, backward. The same lanes walk the same sequences, each from its last token. What
+// stays in place is W_h transposed: of a step only the product of the gates' gradients with it, and the way of those
+// gradients through shared memory, depend on the step before.
+//
+//   per step: gates backward, publish, barrier, product, evolve backward
+//   gru_reset_before: z and n backward, publish, barrier, product of n, r backward, publish, barrier, product of r and z, ...
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/recurrence/resident/forward.h"
+
+namespace lacuna {
+
+// T: float, Fp16 or Bf16.
+template <class T>
+struct ResidentBackward : BackwardView<T> {
+  const T* weights = nullptr;  // [G units, units]: W_h, zeros in its padding
+  std::int32_t lanes = 0;      // a multiple of resident::lanes_per_tile
+};
+
+namespace resident {
+
+// Gradients of fp16 layers are multiplied in tf32, which has the same 11 bits and lets none of them vanish.
+template <class T>
+using GradientOperand = std::conditional_t<std::is_same_v<T, simt::Fp16>, float, T>;
+template <class T>
+inline constexpr Parts gradient_parts = std::is_same_v<T, float> ? Parts::two : Parts::one;
+
+template <class Cell, class T>
+using BackwardWeights =
+    StationaryWeights<GradientOperand<T>, weight_blocks<Cell>,
+                      kept_fragments<GradientOperand<T>>(weight_blocks<Cell>, true)>;
+
+template <class Cell, class T>
+struct BackwardMemory {
+  using E = GradientOperand<T>;
+  static constexpr int blocks = weight_blocks<Cell>;
+  int units;
+
+  // Of one buffer; there are two.
+  SIMT_BOTH std::size_t gradients() const {
+    return static_cast<std::size_t>(blocks * lanes_per_tile * column_stride<E>(units));
+  }
+  SIMT_BOTH std::size_t weights() const { return BackwardWeights<Cell, T>::shared_words(units); }
+  std::size_t bytes() const {
+    simt::SharedLayout layout;
+    layout.add<E>(2 * gradients());
+    layout.add<std::uint32_t>(weights());
+    return layout.bytes;
+  }
+};
+
+template <class Cell, class T>
+class BackwardTile {
+  using E = GradientOperand<T>;
+  static constexpr int blocks = weight_blocks<Cell>;
+  static constexpr Parts parts = gradient_parts<T>;
+  using Op = Operand<E>;
+  using Weights = BackwardWeights<Cell, T>;
+  using Sum = typename Op::Sum;
+
+  // What is known of the next token before its turn.
+  struct Token {
+    Place place[2];
+    bool fires[2] = {};
+    float dt[2] = {};
+    float h[pairs] = {}, c[pairs] = {};  // of the tape: evolved
+    float saved[Cell::saved_gates][pairs] = {};
+    float d_h[pairs] = {}, d_c[pairs] = {};  // dL/d(output) of the token, and of the sequence's end
+  };
+
+ public:
+  SIMT_DEVICE BackwardTile(const ResidentBackward<T>& args, E* gradients, std::uint32_t* shared)
+      : args_(args),
+        units_(padded_units(args.hidden)),
+        stride_(column_stride<E>(units_)),
+        gradients_(gradients),
+        lane_{{args.sequences, first_lane(), args.lanes},
+              {args.sequences, first_lane() + 1, args.lanes}},
+        weights_(own_, units_, shared, [&](int block, int row, int column) {
+          const bool inside = row < args.units && column < args.units;
+          return inside ? simt::to_float(
+                              args.weights[(block * args.units + column) * args.units + row])
+                        : 0.0f;
+        }) {}
+
+  SIMT_DEVICE void run() {
+    const std::int64_t steps = steps_of_tile<true>(args_.sequences, args_.lanes);
+    Token now;
+    look_ahead(now);
+    for (std::int64_t step = 0; step < steps; ++step) {
+      Token next;
+      look_ahead(next);
+      E* const buffer = gradients_ + (step % 2) * blocks * lanes_per_tile * stride_;
+      receive(now);
+      if constexpr (Cell::reset_before)
+        update_in_halves(now, buffer);
+      else
+        update(now, buffer);
+      evolve(now, next);
+      now = next;
+    }
+  }
+
+ private:
+  SIMT_DEVICE std::int32_t first_lane() const {
+    return static_cast<std::int32_t>(simt::block_index().x) * lanes_per_tile + own_.lane(0);
+  }
+  SIMT_DEVICE bool is_present(int pair) const { return own_.unit(pair) < args_.hidden; }
+  SIMT_DEVICE UnitOfToken unit_of(const Token& token, int pair) const {
+    return {token.place[Own::side(pair)].token, own_.unit(pair), args_.hidden, args_.units};
+  }
+  SIMT_DEVICE E& element(E* buffer, int gate, int pair) const {
+    return buffer[(gate * lanes_per_tile + own_.lane(pair)) * stride_ + own_.unit(pair)];
+  }
+
+  template <class X>
+  SIMT_DEVICE void keep(X* array, std::int64_t row, int pair, float value) const {
+    if (array && own_.unit(pair) < args_.units)
+      array[row * args_.units + own_.unit(pair)] =
+          simt::from_float<X>(is_present(pair) ? value : 0);
+  }
+  template <class X>
+  SIMT_DEVICE float kept(const X* array, std::int64_t row, int pair) const {
+    return is_present(pair) ? simt::to_float(array[row * args_.units + own_.unit(pair)]) : 0;
+  }
+  SIMT_DEVICE void give(T* array, std::int64_t row, int pair, float value) const {
+    if (array && is_present(pair))
+      array[row * args_.hidden + own_.unit(pair)] = simt::from_float<T>(value);
+  }
+  SIMT_DEVICE float given(const T* array, std::int64_t row, int pair) const {
+    return array && is_present(pair) ? simt::to_float(array[row * args_.hidden + own_.unit(pair)])
+                                     : 0;
+  }
+
+  SIMT_DEVICE void look_ahead(Token& token) {
+    const bool reads_gap = Cell::reads_gap || evolve_reads_gap(args_.evolve.kind);
+    SIMT_UNROLL
+    for (int side = 0; side < 2; ++side) {
+      token.place[side] = lane_[side].next([&](std::int32_t sequence) {
+        SIMT_UNROLL
+        for (int i = side; i < pairs; i += 2) {
+          give(args_.d_initial_hidden, sequence, i, given(args_.d_final_hidden, sequence, i));
+          if constexpr (Cell::has_cell)
+            give(args_.d_initial_cell, sequence, i, given(args_.d_final_cell, sequence, i));
+        }
+      });
+      const Place& place = token.place[side];
+      if (!place.exists()) continue;
+      token.fires[side] = does_fire(args_.fires, place.token);
+      if (reads_gap) token.dt[side] = args_.gaps[place.token];
+    }
+    SIMT_UNROLL
+    for (int i = 0; i < pairs; ++i) {
+      const Place& place = token.place[Own::side(i)];
+      if (!place.exists()) continue;
+      token.h[i] = kept(args_.tape_h, place.token, i);
+      if constexpr (Cell::has_cell) token.c[i] = kept(args_.tape_c, place.token, i);
+      SIMT_UNROLL
+      for (int g = 0; g < Cell::saved_gates; ++g)
+        token.saved[g][i] = kept(args_.gates, std::int64_t{place.token} * Cell::saved_gates + g, i);
+      token.d_h[i] = given(args_.d_hidden_out, place.token, i);
+      if constexpr (Cell::has_cell) token.d_c[i] = given(args_.d_cell_out, place.token, i);
+      if (!place.last) continue;
+      token.d_h[i] += given(args_.d_final_hidden, place.sequence, i);
+      if constexpr (Cell::has_cell) token.d_c[i] += given(args_.d_final_cell, place.sequence, i);
+    }
+  }
+
+  // All of dL/d(state after the token).
+  SIMT_DEVICE void receive(const Token& token) {
+    SIMT_UNROLL
+    for (int i = 0; i < pairs; ++i) {
+      const bool goes_on = !token.place[Own::side(i)].last;
+      d_h_[i] = token.d_h[i] + (goes_on ? d_h_[i] : 0);
+      if constexpr (Cell::has_cell) d_c_[i] = token.d_c[i] + (goes_on ? d_c_[i] : 0);
+    }
+  }
+
+  // A gate's gradient, for the sums over all tokens.
+  SIMT_DEVICE void store_gate(const Token& token, int pair, int gate, float value) const {
+    const Place& place = token.place[Own::side(pair)];
+    if (place.exists())
+      keep(args_.d_gates, std::int64_t{place.token} * Cell::gradient_gates + gate, pair, value);
+  }
+
+  SIMT_DEVICE void publish(E* buffer, int gate, int pair, float value) const {
+    element(buffer, gate, pair) = simt::from_float<E>(is_present(pair) ? value : 0);
+  }
+
+  template <int first, int end>
+  SIMT_DEVICE void add_product(const E* buffer, float (&to)[pairs]) const {
+    Sum sums[end - first];
+    weights_.template multiply<parts, first, end, false>(sums, [&](int gate) {
+      return buffer + (gate * lanes_per_tile + own_.thread / 4) * stride_;
+    });
+    SIMT_UNROLL
+    for (int i = 0; i < pairs; ++i) {
+      SIMT_UNROLL
+      for (int g = 0; g < end - first; ++g) to[i] += sums[g].total(i);
+    }
+  }
+
+  SIMT_DEVICE void update(const Token& token, E* buffer) {
+    SIMT_UNROLL
+    for (int i = 0; i < pairs; ++i) {
+      const int side = Own::side(i);
+      float s[Cell::saved_gates], d[Cell::gradient_gates] = {}, d_dt = 0;
+      SIMT_UNROLL
+      for (int g = 0; g < Cell::saved_gates; ++g) s[g] = token.saved[g][i];
+      if (token.fires[side]) {
+        const UnitState<float> direct =
+            Cell::backward(s, UnitState<float>{token.h[i], token.c[i]},
+                           UnitState<float>{d_h_[i], d_c_[i]}, token.dt[side], d, d_dt);
+        d_h_[i] = direct.h;
+        d_c_[i] = direct.c;
+      }
+      SIMT_UNROLL
+      for (int g = 0; g < Cell::gradient_gates; ++g) store_gate(token, i, g, d[g]);
+      SIMT_UNROLL
+      for (int g = 0; g < Cell::product_gates; ++g)
+        publish(buffer, g, i, d[Cell::product_gradient(g)]);
+      if constexpr (Cell::reads_gap)
+        if (token.place[side].exists()) keep(args_.d_euler, token.place[side].token, i, d_dt);
+    }
+    simt::sync_block();
+    add_product<0, blocks>(buffer, d_h_);
+  }
+
+  SIMT_DEVICE void update_in_halves(const Token& token, E* buffer) {
+    float d_reset[pairs] = {};
+    SIMT_UNROLL
+    for (int i = 0; i < pairs; ++i) {
+      float d_z = 0, d_n = 0;
+      if (token.fires[Own::side(i)])
+        d_h_[i] = Cell::backward_candidate(token.saved[1][i], token.saved[2][i], token.h[i],
+                                           d_h_[i], d_z, d_n);
+      store_gate(token, i, 1, d_z);
+      store_gate(token, i, 2, d_n);
+      publish(buffer, 1, i, d_z);
+      publish(buffer, 2, i, d_n);
+    }
+    simt::sync_block();
+    add_product<2, 3>(buffer, d_reset);
+    SIMT_UNROLL
+    for (int i = 0; i < pairs; ++i) {
+      const Place& place = token.place[Own::side(i)];
+      // Where the token does not fire, r and d_reset are 0, and so is all that follows.
+      const float r = token.saved[0][i];
+      float d_r;
+      d_h_[i] += Cell::backward_reset(r, token.h[i], d_reset[i], d_r);
+      store_gate(token, i, 0, d_r);
+      publish(buffer, 0, i, d_r);
+      if (place.exists()) keep(args_.reset_operand, place.token, i, r * token.h[i]);
+    }
+    simt::sync_block();
+    add_product<0, 2>(buffer, d_h_);
+  }
+
+  // The h that a token began with, where a rounded tape does not do for it (evolve_units.h): what the token before made of
+  // its own, which `before` holds already.
+  SIMT_DEVICE float h_before(const Token& token, const Token& before, int pair) const {
+    const int side = Own::side(pair);
+    const Place& place = token.place[side];
+    if (place.first) return given(args_.initial_hidden, place.sequence, pair);
+    if (!before.fires[side]) return before.h[pair];
+    float s[Cell::saved_gates];
+    SIMT_UNROLL
+    for (int g = 0; g < Cell::saved_gates; ++g) s[g] = before.saved[g][pair];
+    return Cell::next_h(s, UnitState<float>{before.h[pair], before.c[pair]}, before.dt[side]);
+  }
+
+  // Back through what time did before the token, and out at a sequence's begin.
+  SIMT_DEVICE void evolve(const Token& token, const Token& before) {
+    SIMT_UNROLL
+    for (int i = 0; i < pairs; ++i) {
+      const Place& place = token.place[Own::side(i)];
+      if (!place.exists()) continue;
+      const UnitOfToken at = unit_of(token, i);
+      constexpr int state_parts = Cell::has_cell ? 2 : 1;
+      const auto back = [&](int part, float state, float& d) {
+        const Evolution time = evolution(args_.evolve, at, token.dt[Own::side(i)], part);
+        if (sizeof(T) < sizeof(float) && part == 0 && args_.evolve.kind == LACUNA_EVOLVE_RELAX)
+          state = evolved(args_.evolve, at, time, 0, h_before(token, before, i));
+        d = evolution_backward(args_.evolve, args_.d_evolve, at, time, part, state_parts, state, d);
+      };
+      back(0, token.h[i], d_h_[i]);
+      if constexpr (Cell::has_cell) back(1, token.c[i], d_c_[i]);
+      if (!place.first) continue;
+      give(args_.d_initial_hidden, place.sequence, i, d_h_[i]);
+      if constexpr (Cell::has_cell) give(args_.d_initial_cell, place.sequence, i, d_c_[i]);
+    }
+  }
+
+  const ResidentBackward<T>& args_;
+  Own own_;
+  int units_, stride_;
+  E* gradients_;
+  Lane<true> lane_[2];
+  Weights weights_;
+  float d_h_[pairs] = {}, d_c_[pairs] = {};
+};
+
+template <class Cell, class T>
+SIMT_KERNEL(most_threads, 1)
+void backward(ResidentBackward<T> args) {
+  using E = GradientOperand<T>;
+  const BackwardMemory<Cell, T> memory{padded_units(args.hidden)};
+  simt::SharedCarver shared;
+  E* const gradients = shared.take<E>(2 * memory.gradients());
+  std::uint32_t* const weights = shared.take<std::uint32_t>(memory.weights());
+  BackwardTile<Cell, T>(args, gradients, weights).run();
+}
+
+}  // namespace resident
+
+template <class T>
+void resident_backward(simt::Stream stream, const ResidentBackward<T>& args) {
+  if (args.sequences.count == 0) return;
+  with_cell(args.cell, [&]<class Cell>(Cell) {
+    const int units = resident::padded_units(args.hidden);
+    simt::launch(resident::launch_of_tiles(args.lanes, units,
+                                           resident::BackwardMemory<Cell, T>{units}.bytes()),
+                 stream, resident::backward<Cell, T>, args);
+  });
+}
+
+}  // namespace lacuna

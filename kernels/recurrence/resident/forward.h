@@ -1,0 +1,324 @@
+// The whole recurrence in one launch, forward, for states of at most resident::most_units: a block holds all of W_h and
+// walks eight lanes from end to end, alone. Of a step only the product, the gates and the way of h through shared memory
+// depend on the step before; inputs and evolve factors of the next token are fetched while the present one is computed.
+//
+//   per step: product, update, evolve, publish; one barrier
+//   gru_reset_before: product of r and z, publish r h, barrier, product of n, ...
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "kernels/recurrence/cell_steps.h"
+#include "kernels/recurrence/resident/evolve.h"
+#include "kernels/recurrence/resident/lanes.h"
+#include "kernels/recurrence/resident/products.h"
+#include "kernels/recurrence/views.h"
+#include "kernels/simt/launch.h"
+#include "kernels/simt/shared.h"
+#include "kernels/simt/sync.h"
+#include "kernels/simt/warp.h"
+
+namespace lacuna {
+
+// T: float, Fp16 or Bf16.
+template <class T>
+struct ResidentForward : ForwardView<T> {
+  const T* weights = nullptr;  // [G units, units]: W_h, zeros in its padding
+  std::int32_t lanes = 0;      // a multiple of resident::lanes_per_tile
+};
+
+namespace resident {
+
+// The gates whose weights multiply a state: those before a reset, and the candidate behind it.
+template <class Cell>
+inline constexpr int weight_blocks = Cell::product_gates + (Cell::reset_before ? 1 : 0);
+
+template <class Cell, class T>
+using ForwardWeights =
+    StationaryWeights<T, weight_blocks<Cell>, kept_fragments<T>(weight_blocks<Cell>, false)>;
+
+// The most tokens that a lane of this tile has; the same in every warp.
+template <bool backward>
+SIMT_DEVICE std::int64_t steps_of_tile(const SequenceView& sequences, std::int32_t lanes) {
+  const unsigned thread = simt::lane_index();
+  std::int64_t most = 0;
+  if (thread < lanes_per_tile)
+    most = Lane<backward>(
+               sequences,
+               static_cast<std::int32_t>(simt::block_index().x * lanes_per_tile + thread), lanes)
+               .count_tokens();
+  SIMT_UNROLL
+  for (unsigned toggle = 1; toggle < lanes_per_tile; toggle *= 2) {
+    const std::int64_t other = simt::shuffle_xor(most, toggle);
+    most = other > most ? other : most;
+  }
+  return simt::shuffle(most, 0);
+}
+
+template <class Cell, class T>
+struct ForwardMemory {
+  int units;
+
+  // Takes the arrays from a SharedLayout, to add them up, or from a SharedCarver.
+  SIMT_BOTH std::size_t state() const {
+    return static_cast<std::size_t>(lanes_per_tile * column_stride<T>(units));
+  }
+  SIMT_BOTH std::size_t weights() const { return ForwardWeights<Cell, T>::shared_words(units); }
+  std::size_t bytes() const {
+    simt::SharedLayout layout;
+    layout.add<T>(2 * state());
+    if (Cell::reset_before) layout.add<T>(state());
+    layout.add<std::uint32_t>(weights());
+    return layout.bytes;
+  }
+};
+
+template <class Cell, class T>
+class ForwardTile {
+  static constexpr int blocks = weight_blocks<Cell>;
+  using Op = Operand<T>;
+  using Weights = ForwardWeights<Cell, T>;
+  using Sum = typename Op::Sum;
+
+  // What is known of the next token before its turn.
+  struct Token {
+    Place place[2];
+    bool fires[2] = {};
+    float dt[2] = {};
+    float input[Cell::input_gates][pairs] = {};  // W_x x + b
+    float factor[pairs] = {};                    // of h
+  };
+
+ public:
+  SIMT_DEVICE ForwardTile(const ResidentForward<T>& args, T* state, T* reset, std::uint32_t* shared)
+      : args_(args),
+        units_(padded_units(args.hidden)),
+        stride_(column_stride<T>(units_)),
+        state_(state),
+        reset_(reset),
+        lane_{{args.sequences, first_lane(), args.lanes},
+              {args.sequences, first_lane() + 1, args.lanes}},
+        weights_(own_, units_, shared, [&](int block, int row, int column) {
+          const bool inside = row < args.units && column < args.units;
+          return inside ? simt::to_float(
+                              args.weights[(block * args.units + row) * args.units + column])
+                        : 0.0f;
+        }) {}
+
+  SIMT_DEVICE void run() {
+    const std::int64_t steps = steps_of_tile<false>(args_.sequences, args_.lanes);
+    Token now;
+    look_ahead(now);
+    begin(now, 0);
+    for (std::int64_t step = 0; step < steps; ++step) {
+      simt::sync_block();
+      const int buffer = static_cast<int>(step % 2);
+      Token next;
+      look_ahead(next);
+      if constexpr (Cell::reset_before)
+        update_in_halves(now, buffer);
+      else
+        update(now, buffer);
+      finish(now);
+      begin(next, 1 - buffer);
+      now = next;
+    }
+  }
+
+ private:
+  SIMT_DEVICE std::int32_t first_lane() const {
+    return static_cast<std::int32_t>(simt::block_index().x) * lanes_per_tile + own_.lane(0);
+  }
+  SIMT_DEVICE bool is_present(int pair) const { return own_.unit(pair) < args_.hidden; }
+  SIMT_DEVICE UnitOfToken unit_of(const Token& token, int pair) const {
+    return {token.place[Own::side(pair)].token, own_.unit(pair), args_.hidden, args_.units};
+  }
+  // This thread's lane of a buffer of shared memory, as an operand.
+  SIMT_DEVICE const T* column(const T* buffer) const { return buffer + own_.thread / 4 * stride_; }
+  SIMT_DEVICE T* state(int buffer) const { return state_ + buffer * lanes_per_tile * stride_; }
+  SIMT_DEVICE T& element(T* buffer, int pair) const {
+    return buffer[own_.lane(pair) * stride_ + own_.unit(pair)];
+  }
+
+  // To an array of the library: zeros beside the state, nothing beyond.
+  template <class X>
+  SIMT_DEVICE void keep(X* array, std::int64_t row, int pair, float value) const {
+    if (array && own_.unit(pair) < args_.units)
+      array[row * args_.units + own_.unit(pair)] =
+          simt::from_float<X>(is_present(pair) ? value : 0);
+  }
+  // To and from arrays of the caller.
+  SIMT_DEVICE void give(T* array, std::int64_t row, int pair, float value) const {
+    if (array && is_present(pair))
+      array[row * args_.hidden + own_.unit(pair)] = simt::from_float<T>(value);
+  }
+  SIMT_DEVICE float given(const T* array, std::int64_t row, int pair) const {
+    return array && is_present(pair) ? simt::to_float(array[row * args_.hidden + own_.unit(pair)])
+                                     : 0;
+  }
+
+  SIMT_DEVICE void look_ahead(Token& token) {
+    const bool reads_gap = Cell::reads_gap || evolve_reads_gap(args_.evolve.kind);
+    SIMT_UNROLL
+    for (int side = 0; side < 2; ++side) {
+      token.place[side] = lane_[side].next([&](std::int32_t sequence) {
+        SIMT_UNROLL
+        for (int i = side; i < pairs; i += 2) {
+          give(args_.final_hidden, sequence, i, given(args_.initial_hidden, sequence, i));
+          if constexpr (Cell::has_cell)
+            give(args_.final_cell, sequence, i, given(args_.initial_cell, sequence, i));
+        }
+      });
+      const Place& place = token.place[side];
+      if (!place.exists()) continue;
+      token.fires[side] = does_fire(args_.fires, place.token);
+      if (reads_gap) token.dt[side] = args_.gaps[place.token];
+    }
+    SIMT_UNROLL
+    for (int i = 0; i < pairs; ++i) {
+      const UnitOfToken at = unit_of(token, i);
+      if (at.token < 0 || !is_present(i)) continue;
+      token.factor[i] = evolution(args_.evolve, at, token.dt[Own::side(i)], 0).factor;
+      // The inputs of a token that does not fire are nobody's to read.
+      if (!token.fires[Own::side(i)]) continue;
+      SIMT_UNROLL
+      for (int g = 0; g < Cell::input_gates; ++g)
+        token.input[g][i] = args_.gx[(at.token * Cell::input_gates + g) * at.units + at.unit] +
+                            args_.bias[g * at.hidden + at.unit];
+    }
+  }
+
+  // The state before a token: evolved, and where its product and the backward run find it.
+  SIMT_DEVICE void begin(const Token& token, int buffer) {
+    SIMT_UNROLL
+    for (int i = 0; i < pairs; ++i) {
+      const Place& place = token.place[Own::side(i)];
+      if (place.first) {
+        h_[i] = given(args_.initial_hidden, place.sequence, i);
+        if constexpr (Cell::has_cell) c_[i] = given(args_.initial_cell, place.sequence, i);
+      }
+      if (place.exists() && is_present(i)) {
+        const UnitOfToken at = unit_of(token, i);
+        h_[i] = evolved(args_.evolve, at, {.factor = token.factor[i]}, 0, h_[i]);
+        if constexpr (Cell::has_cell)
+          c_[i] = evolved(args_.evolve, at, evolution(args_.evolve, at, token.dt[Own::side(i)], 1),
+                          1, c_[i]);
+      } else {
+        h_[i] = c_[i] = 0;
+      }
+      element(state(buffer), i) = simt::from_float<T>(h_[i]);
+      if (!place.exists()) continue;
+      keep(args_.tape_h, place.token, i, h_[i]);
+      give(args_.evolved_hidden, place.token, i, h_[i]);
+      if constexpr (Cell::has_cell) keep(args_.tape_c, place.token, i, c_[i]);
+    }
+  }
+
+  SIMT_DEVICE void save(const Token& token, int pair, int gate, float value) const {
+    const Place& place = token.place[Own::side(pair)];
+    if (place.exists())
+      keep(args_.gates, std::int64_t{place.token} * Cell::saved_gates + gate, pair,
+           token.fires[Own::side(pair)] ? value : 0);
+  }
+
+  SIMT_DEVICE void update(const Token& token, int buffer) {
+    Sum sums[blocks];
+    const T* const from = column(state(buffer));
+    weights_.template multiply<Parts::two, 0, blocks, true>(sums, [&](int) { return from; });
+    SIMT_UNROLL
+    for (int i = 0; i < pairs; ++i) {
+      float x[Cell::input_gates], p[Cell::product_gates], s[Cell::saved_gates];
+      SIMT_UNROLL
+      for (int g = 0; g < Cell::input_gates; ++g) x[g] = token.input[g][i];
+      SIMT_UNROLL
+      for (int g = 0; g < Cell::product_gates; ++g) p[g] = sums[g].total(i);
+      if constexpr (Cell::hidden_bias)
+        if (args_.bias_hn && is_present(i))
+          p[Cell::product_gates - 1] += args_.bias_hn[own_.unit(i)];
+      const UnitState<float> next =
+          Cell::forward(x, p, UnitState<float>{h_[i], c_[i]}, token.dt[Own::side(i)], s);
+      SIMT_UNROLL
+      for (int g = 0; g < Cell::saved_gates; ++g) save(token, i, g, s[g]);
+      if (!token.fires[Own::side(i)]) continue;
+      h_[i] = next.h;
+      c_[i] = next.c;
+    }
+  }
+
+  SIMT_DEVICE void update_in_halves(const Token& token, int buffer) {
+    Sum sums[2], candidate[1];
+    float z[pairs];
+    const T* const from = column(state(buffer));
+    weights_.template multiply<Parts::two, 0, 2, true>(sums, [&](int) { return from; });
+    SIMT_UNROLL
+    for (int i = 0; i < pairs; ++i) {
+      float r;
+      const float reset_h =
+          Cell::template forward_reset<float>({token.input[0][i], token.input[1][i]},
+                                              {sums[0].total(i), sums[1].total(i)}, h_[i], r, z[i]);
+      element(reset_, i) = simt::from_float<T>(reset_h);
+      save(token, i, 0, r);
+      save(token, i, 1, z[i]);
+    }
+    simt::sync_block();
+    const T* const reset_from = column(reset_);
+    weights_.template multiply<Parts::two, 2, 3, true>(candidate, [&](int) { return reset_from; });
+    SIMT_UNROLL
+    for (int i = 0; i < pairs; ++i) {
+      float n;
+      const float next =
+          Cell::forward_candidate(token.input[2][i], candidate[0].total(i), z[i], h_[i], n);
+      save(token, i, 2, n);
+      if (token.fires[Own::side(i)]) h_[i] = next;
+    }
+  }
+
+  // Gives the state after a token to whoever asked for it.
+  SIMT_DEVICE void finish(const Token& token) const {
+    SIMT_UNROLL
+    for (int i = 0; i < pairs; ++i) {
+      const Place& place = token.place[Own::side(i)];
+      if (!place.exists()) continue;
+      give(args_.hidden_out, place.token, i, h_[i]);
+      if constexpr (Cell::has_cell) give(args_.cell_out, place.token, i, c_[i]);
+      if (!place.last) continue;
+      give(args_.final_hidden, place.sequence, i, h_[i]);
+      if constexpr (Cell::has_cell) give(args_.final_cell, place.sequence, i, c_[i]);
+    }
+  }
+
+  const ResidentForward<T>& args_;
+  Own own_;
+  int units_, stride_;
+  T *state_, *reset_;
+  Lane<false> lane_[2];
+  Weights weights_;
+  float h_[pairs] = {}, c_[pairs] = {};
+};
+
+template <class Cell, class T>
+SIMT_KERNEL(most_threads, 1)
+void forward(ResidentForward<T> args) {
+  const ForwardMemory<Cell, T> memory{padded_units(args.hidden)};
+  simt::SharedCarver shared;
+  T* const state = shared.take<T>(2 * memory.state());
+  T* const reset = Cell::reset_before ? shared.take<T>(memory.state()) : nullptr;
+  std::uint32_t* const weights = shared.take<std::uint32_t>(memory.weights());
+  ForwardTile<Cell, T>(args, state, reset, weights).run();
+}
+
+}  // namespace resident
+
+template <class T>
+void resident_forward(simt::Stream stream, const ResidentForward<T>& args) {
+  if (args.sequences.count == 0) return;
+  with_cell(args.cell, [&]<class Cell>(Cell) {
+    const int units = resident::padded_units(args.hidden);
+    simt::launch(resident::launch_of_tiles(args.lanes, units,
+                                           resident::ForwardMemory<Cell, T>{units}.bytes()),
+                 stream, resident::forward<Cell, T>, args);
+  });
+}
+
+}  // namespace lacuna

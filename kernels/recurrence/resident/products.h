@@ -1,0 +1,223 @@
+// Products whose one factor stays where it is: the weights of a warp's 16 rows, in the registers of its threads, and what
+// exceeds them in shared memory; the other factor, a few columns of state or gradients, comes from shared memory anew in
+// every step.
+//
+// Two kinds of tensor core products serve all types:
+//   16-bit operands   as they are
+//   fp32 operands     tf32, of which a float is two: w = w1 + w2 with 11 bits each. w1 s1 + (w1 s2 + w2 s1) is right to
+//                     2^-21 of each term, which is fp32's class, and never leaves fp32's range. With one part, w1 s1 alone,
+//                     a product of 16-bit weights and fp32 gradients keeps the weights whole and lets no small gradient
+//                     vanish, as fp16 would.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/recurrence/resident/tile.h"
+#include "kernels/simt/mma.h"
+#include "kernels/simt/vec.h"
+
+namespace lacuna::resident {
+
+enum class Parts { one, two };
+
+// E: the type of the operands. A fragment of the weights is 16 rows by `depth`, one of a column `depth` long.
+template <class E>
+struct Operand {
+  static constexpr int depth = 16;
+  static constexpr int padding =
+      8;  // elements behind a column, so that eight columns fall on different banks
+
+  struct Sum {
+    float all[pairs] = {};
+    SIMT_DEVICE float total(int pair) const { return all[pair]; }
+  };
+
+  // weight(row, column) is a float that E holds exactly.
+  template <class F>
+  SIMT_DEVICE static void load_weights(std::uint32_t (&to)[4], int thread, int row, int column,
+                                       F&& weight) {
+    SIMT_UNROLL
+    for (int r = 0; r < 4; ++r) {
+      const int i = row + simt::fragment::a16_row(thread, r);
+      const int k = column + simt::fragment::a16_k(thread, r);
+      to[r] = simt::pack<E>(weight(i, k), weight(i, k + 1));
+    }
+  }
+
+  struct Column {
+    std::uint32_t bits[2];
+    SIMT_DEVICE Column(const E* column, int thread) {
+      SIMT_UNROLL
+      for (int r = 0; r < 2; ++r)
+        bits[r] =
+            simt::bits_as<std::uint32_t>(simt::load<2>(column + simt::fragment::b16_k(thread, r)));
+    }
+  };
+
+  template <Parts>
+  SIMT_DEVICE static void multiply(Sum& sum, const std::uint32_t (&weights)[4],
+                                   const Column& column) {
+    simt::mma_m16n8k16<E>(sum.all, weights, column.bits);
+  }
+};
+
+template <>
+struct Operand<float> {
+  static constexpr int depth = 8;
+  static constexpr int padding = 4;
+
+  struct Sum {
+    float large[pairs] = {}, small[pairs] = {};
+    SIMT_DEVICE float total(int pair) const { return large[pair] + small[pair]; }
+  };
+
+  // A float in two parts that the tensor core takes whole.
+  struct Two {
+    std::uint32_t large, small;
+    SIMT_DEVICE explicit Two(float value)
+        : large(simt::to_tf32(value)), small(simt::to_tf32(value - simt::bits_as<float>(large))) {}
+  };
+
+  template <class F>
+  SIMT_DEVICE static void load_weights(std::uint32_t (&to)[4], int thread, int row, int column,
+                                       F&& weight) {
+    SIMT_UNROLL
+    for (int r = 0; r < 4; ++r)
+      to[r] = simt::bits_as<std::uint32_t>(weight(row + simt::fragment::a32_row(thread, r),
+                                                  column + simt::fragment::a32_k(thread, r)));
+  }
+
+  struct Column {
+    std::uint32_t large[2], small[2];
+    SIMT_DEVICE Column(const float* column, int thread) {
+      SIMT_UNROLL
+      for (int r = 0; r < 2; ++r) {
+        const Two two(column[simt::fragment::b32_k(thread, r)]);
+        large[r] = two.large;
+        small[r] = two.small;
+      }
+    }
+  };
+
+  template <Parts parts>
+  SIMT_DEVICE static void multiply(Sum& sum, const std::uint32_t (&weights)[4],
+                                   const Column& column) {
+    std::uint32_t large[4], small[4];
+    SIMT_UNROLL
+    for (int r = 0; r < 4; ++r) {
+      // Split here, not once before all steps: that would take twice the registers.
+      const Two two(simt::bits_as<float>(simt::opaque(weights[r])));
+      large[r] = two.large;
+      small[r] = two.small;
+    }
+    simt::mma_m16n8k8_tf32(sum.large, large, column.large);
+    if constexpr (parts == Parts::two) {
+      simt::mma_m16n8k8_tf32(sum.small, large, column.small);
+      simt::mma_m16n8k8_tf32(sum.small, small, column.large);
+    }
+  }
+};
+
+// Elements from one column in shared memory to the next.
+template <class E>
+SIMT_BOTH constexpr int column_stride(int units) {
+  return units + Operand<E>::padding;
+}
+
+// How many fragments of each matrix a thread's 255 registers have room for beside the rest of a step: what compiles
+// without spills, as ctest checks.
+template <class E>
+SIMT_BOTH constexpr int kept_fragments(int blocks, bool backward) {
+  const bool split = std::is_same_v<E, float>;
+  if (blocks == 4) return backward ? (split ? 4 : 6) : 7;
+  return blocks == 3 && split ? 7 : 8;
+}
+
+// A warp's rows of `blocks` square matrices, [units, units] each. `kept` fragments of each, 4 registers a thread, stay in
+// registers; those beyond lie in shared memory, in the order in which the warp reads them.
+template <class E, int blocks, int kept>
+class StationaryWeights {
+ public:
+  using Op = Operand<E>;
+
+  SIMT_BOTH static constexpr int fragments(int units) { return units / Op::depth; }
+  // Words of shared memory, of all warps.
+  SIMT_BOTH static constexpr std::size_t shared_words(int units) {
+    const int beyond = fragments(units) > kept ? fragments(units) - kept : 0;
+    return static_cast<std::size_t>(units / units_per_warp * blocks * beyond * 4) * simt::warp_size;
+  }
+
+  // weight(block, row, column), 0 beyond the matrix. `shared`: shared_words(units). Each warp reads back only what it has
+  // written itself.
+  template <class F>
+  SIMT_DEVICE StationaryWeights(const Own& own, int units, std::uint32_t* shared, F&& weight)
+      : fragments_(fragments(units)), thread_(own.thread) {
+    const int beyond = fragments_ > kept ? fragments_ - kept : 0;
+    shared_ =
+        shared + static_cast<std::size_t>(own.first_unit / units_per_warp * blocks * beyond * 4) *
+                     simt::warp_size;
+    SIMT_UNROLL
+    for (int b = 0; b < blocks; ++b) {
+      const auto of_block = [&](int row, int column) { return weight(b, row, column); };
+      SIMT_UNROLL
+      for (int q = 0; q < kept; ++q)
+        if (q < fragments_)
+          Op::load_weights(kept_[b][q], thread_, own.first_unit, q * Op::depth, of_block);
+      for (int q = kept; q < fragments_; ++q) {
+        std::uint32_t words[4];
+        Op::load_weights(words, thread_, own.first_unit, q * Op::depth, of_block);
+        simt::store(shared_ + at(b, q),
+                    simt::Vec<std::uint32_t, 4>{words[0], words[1], words[2], words[3]});
+      }
+    }
+  }
+
+  // sums[b] += rows of block b times this thread's lane of columns[b], for first <= b < end. columns(b): where that lane's
+  // column of the block begins; equal for all blocks where they share one.
+  template <Parts parts, int first, int end, bool one_column, class F>
+  SIMT_DEVICE void multiply(typename Op::Sum (&sums)[end - first], F&& columns) const {
+    SIMT_UNROLL
+    for (int q = 0; q < kept; ++q) {
+      if (q >= fragments_) continue;
+      step<parts, first, end, one_column>(sums, columns, q, [&](int b, std::uint32_t(&words)[4]) {
+        SIMT_UNROLL
+        for (int r = 0; r < 4; ++r) words[r] = kept_[b][q][r];
+      });
+    }
+    for (int q = kept; q < fragments_; ++q)
+      step<parts, first, end, one_column>(sums, columns, q, [&](int b, std::uint32_t(&words)[4]) {
+        const auto from = simt::load<4>(static_cast<const std::uint32_t*>(shared_ + at(b, q)));
+        SIMT_UNROLL
+        for (int r = 0; r < 4; ++r) words[r] = from[r];
+      });
+  }
+
+ private:
+  template <Parts parts, int first, int end, bool one_column, class F, class G>
+  SIMT_DEVICE void step(typename Op::Sum (&sums)[end - first], F&& columns, int q,
+                        G&& weights) const {
+    using Column = typename Op::Column;
+    const auto column = [&](int b) { return Column(columns(b) + q * Op::depth, thread_); };
+    Column shared_column = column(first);
+    SIMT_UNROLL
+    for (int b = first; b < end; ++b) {
+      std::uint32_t words[4];
+      weights(b, words);
+      if constexpr (!one_column)
+        if (b > first) shared_column = column(b);
+      Op::template multiply<parts>(sums[b - first], words, shared_column);
+    }
+  }
+
+  SIMT_DEVICE int at(int block, int q) const {
+    return ((block * (fragments_ - kept) + q - kept) * static_cast<int>(simt::warp_size) +
+            thread_) *
+           4;
+  }
+
+  int fragments_, thread_;
+  std::uint32_t* shared_;
+  std::uint32_t kept_[blocks][kept][4];
+};
+
+}  // namespace lacuna::resident

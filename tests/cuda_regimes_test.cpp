@@ -1,0 +1,226 @@
+// The regimes of the CUDA backend: which one a plan takes, and each of them against the oracle.
+#include <numeric>
+#include <set>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "support/against_oracle.h"
+#include "support/cuda.h"
+#ifndef LACUNA_TEST_ON_DEVICE
+#include "emulator/emulator.h"
+#include "host/cuda/regime.h"
+#include "kernels/recurrence/resident/lanes.h"
+#endif
+
+namespace {
+
+using support::InRegime;
+using support::must;
+using support::refused;
+
+// ---- The choice ----
+
+lacuna_layer layer_of(const char* text) {
+  return support::library_layer(support::parse_case(text));
+}
+
+lacuna_regime chosen(const lacuna_layer& layer, const lacuna_capacity& capacity = {100, 10, 0}) {
+  const auto context = support::make_context();
+  const auto plan = support::make_plan(context.get(), layer, capacity);
+  lacuna_plan_info info{};
+  must(lacuna_plan_query(plan.get(), &info));
+  return info.regime;
+}
+
+std::string explained(const lacuna_layer& layer) {
+  const auto context = support::make_context();
+  const auto plan = support::make_plan(context.get(), layer, {100, 10, 0});
+  std::size_t length = 0;
+  must(lacuna_plan_explain(plan.get(), nullptr, &length));
+  std::string text(length + 1, ' ');
+  std::size_t room = text.size();
+  must(lacuna_plan_explain(plan.get(), text.data(), &room));
+  return text.substr(0, length);
+}
+
+TEST(Regime, IsResidentWhereThatServes) {
+  for (const char* serves : {"lstm_f32_n1_h1_len1_seed1", "grud_f32_n1_h128_len1_seed1",
+                             "gru_f16_n1_h37_len1_seed1", "rnn_bf16_n1_h64_len1_seed1"})
+    EXPECT_EQ(chosen(layer_of(serves)), LACUNA_REGIME_RESIDENT) << serves;
+  for (const char* not_so : {"lstm_f64_n1_h1_len1_seed1", "grud_f32_n1_h129_len1_seed1"})
+    EXPECT_EQ(chosen(layer_of(not_so)), LACUNA_REGIME_STEPWISE) << not_so;
+}
+
+TEST(Regime, IsTheOneAskedFor) {
+  const lacuna_layer small = layer_of("grud_f32_n1_h8_len1_seed1");
+  for (const lacuna_regime regime : {LACUNA_REGIME_STEPWISE, LACUNA_REGIME_RESIDENT}) {
+    const InRegime asked(regime);
+    EXPECT_EQ(chosen(small), regime);
+  }
+}
+
+TEST(Regime, SaysWhy) {
+  EXPECT_NE(
+      explained(layer_of("grud_f32_n1_h8_len1_seed1")).find("resident: one kernel of at most 2"),
+      std::string::npos)
+      << explained(layer_of("grud_f32_n1_h8_len1_seed1"));
+  EXPECT_NE(
+      explained(layer_of("grud_f64_n1_h8_len1_seed1")).find("not resident, for the type is fp64"),
+      std::string::npos);
+  EXPECT_NE(explained(layer_of("grud_f32_n1_h300_len1_seed1")).find("hidden is 300"),
+            std::string::npos);
+  const InRegime stepwise(LACUNA_REGIME_STEPWISE);
+  EXPECT_NE(explained(layer_of("grud_f32_n1_h8_len1_seed1")).find("options.regime says so"),
+            std::string::npos);
+}
+
+TEST(Regime, RefusesWhatItCannotServe) {
+  const auto context = support::make_context();
+  const auto create = [&](const lacuna_layer& layer, lacuna_regime regime,
+                          lacuna_capacity capacity = {100, 10, 0}) {
+    lacuna_plan_options options{};
+    options.regime = regime;
+    lacuna_plan* plan = nullptr;
+    const lacuna_status status =
+        lacuna_plan_create(context.get(), &layer, &capacity, &options, &plan);
+    lacuna_plan_destroy(plan);
+    return status;
+  };
+  const lacuna_layer small = layer_of("grud_f32_n1_h8_len1_seed1");
+  EXPECT_TRUE(refused(create(layer_of("grud_f64_n1_h8_len1_seed1"), LACUNA_REGIME_RESIDENT),
+                      LACUNA_UNSUPPORTED, "options.regime"));
+  EXPECT_TRUE(refused(create(layer_of("lstm_f16_n1_h129_len1_seed1"), LACUNA_REGIME_RESIDENT),
+                      LACUNA_UNSUPPORTED, "hidden is 129"));
+  for (const int wrong : {-1, 3})
+    EXPECT_TRUE(refused(create(small, static_cast<lacuna_regime>(wrong)), LACUNA_INVALID_ARGUMENT,
+                        "options.regime: " + std::to_string(wrong)));
+  EXPECT_EQ(create(small, LACUNA_REGIME_RESIDENT), LACUNA_OK);
+}
+
+#ifndef LACUNA_TEST_ON_DEVICE
+TEST(Regime, IsStepwiseWhereABlockHasTooLittleSharedMemory) {
+  auto& device = lacuna::emulator::settings().device;
+  const auto whole = device;
+  device.shared_per_block = 163 * 1024;  // sm_80
+  EXPECT_EQ(chosen(layer_of("lstm_f32_n1_h128_len1_seed1")), LACUNA_REGIME_STEPWISE);
+  EXPECT_EQ(chosen(layer_of("lstm_f32_n1_h96_len1_seed1")), LACUNA_REGIME_RESIDENT);
+  EXPECT_EQ(chosen(layer_of("lstm_bf16_n1_h128_len1_seed1")), LACUNA_REGIME_RESIDENT);
+  device = whole;
+}
+
+// ---- Lanes ----
+
+TEST(Lanes, TakeEverySequenceOnce) {
+  for (const std::int64_t count : {0, 1, 7, 8, 9, 100})
+    for (const std::int64_t lanes : {8, 16, 128}) {
+      std::multiset<std::int64_t> rows;
+      for (std::int64_t lane = 0; lane < lanes; ++lane)
+        for (std::int64_t round = 0; round <= count / lanes; ++round) {
+          const std::int64_t row = lacuna::resident::dealt_row(round, lane, lanes);
+          if (row < count) rows.insert(row);
+        }
+      ASSERT_EQ(rows.size(), static_cast<std::size_t>(count));
+      for (std::int64_t row = 0; row < count; ++row) EXPECT_EQ(rows.count(row), 1u);
+    }
+}
+
+// Of the steps of all lanes, the share in which a lane has no token.
+double idle_share(const std::vector<std::int64_t>& lengths, std::int64_t lanes) {
+  std::int64_t latest = 0, tokens = 0;
+  for (std::int64_t lane = 0; lane < lanes; ++lane) {
+    std::int64_t steps = 0;
+    for (std::int64_t round = 0;; ++round) {
+      const std::int64_t row = lacuna::resident::dealt_row(round, lane, lanes);
+      if (row >= static_cast<std::int64_t>(lengths.size())) break;
+      steps += lengths[static_cast<std::size_t>(row)];
+    }
+    latest = std::max(latest, steps);
+    tokens += steps;
+  }
+  return 1 - static_cast<double>(tokens) / static_cast<double>(lanes * latest);
+}
+
+TEST(Lanes, AreAsManyAsTheLengthsNeed) {
+  using lacuna::cuda::resident_lanes;
+  EXPECT_EQ(resident_lanes({}, 64), 8);
+  EXPECT_EQ(resident_lanes(std::vector<std::int64_t>{0, 0}, 64), 8);
+  EXPECT_EQ(resident_lanes(std::vector<std::int64_t>(64, 10), 1056), 64);  // all alike: one each
+  EXPECT_EQ(resident_lanes(std::vector<std::int64_t>(64, 10), 16), 16);    // no more than there are
+  std::vector<std::int64_t> one_long(501, 2);
+  one_long[0] = 20'000;
+  EXPECT_EQ(resident_lanes(one_long, 1056), 8);  // the short ones fit beside the long one
+  // Lengths between T/4 and T: two lanes of every three are enough, and few steps are idle.
+  std::vector<std::int64_t> lengths(256);
+  for (std::size_t i = 0; i < lengths.size(); ++i)
+    lengths[i] = 200 - 150 * static_cast<std::int64_t>(i) / 255;
+  const std::int32_t lanes = resident_lanes(lengths, 1056);
+  EXPECT_LT(lanes, 256);
+  EXPECT_LT(idle_share(lengths, lanes), idle_share(lengths, 256));
+}
+
+#endif
+
+// ---- Against the oracle ----
+
+using Size = std::tuple<const char*, const char*, int>;
+
+class Resident : public testing::TestWithParam<Size> {};
+
+TEST_P(Resident, Agrees) {
+  const InRegime regime(LACUNA_REGIME_RESIDENT);
+  const auto [model, type, hidden] = GetParam();
+  support::expect_agreement(std::string(model) + "_" + type + "_n11_d3_h" + std::to_string(hidden) +
+                            "_len0-5_init_seed" + std::to_string(hidden));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Sizes, Resident,
+    testing::Combine(testing::Values("rnn", "rnn_relu", "lstm", "gru", "gru_reset_before",
+                                     "rnn_euler+none+none", "lstm+none+relax", "gru+none+relax",
+                                     "gru_reset_before+none+decay", "gru+none+decay_step"),
+                     testing::Values("f32", "f16", "bf16"),
+                     testing::Values(1, 3, 16, 37, 41, 64, 100, 127, 128)));
+
+class ResidentLanes : public testing::TestWithParam<const char*> {};
+
+TEST_P(ResidentLanes, Agree) {
+  const InRegime regime(LACUNA_REGIME_RESIDENT);
+  support::expect_agreement(GetParam());
+}
+
+INSTANTIATE_TEST_SUITE_P(Odd, ResidentLanes,
+                         testing::Values("lstm_f32_n1_d2_h17_len40_seed1",
+                                         "gru_f32_n3_d2_h9_len0_seed2",
+                                         "lstm_f32_n130_d2_h9_len0-6_init_seed3",
+                                         "grud_f32_n90_d5_h33_len0-12_miss70_eo_rev_seed4",
+                                         "lstm+none+relax_f16_n50_d3_h20_len0-7_init_seed5",
+                                         "grud_bf16_n40_d3_h20_len0-7_miss70_eo_seed6"),
+                         support::test_name);
+
+// A sequence of 20,000 tokens beside 500 short ones.
+TEST(ResidentLanes, OneIsLong) {
+  const InRegime regime(LACUNA_REGIME_RESIDENT);
+  support::expect_agreement("gru_decay_f32_n501_d1_h3_len0-3+20000_miss30_seed7");
+}
+
+class Stepwise : public testing::TestWithParam<const char*> {};
+
+TEST_P(Stepwise, Agrees) {
+  const InRegime regime(LACUNA_REGIME_STEPWISE);
+  support::expect_agreement(GetParam());
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Small, Stepwise,
+    testing::Values("rnn_f32_n7_h34_len0-19_seed1", "rnn_relu_f16_n5_d3_h17_len0-9_seed2",
+                    "lstm_f32_n9_h31_len0-23_init_seed3", "gru_bf16_n6_d7_h16_len1-12_seed4",
+                    "gru_reset_before_f32_n7_h33_len0-9_init_seed5",
+                    "lstm_decay_f16_n7_h34_len0-19_miss80_times_seed8",
+                    "grud_f32_n7_d41_h64_len0-19_miss80_eo_nan_times_seed3",
+                    "grud_relax_bf16_n4_h5_len1-30_miss90_carry_rev_init_seed10",
+                    "lstm+none+relax_f16_n5_d3_h20_len0-7_init_seed5",
+                    "ode_euler_f32_n7_h13_len0-19_miss50_seed12"),
+    support::test_name);
+
+}  // namespace
