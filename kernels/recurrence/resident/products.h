@@ -129,7 +129,7 @@ SIMT_BOTH constexpr int column_stride(int units) {
 template <class E>
 SIMT_BOTH constexpr int kept_fragments(int blocks, bool backward) {
   const bool split = std::is_same_v<E, float>;
-  if (blocks == 4) return backward ? (split ? 4 : 6) : 7;
+  if (blocks == 4) return backward ? (split ? 5 : 6) : 7;
   return blocks == 3 && split ? 7 : 8;
 }
 
