@@ -52,7 +52,10 @@ struct BackwardMemory {
 };
 
 template <class Cell, class T>
-class BackwardTile {
+class BackwardTile : TileAccess<ResidentBackward<T>> {
+  using Access = TileAccess<ResidentBackward<T>>;
+  using Access::args_, Access::own_, Access::is_present, Access::unit_of, Access::keep,
+      Access::kept, Access::give, Access::given;
   using E = GradientOperand<T>;
   static constexpr int blocks = weight_blocks<Cell>;
   static constexpr Parts parts = gradient_parts<T>;
@@ -72,12 +75,12 @@ class BackwardTile {
 
  public:
   SIMT_DEVICE BackwardTile(const ResidentBackward<T>& args, E* gradients, std::uint32_t* shared)
-      : args_(args),
+      : Access(args),
         units_(padded_units(args.hidden)),
         stride_(column_stride<E>(units_)),
         gradients_(gradients),
-        lane_{{args.sequences, first_lane(), args.lanes},
-              {args.sequences, first_lane() + 1, args.lanes}},
+        lane_{{args.sequences, this->first_lane(), args.lanes},
+              {args.sequences, this->first_lane() + 1, args.lanes}},
         weights_(own_, units_, shared, [&](int block, int row, int column) {
           const bool inside = row < args.units && column < args.units;
           return inside ? simt::to_float(
@@ -104,34 +107,8 @@ class BackwardTile {
   }
 
  private:
-  SIMT_DEVICE std::int32_t first_lane() const {
-    return static_cast<std::int32_t>(simt::block_index().x) * lanes_per_tile + own_.lane(0);
-  }
-  SIMT_DEVICE bool is_present(int pair) const { return own_.unit(pair) < args_.hidden; }
-  SIMT_DEVICE UnitOfToken unit_of(const Token& token, int pair) const {
-    return {token.place[Own::side(pair)].token, own_.unit(pair), args_.hidden, args_.units};
-  }
   SIMT_DEVICE E& element(E* buffer, int gate, int pair) const {
     return buffer[(gate * lanes_per_tile + own_.lane(pair)) * stride_ + own_.unit(pair)];
-  }
-
-  template <class X>
-  SIMT_DEVICE void keep(X* array, std::int64_t row, int pair, float value) const {
-    if (array && own_.unit(pair) < args_.units)
-      array[row * args_.units + own_.unit(pair)] =
-          simt::from_float<X>(is_present(pair) ? value : 0);
-  }
-  template <class X>
-  SIMT_DEVICE float kept(const X* array, std::int64_t row, int pair) const {
-    return is_present(pair) ? simt::to_float(array[row * args_.units + own_.unit(pair)]) : 0;
-  }
-  SIMT_DEVICE void give(T* array, std::int64_t row, int pair, float value) const {
-    if (array && is_present(pair))
-      array[row * args_.hidden + own_.unit(pair)] = simt::from_float<T>(value);
-  }
-  SIMT_DEVICE float given(const T* array, std::int64_t row, int pair) const {
-    return array && is_present(pair) ? simt::to_float(array[row * args_.hidden + own_.unit(pair)])
-                                     : 0;
   }
 
   SIMT_DEVICE void look_ahead(Token& token) {
@@ -277,7 +254,7 @@ class BackwardTile {
     for (int i = 0; i < pairs; ++i) {
       const Place& place = token.place[Own::side(i)];
       if (!place.exists()) continue;
-      const UnitOfToken at = unit_of(token, i);
+      const UnitOfToken at = unit_of(token.place, i);
       constexpr int state_parts = Cell::has_cell ? 2 : 1;
       const auto back = [&](int part, float state, float& d) {
         const Evolution time = evolution(args_.evolve, at, token.dt[Own::side(i)], part);
@@ -293,8 +270,6 @@ class BackwardTile {
     }
   }
 
-  const ResidentBackward<T>& args_;
-  Own own_;
   int units_, stride_;
   E* gradients_;
   Lane<true> lane_[2];

@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "kernels/recurrence/cell_steps.h"
+#include "kernels/recurrence/resident/access.h"
 #include "kernels/recurrence/resident/evolve.h"
 #include "kernels/recurrence/resident/lanes.h"
 #include "kernels/recurrence/resident/products.h"
@@ -75,7 +76,10 @@ struct ForwardMemory {
 };
 
 template <class Cell, class T>
-class ForwardTile {
+class ForwardTile : TileAccess<ResidentForward<T>> {
+  using Access = TileAccess<ResidentForward<T>>;
+  using Access::args_, Access::own_, Access::is_present, Access::unit_of, Access::keep,
+      Access::give, Access::given;
   static constexpr int blocks = weight_blocks<Cell>;
   using Op = Operand<T>;
   using Weights = ForwardWeights<Cell, T>;
@@ -92,13 +96,13 @@ class ForwardTile {
 
  public:
   SIMT_DEVICE ForwardTile(const ResidentForward<T>& args, T* state, T* reset, std::uint32_t* shared)
-      : args_(args),
+      : Access(args),
         units_(padded_units(args.hidden)),
         stride_(column_stride<T>(units_)),
         state_(state),
         reset_(reset),
-        lane_{{args.sequences, first_lane(), args.lanes},
-              {args.sequences, first_lane() + 1, args.lanes}},
+        lane_{{args.sequences, this->first_lane(), args.lanes},
+              {args.sequences, this->first_lane() + 1, args.lanes}},
         weights_(own_, units_, shared, [&](int block, int row, int column) {
           const bool inside = row < args.units && column < args.units;
           return inside ? simt::to_float(
@@ -127,35 +131,11 @@ class ForwardTile {
   }
 
  private:
-  SIMT_DEVICE std::int32_t first_lane() const {
-    return static_cast<std::int32_t>(simt::block_index().x) * lanes_per_tile + own_.lane(0);
-  }
-  SIMT_DEVICE bool is_present(int pair) const { return own_.unit(pair) < args_.hidden; }
-  SIMT_DEVICE UnitOfToken unit_of(const Token& token, int pair) const {
-    return {token.place[Own::side(pair)].token, own_.unit(pair), args_.hidden, args_.units};
-  }
   // This thread's lane of a buffer of shared memory, as an operand.
   SIMT_DEVICE const T* column(const T* buffer) const { return buffer + own_.thread / 4 * stride_; }
   SIMT_DEVICE T* state(int buffer) const { return state_ + buffer * lanes_per_tile * stride_; }
   SIMT_DEVICE T& element(T* buffer, int pair) const {
     return buffer[own_.lane(pair) * stride_ + own_.unit(pair)];
-  }
-
-  // To an array of the library: zeros beside the state, nothing beyond.
-  template <class X>
-  SIMT_DEVICE void keep(X* array, std::int64_t row, int pair, float value) const {
-    if (array && own_.unit(pair) < args_.units)
-      array[row * args_.units + own_.unit(pair)] =
-          simt::from_float<X>(is_present(pair) ? value : 0);
-  }
-  // To and from arrays of the caller.
-  SIMT_DEVICE void give(T* array, std::int64_t row, int pair, float value) const {
-    if (array && is_present(pair))
-      array[row * args_.hidden + own_.unit(pair)] = simt::from_float<T>(value);
-  }
-  SIMT_DEVICE float given(const T* array, std::int64_t row, int pair) const {
-    return array && is_present(pair) ? simt::to_float(array[row * args_.hidden + own_.unit(pair)])
-                                     : 0;
   }
 
   SIMT_DEVICE void look_ahead(Token& token) {
@@ -177,7 +157,7 @@ class ForwardTile {
     }
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
-      const UnitOfToken at = unit_of(token, i);
+      const UnitOfToken at = unit_of(token.place, i);
       if (at.token < 0 || !is_present(i)) continue;
       token.factor[i] = evolution(args_.evolve, at, token.dt[Own::side(i)], 0).factor;
       // The inputs of a token that does not fire are nobody's to read.
@@ -199,7 +179,7 @@ class ForwardTile {
         if constexpr (Cell::has_cell) c_[i] = given(args_.initial_cell, place.sequence, i);
       }
       if (place.exists() && is_present(i)) {
-        const UnitOfToken at = unit_of(token, i);
+        const UnitOfToken at = unit_of(token.place, i);
         h_[i] = evolved(args_.evolve, at, {.factor = token.factor[i]}, 0, h_[i]);
         if constexpr (Cell::has_cell)
           c_[i] = evolved(args_.evolve, at, evolution(args_.evolve, at, token.dt[Own::side(i)], 1),
@@ -288,8 +268,6 @@ class ForwardTile {
     }
   }
 
-  const ResidentForward<T>& args_;
-  Own own_;
   int units_, stride_;
   T *state_, *reset_;
   Lane<false> lane_[2];
