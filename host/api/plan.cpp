@@ -14,9 +14,7 @@ namespace {
 
 void check(const lacuna_plan_options& options) {
   check_flag(options.inference, "options.inference");
-  if (options.regime < LACUNA_REGIME_BEST || options.regime > LACUNA_REGIME_RESIDENT)
-    refuse(LACUNA_INVALID_ARGUMENT, "options.regime: ", static_cast<int>(options.regime),
-           ", expected 0 to ", static_cast<int>(LACUNA_REGIME_RESIDENT));
+  check_enumerator(options.regime, LACUNA_REGIME_RESIDENT, "options.regime", "lacuna_regime");
   if (!options.workspace && options.workspace_bytes > 0)
     refuse(LACUNA_INVALID_ARGUMENT, "options.workspace: null, but options.workspace_bytes is ",
            options.workspace_bytes);
