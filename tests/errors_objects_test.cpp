@@ -1,6 +1,7 @@
 // Every argument of the calls that make, describe and measure objects: contexts, layers, plans,
 // tapes.
 #include <cstdlib>
+#include <cstring>
 
 #include "api/example.h"
 #include "api/huge_allocations.h"
@@ -277,6 +278,14 @@ TEST_F(PlanErrors, Options) {
   options.inference = 2;
   EXPECT_TRUE(refused(create(&capacity, &options), LACUNA_INVALID_ARGUMENT,
                       {"options.inference: 2, expected 0 or 1"}));
+  options = {};
+  const int no_regime = 7;
+  std::memcpy(&options.regime, &no_regime, sizeof no_regime);
+  EXPECT_TRUE(refused(create(&capacity, &options), LACUNA_INVALID_ARGUMENT,
+                      {"options.regime: 7, expected a lacuna_regime, 0 to 2"}));
+  options.regime = LACUNA_REGIME_RESIDENT;
+  EXPECT_TRUE(refused(create(&capacity, &options), LACUNA_UNSUPPORTED,
+                      {"options.regime: 2, expected 0: the CPU backend has one way"}));
   options = {};
   options.workspace_bytes = 640;
   EXPECT_TRUE(refused(create(&capacity, &options), LACUNA_INVALID_ARGUMENT,
