@@ -1,3 +1,0 @@
-template <class T>
-SIMT_KERNEL(256)
-void scale(T* x) {}
