@@ -513,4 +513,39 @@ TEST(WeightsErrors, SizesAreCheckedBeforeTheCall) {
       "tensors[4]: given, but this layer has none there");
 }
 
+// Parameters of 16-bit layers are floats, and no array is read or written beyond its end.
+TEST(WeightsOfHalves, AreFloats) {
+  for (const lacuna_type type : {LACUNA_F16, LACUNA_BF16}) {
+    lacuna_layer layer{};
+    layer.cell = LACUNA_RNN_TANH;
+    layer.type = type;
+    layer.features = D;
+    layer.hidden = H;
+    constexpr std::size_t sizes[] = {H * D, H * H, H, H};
+    std::vector<std::vector<float>> foreign, there, back;
+    lacuna_foreign_tensors source{}, returned{};
+    for (std::size_t t = 0; t < 4; ++t) {
+      foreign.emplace_back(sizes[t]);
+      for (std::size_t i = 0; i < sizes[t]; ++i)
+        foreign[t][i] = t == 3 ? 0 : static_cast<float>(10 * t + i) / 8;
+      there.emplace_back(sizes[t], -1.0f);
+      back.emplace_back(sizes[t], -1.0f);
+    }
+    for (std::size_t t = 0; t < 4; ++t) {
+      source.tensor[t] = foreign[t].data();
+      returned.tensor[t] = back[t].data();
+    }
+    lacuna_parameter_gradients target{};
+    lacuna_parameters parameters{};
+    for (const int kind : {LACUNA_WEIGHTS_X, LACUNA_WEIGHTS_H, LACUNA_BIAS})
+      parameters.tensor[kind] = target.tensor[kind] = there[static_cast<std::size_t>(kind)].data();
+    ASSERT_EQ(lacuna_weights_import(&layer, LACUNA_PYTORCH, &source, &target), LACUNA_OK)
+        << lacuna_last_error();
+    for (const std::size_t t : {0, 1, 2}) EXPECT_EQ(there[t], foreign[t]);
+    ASSERT_EQ(lacuna_weights_export(&layer, LACUNA_PYTORCH, &parameters, &returned), LACUNA_OK)
+        << lacuna_last_error();
+    EXPECT_EQ(back, foreign);
+  }
+}
+
 }  // namespace

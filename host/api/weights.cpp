@@ -88,10 +88,10 @@ lacuna_status lacuna_weights_import(const lacuna_layer* layer, lacuna_convention
                           arrays.optional_output(name, data, extent);
                         });
     arrays.check();
-    if (layer->type == LACUNA_F32)
-      weights::import_weights<float>(*layer, convention, *source, *target);
-    else
+    if (layer->type == LACUNA_F64)
       weights::import_weights<double>(*layer, convention, *source, *target);
+    else  // parameters of 16-bit layers are floats
+      weights::import_weights<float>(*layer, convention, *source, *target);
   });
 }
 
@@ -115,10 +115,10 @@ lacuna_status lacuna_weights_export(const lacuna_layer* layer, lacuna_convention
                         arrays.optional_output(name, data, extent);
                       });
     arrays.check();
-    if (layer->type == LACUNA_F32)
-      weights::export_weights<float>(*layer, convention, *source, *target);
-    else
+    if (layer->type == LACUNA_F64)
       weights::export_weights<double>(*layer, convention, *source, *target);
+    else  // parameters of 16-bit layers are floats
+      weights::export_weights<float>(*layer, convention, *source, *target);
   });
 }
 }
