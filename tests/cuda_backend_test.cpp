@@ -101,7 +101,9 @@ TEST_P(CudaRun, AsksForNoMemory) {
 #ifndef LACUNA_TEST_ON_DEVICE
   EXPECT_EQ(lacuna::emulator::counters().allocations.load(), allocations);
   EXPECT_EQ(lacuna::emulator::counters().synchronisations.load(), waits);
-  EXPECT_GT(lacuna::emulator::counters().launches.load(), launches);
+  // 19 steps of kernels, or one kernel, each way; and what is done for all tokens.
+  const std::uint64_t fewest = GetParam() == LACUNA_REGIME_STEPWISE ? 20 : 2;
+  EXPECT_GT(lacuna::emulator::counters().launches.load(), launches + fewest);
 #endif
 }
 

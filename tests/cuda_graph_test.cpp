@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <stdexcept>
+#include <tuple>
 #include <vector>
 
 #include "support/library_run.h"
@@ -98,11 +99,13 @@ class Recording {
 
 #endif
 
-class Recorded : public testing::TestWithParam<const char*> {};
+class Recorded : public testing::TestWithParam<std::tuple<const char*, lacuna_regime>> {};
 
 TEST_P(Recorded, ServesOtherLengths) {
   // The same layer and weights, other data and lengths.
-  const support::Case first = support::parse_case(GetParam());
+  const auto [text, asked] = GetParam();
+  const support::InRegime regime(asked);
+  const support::Case first = support::parse_case(text);
   support::Case second = first;
   second.seed += 100;
   const auto parameters = support::make_parameters(first);
@@ -203,10 +206,11 @@ TEST_P(Recorded, ServesOtherLengths) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, Recorded,
-                         testing::Values("grud_f32_n5_d3_h9_len0-9_miss60_seed8",
-                                         "lstm+none+decay_step_f32_n6_d2_h17_len0-7_seed9",
-                                         "gru+relax+relax_f32_n4_d5_h8_len1-11_miss50_eo_seed10"),
-                         support::test_name);
+INSTANTIATE_TEST_SUITE_P(
+    Models, Recorded,
+    testing::Combine(testing::Values("grud_f32_n5_d3_h9_len0-9_miss60_seed8",
+                                     "lstm+none+decay_step_f32_n6_d2_h17_len0-7_seed9",
+                                     "gru+relax+relax_f32_n4_d5_h8_len1-11_miss50_eo_seed10"),
+                     testing::Values(LACUNA_REGIME_STEPWISE, LACUNA_REGIME_RESIDENT)));
 
 }  // namespace

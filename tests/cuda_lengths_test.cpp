@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "support/cuda.h"
@@ -14,10 +15,12 @@ using support::GuardedBuffer;
 using support::Mirror;
 using support::must;
 
-class OffsetsOnDevice : public testing::TestWithParam<const char*> {};
+class OffsetsOnDevice : public testing::TestWithParam<std::tuple<const char*, lacuna_regime>> {};
 
 TEST_P(OffsetsOnDevice, GiveTheSameBits) {
-  const support::Case c = support::parse_case(GetParam());
+  const auto [text, asked] = GetParam();
+  const support::InRegime regime(asked);
+  const support::Case c = support::parse_case(text);
   const ContextHandle context = support::make_context();
   support::in_type(c, [&]<class Real>(Real) {
     support::LibraryRun<Real> known(c), unknown(c);
@@ -32,15 +35,22 @@ TEST_P(OffsetsOnDevice, GiveTheSameBits) {
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, OffsetsOnDevice,
-                         testing::Values("lstm_f32_n9_h31_len0-23_init_seed3",
-                                         "grud_f64_n6_d5_h17_len0-19_miss80_nan_times_seed4",
-                                         "grud_relax_f32_n7_h12_len0-19_miss80_rev_seed5",
-                                         "ode_euler_f64_n5_d3_h7_len0-9_miss50_gap_seed6"),
-                         support::test_name);
+INSTANTIATE_TEST_SUITE_P(
+    Models, OffsetsOnDevice,
+    testing::Combine(testing::Values("lstm_f32_n9_h31_len0-23_init_seed3",
+                                     "grud_f64_n6_d5_h17_len0-19_miss80_nan_times_seed4",
+                                     "grud_relax_f32_n7_h12_len0-19_miss80_rev_seed5",
+                                     "ode_euler_f64_n5_d3_h7_len0-9_miss50_gap_seed6"),
+                     testing::Values(LACUNA_REGIME_BEST, LACUNA_REGIME_STEPWISE)));
+
+class OffsetsOfFewer : public testing::TestWithParam<lacuna_regime> {};
+
+INSTANTIATE_TEST_SUITE_P(Regimes, OffsetsOfFewer,
+                         testing::Values(LACUNA_REGIME_STEPWISE, LACUNA_REGIME_RESIDENT));
 
 // A batch in arrays that are larger than what is in use.
-TEST(OffsetsOnDevice, LeaveRowsBehindTheLastTokenAlone) {
+TEST_P(OffsetsOfFewer, LeaveRowsBehindTheLastTokenAlone) {
+  const support::InRegime regime(GetParam());
   const support::Case c = support::parse_case("grud_f32_n5_d3_h9_len0-9_miss60_seed8");
   const ContextHandle context = support::make_context();
   support::LibraryRun<float> run(c);

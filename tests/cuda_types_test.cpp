@@ -8,10 +8,12 @@
 namespace {
 
 class Halves : public testing::TestWithParam<
-                   std::tuple<const char*, const char*, const char*, const char*>> {};
+                   std::tuple<const char*, const char*, const char*, const char*, lacuna_regime>> {
+};
 
 TEST_P(Halves, Agree) {
-  const auto [cell, impute, evolve, rest] = GetParam();
+  const auto [cell, impute, evolve, rest, asked] = GetParam();
+  const support::InRegime regime(asked);
   const bool masked = std::string(impute) != "none";
   support::expect_agreement(std::string(cell) + "+" + impute + "+" + evolve + rest +
                             (masked ? "_miss60_mask_gap_carry_init" : "_init"));
@@ -23,7 +25,9 @@ INSTANTIATE_TEST_SUITE_P(All, Halves,
                                           testing::Values("none", "forward", "decay", "relax"),
                                           testing::Values("none", "decay", "decay_step", "relax"),
                                           testing::Values("_f16_n4_d3_h9_len0-11_seed31",
-                                                          "_bf16_n4_d5_h6_len0-11_rev_seed32")));
+                                                          "_bf16_n4_d5_h6_len0-11_rev_seed32"),
+                                          testing::Values(LACUNA_REGIME_STEPWISE,
+                                                          LACUNA_REGIME_RESIDENT)));
 
 class HalfShapes : public testing::TestWithParam<const char*> {};
 
