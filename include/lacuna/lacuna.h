@@ -319,7 +319,7 @@ typedef struct lacuna_capacity {
 /* How the CUDA backend walks the tokens. Results agree within rounding; each regime repeats its
  * own bits. */
 typedef enum lacuna_regime {
-  LACUNA_REGIME_BEST = 0, /* the fastest that serves the layer and the capacity */
+  LACUNA_REGIME_BEST = 0, /* the plan's choice: resident where it serves */
   /* per time step a matrix product and a kernel: every size and type */
   LACUNA_REGIME_STEPWISE = 1,
   /* one kernel, W_h on chip from its first step to its last: H up to 128, all types but fp64 */

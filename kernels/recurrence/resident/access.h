@@ -10,6 +10,13 @@
 
 namespace lacuna::resident {
 
+// The tokens at which a thread's two lanes stand.
+struct Meeting {
+  Place place[2];
+  bool fires[2] = {};
+  float dt[2] = {};  // where cell or evolve read it
+};
+
 // View: ResidentForward<T> or ResidentBackward<T>.
 template <class View>
 class TileAccess {
@@ -20,8 +27,25 @@ class TileAccess {
     return static_cast<std::int32_t>(simt::block_index().x) * lanes_per_tile + own_.lane(0);
   }
   SIMT_DEVICE bool is_present(int pair) const { return own_.unit(pair) < args_.hidden; }
-  SIMT_DEVICE UnitOfToken unit_of(const Place (&places)[2], int pair) const {
-    return {places[Own::side(pair)].token, own_.unit(pair), args_.hidden, args_.units};
+  SIMT_DEVICE UnitOfToken unit_of(const Meeting& at, int pair) const {
+    return {at.place[Own::side(pair)].token, own_.unit(pair), args_.hidden, args_.units};
+  }
+
+  // Both lanes go on to their next token. pass(sequence, pair) is called for sequences without tokens on the way.
+  template <class Cell, bool backward, class F>
+  SIMT_DEVICE void advance(Lane<backward> (&lanes)[2], Meeting& to, F&& pass) const {
+    const bool reads_gap = Cell::reads_gap || evolve_reads_gap(args_.evolve.kind);
+    SIMT_UNROLL
+    for (int side = 0; side < 2; ++side) {
+      to.place[side] = lanes[side].next([&](std::int32_t sequence) {
+        SIMT_UNROLL
+        for (int i = side; i < pairs; i += 2) pass(sequence, i);
+      });
+      const Place& place = to.place[side];
+      if (!place.exists()) continue;
+      to.fires[side] = does_fire(args_.fires, place.token);
+      if (reads_gap) to.dt[side] = args_.gaps[place.token];
+    }
   }
 
   // Arrays of the library, null: not wanted. Zeros beside the state, nothing beyond.

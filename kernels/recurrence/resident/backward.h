@@ -64,10 +64,7 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
   using Sum = typename Op::Sum;
 
   // What is known of the next token before its turn.
-  struct Token {
-    Place place[2];
-    bool fires[2] = {};
-    float dt[2] = {};
+  struct Token : Meeting {
     float h[pairs] = {}, c[pairs] = {};  // of the tape: evolved
     float saved[Cell::saved_gates][pairs] = {};
     float d_h[pairs] = {}, d_c[pairs] = {};  // dL/d(output) of the token, and of the sequence's end
@@ -112,22 +109,11 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
   }
 
   SIMT_DEVICE void look_ahead(Token& token) {
-    const bool reads_gap = Cell::reads_gap || evolve_reads_gap(args_.evolve.kind);
-    SIMT_UNROLL
-    for (int side = 0; side < 2; ++side) {
-      token.place[side] = lane_[side].next([&](std::int32_t sequence) {
-        SIMT_UNROLL
-        for (int i = side; i < pairs; i += 2) {
-          give(args_.d_initial_hidden, sequence, i, given(args_.d_final_hidden, sequence, i));
-          if constexpr (Cell::has_cell)
-            give(args_.d_initial_cell, sequence, i, given(args_.d_final_cell, sequence, i));
-        }
-      });
-      const Place& place = token.place[side];
-      if (!place.exists()) continue;
-      token.fires[side] = does_fire(args_.fires, place.token);
-      if (reads_gap) token.dt[side] = args_.gaps[place.token];
-    }
+    this->template advance<Cell>(lane_, token, [&](std::int32_t sequence, int i) {
+      give(args_.d_initial_hidden, sequence, i, given(args_.d_final_hidden, sequence, i));
+      if constexpr (Cell::has_cell)
+        give(args_.d_initial_cell, sequence, i, given(args_.d_final_cell, sequence, i));
+    });
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
       const Place& place = token.place[Own::side(i)];
@@ -254,7 +240,7 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
     for (int i = 0; i < pairs; ++i) {
       const Place& place = token.place[Own::side(i)];
       if (!place.exists()) continue;
-      const UnitOfToken at = unit_of(token.place, i);
+      const UnitOfToken at = unit_of(token, i);
       constexpr int state_parts = Cell::has_cell ? 2 : 1;
       const auto back = [&](int part, float state, float& d) {
         const Evolution time = evolution(args_.evolve, at, token.dt[Own::side(i)], part);

@@ -6,7 +6,6 @@
 //   gru_reset_before: product of r and z, publish r h, barrier, product of n, ...
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 
 #include "kernels/recurrence/cell_steps.h"
@@ -57,11 +56,12 @@ SIMT_DEVICE std::int64_t steps_of_tile(const SequenceView& sequences, std::int32
   return simt::shuffle(most, 0);
 }
 
+// A block's arrays of shared memory, added up in the order in which the kernel takes them.
 template <class Cell, class T>
 struct ForwardMemory {
   int units;
 
-  // Takes the arrays from a SharedLayout, to add them up, or from a SharedCarver.
+  // Of one buffer; there are two, and another for what a reset lets through.
   SIMT_BOTH std::size_t state() const {
     return static_cast<std::size_t>(lanes_per_tile * column_stride<T>(units));
   }
@@ -86,10 +86,7 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
   using Sum = typename Op::Sum;
 
   // What is known of the next token before its turn.
-  struct Token {
-    Place place[2];
-    bool fires[2] = {};
-    float dt[2] = {};
+  struct Token : Meeting {
     float input[Cell::input_gates][pairs] = {};  // W_x x + b
     float factor[pairs] = {};                    // of h
   };
@@ -139,25 +136,14 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
   }
 
   SIMT_DEVICE void look_ahead(Token& token) {
-    const bool reads_gap = Cell::reads_gap || evolve_reads_gap(args_.evolve.kind);
-    SIMT_UNROLL
-    for (int side = 0; side < 2; ++side) {
-      token.place[side] = lane_[side].next([&](std::int32_t sequence) {
-        SIMT_UNROLL
-        for (int i = side; i < pairs; i += 2) {
-          give(args_.final_hidden, sequence, i, given(args_.initial_hidden, sequence, i));
-          if constexpr (Cell::has_cell)
-            give(args_.final_cell, sequence, i, given(args_.initial_cell, sequence, i));
-        }
-      });
-      const Place& place = token.place[side];
-      if (!place.exists()) continue;
-      token.fires[side] = does_fire(args_.fires, place.token);
-      if (reads_gap) token.dt[side] = args_.gaps[place.token];
-    }
+    this->template advance<Cell>(lane_, token, [&](std::int32_t sequence, int i) {
+      give(args_.final_hidden, sequence, i, given(args_.initial_hidden, sequence, i));
+      if constexpr (Cell::has_cell)
+        give(args_.final_cell, sequence, i, given(args_.initial_cell, sequence, i));
+    });
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
-      const UnitOfToken at = unit_of(token.place, i);
+      const UnitOfToken at = unit_of(token, i);
       if (at.token < 0 || !is_present(i)) continue;
       token.factor[i] = evolution(args_.evolve, at, token.dt[Own::side(i)], 0).factor;
       // The inputs of a token that does not fire are nobody's to read.
@@ -179,7 +165,7 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
         if constexpr (Cell::has_cell) c_[i] = given(args_.initial_cell, place.sequence, i);
       }
       if (place.exists() && is_present(i)) {
-        const UnitOfToken at = unit_of(token.place, i);
+        const UnitOfToken at = unit_of(token, i);
         h_[i] = evolved(args_.evolve, at, {.factor = token.factor[i]}, 0, h_[i]);
         if constexpr (Cell::has_cell)
           c_[i] = evolved(args_.evolve, at, evolution(args_.evolve, at, token.dt[Own::side(i)], 1),

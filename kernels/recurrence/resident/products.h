@@ -5,12 +5,13 @@
 // Two kinds of tensor core products serve all types:
 //   16-bit operands   as they are
 //   fp32 operands     tf32, of which a float is two: w = w1 + w2 with 11 bits each. w1 s1 + (w1 s2 + w2 s1) is right to
-//                     2^-21 of each term, which is fp32's class, and never leaves fp32's range. With one part, w1 s1 alone,
+//                     2^-21 of each term, which is fp32's class, in fp32's range (an infinity becomes NaN). With one part, w1 s1 alone,
 //                     a product of 16-bit weights and fp32 gradients keeps the weights whole and lets no small gradient
 //                     vanish, as fp16 would.
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "kernels/recurrence/resident/tile.h"
 #include "kernels/simt/mma.h"
@@ -25,7 +26,7 @@ template <class E>
 struct Operand {
   static constexpr int depth = 16;
   static constexpr int padding =
-      8;  // elements behind a column, so that eight columns fall on different banks
+      8;  // behind a column, so that eight columns have banks of their own
 
   struct Sum {
     float all[pairs] = {};
@@ -124,8 +125,8 @@ SIMT_BOTH constexpr int column_stride(int units) {
   return units + Operand<E>::padding;
 }
 
-// How many fragments of each matrix a thread's 255 registers have room for beside the rest of a step: what compiles
-// without spills, as ctest checks.
+// How many fragments of each matrix a thread's 255 registers have room for beside the rest of a step. Found by trying:
+// ctest fails where a kernel spills more than cmake/kernels_that_may_spill.txt says.
 template <class E>
 SIMT_BOTH constexpr int kept_fragments(int blocks, bool backward) {
   const bool split = std::is_same_v<E, float>;
