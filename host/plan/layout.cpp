@@ -159,8 +159,9 @@ void choose_groups(Layout& out, const lacuna_capacity& capacity, std::int64_t by
 std::int64_t worker_elements(const Layout& layout, bool inference) {
   const std::int64_t n = layout.max_lanes;
   // State h, c; the reset state, update gate and candidate of gru_reset_before; last value, time since.
-  std::int64_t forward = n * (5 * layout.units + 2 * layout.channels) + 3 * layout.channels;
-  if (inference) forward += n * layout.operand_stride + n * layout.units * 2;
+  // And stand-ins for the tape's rows, for a plan with a backward run may also run forward without a tape.
+  const std::int64_t forward = n * (5 * layout.units + 2 * layout.channels) + 3 * layout.channels +
+                               n * layout.operand_stride + n * layout.units * 2;
   // Gradients of h, c and of what the reset gate let through; of the input, of delta and of x_last; Δt.
   const std::int64_t backward =
       n * (3 * layout.units + layout.d_input + 3 * layout.channels) + 3 * layout.channels +
