@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 #include "host/api/message.h"
@@ -31,6 +32,15 @@ enum class Where { backend, host };
 
 class Arrays {
  public:
+  struct Array {
+    std::string_view group, member;
+    std::uintptr_t begin = 0, end = 0;
+    bool written = false;
+    Where where = Where::backend;
+  };
+
+  explicit Arrays(std::span<Array> room) : arrays_(room) {}
+
   // Null is allowed where there is nothing to read or write.
   void input(Name name, const void* data, Extent extent, Where where = Where::backend) {
     add(name, data, extent, false, true, where);
@@ -50,20 +60,23 @@ class Arrays {
   void check(const Backend& backend) const;
 
  private:
-  struct Array {
-    std::string_view group, member;
-    std::uintptr_t begin = 0, end = 0;
-    bool written = false;
-    Where where = Where::backend;
-  };
-
   void add(Name name, const void* data, Extent extent, bool written, bool needed,
            Where where = Where::backend);
 
-  // Backward has the most: 10 parameters and their gradients, 11 of the batch, 8 gradients, a tape
-  // and a workspace.
-  std::array<Array, 48> arrays_;
+  std::span<Array> arrays_;
   std::size_t count_ = 0;
+};
+
+// With room for the arrays of any call on one layer. Backward has the most: 10 parameters and their gradients, 11 of the
+// batch, 8 gradients, a tape and a workspace.
+class LayerArrays : public Arrays {
+ public:
+  LayerArrays() : Arrays(room_) {}
+  LayerArrays(const LayerArrays&) = delete;
+  LayerArrays& operator=(const LayerArrays&) = delete;
+
+ private:
+  std::array<Array, 48> room_;
 };
 
 }  // namespace lacuna::api

@@ -10,13 +10,6 @@
 namespace lacuna::api {
 namespace {
 
-// Which of a layer's inputs are gaps; delta needs them only where it is not ready-made.
-bool needs_gaps(const lacuna_layer& layer, const lacuna_batch& batch) {
-  return layer.gap_input || layer.cell == LACUNA_RNN_EULER ||
-         layer.evolve == LACUNA_EVOLVE_DECAY_STEP || layer.evolve == LACUNA_EVOLVE_RELAX ||
-         (uses_delta(layer) && !batch.delta);
-}
-
 void check_counts(const Recipe& recipe, const lacuna_batch& batch) {
   const auto check = [](std::int64_t count, std::int64_t most, std::string_view name) {
     if (count < 0) refuse(LACUNA_INVALID_ARGUMENT, "batch.", name, ": ", count, ", expected >= 0");
@@ -156,6 +149,13 @@ void check_content_of(const Recipe& recipe, const Backend& backend, const lacuna
 
 }  // namespace
 
+// Which of a layer's inputs are gaps; delta needs them only where it is not ready-made.
+bool needs_gaps(const lacuna_layer& layer, const lacuna_batch& batch) {
+  return layer.gap_input || layer.cell == LACUNA_RNN_EULER ||
+         layer.evolve == LACUNA_EVOLVE_DECAY_STEP || layer.evolve == LACUNA_EVOLVE_RELAX ||
+         (uses_delta(layer) && !batch.delta);
+}
+
 void check_first_gap(const lacuna_layer& layer, const lacuna_batch& batch, const void* first_gap,
                      std::string_view name) {
   if (!first_gap) return;
@@ -164,6 +164,20 @@ void check_first_gap(const lacuna_layer& layer, const lacuna_batch& batch, const
            ": given, but layer.reverse is 0; its delta_t has that gap at the first token");
   if (batch.tokens > 0 && !batch.delta_t)
     refuse(LACUNA_INVALID_ARGUMENT, name, ": given, but batch.delta_t is null");
+}
+
+void check_carry_out(const lacuna_layer& layer, const lacuna_batch& batch,
+                     const lacuna_carry& carry) {
+  if (!has_mask(layer) && (carry.last_values || carry.since))
+    refuse(LACUNA_INVALID_ARGUMENT, "outputs.carry_out.",
+           carry.last_values ? "last_values" : "since",
+           ": given, but the layer has no mask; impute is LACUNA_IMPUTE_NONE");
+  if (batch.tokens > 0 && carry.since && !batch.delta_t && !batch.times && !batch.delta)
+    refuse(LACUNA_INVALID_ARGUMENT,
+           "outputs.carry_out.since: given, but the batch has neither delta_t, times nor delta");
+  if (batch.tokens > 0 && carry.last_time && !batch.times)
+    refuse(LACUNA_INVALID_ARGUMENT, "outputs.carry_out.last_time: given, but batch.times is null");
+  check_first_gap(layer, batch, carry.first_gap, "outputs.carry_out.first_gap");
 }
 
 void check_shape(const Recipe& recipe, const Backend& backend, const lacuna_batch& batch,

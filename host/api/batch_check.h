@@ -7,6 +7,9 @@
 
 namespace lacuna::api {
 
+// Whether the layer cannot do without delta_t or times.
+bool needs_gaps(const lacuna_layer& layer, const lacuna_batch& batch);
+
 // Sizes, and which arrays are given; adds them to `arrays`. Reads none.
 void check_shape(const Recipe& recipe, const Backend& backend, const lacuna_batch& batch,
                  Arrays& arrays);
@@ -14,6 +17,10 @@ void check_shape(const Recipe& recipe, const Backend& backend, const lacuna_batc
 // For carry_in and carry_out alike: only a reversed layer with delta_t has use for it.
 void check_first_gap(const lacuna_layer& layer, const lacuna_batch& batch, const void* first_gap,
                      std::string_view name);
+
+// Which parts of outputs.carry_out the layer and the batch can fill.
+void check_carry_out(const lacuna_layer& layer, const lacuna_batch& batch,
+                     const lacuna_carry& carry);
 
 // Offsets, gaps, times, delta and carry, as far as the host can read them. After check_shape.
 void check_content(const Recipe& recipe, const Backend& backend, const lacuna_batch& batch);

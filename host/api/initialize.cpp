@@ -62,7 +62,7 @@ extern "C" lacuna_status lacuna_layer_initialize(const lacuna_layer* layer, uint
   return api::guarded([&] {
     api::checked(layer);
     const std::int64_t count = api::parameter_offset(*layer, LACUNA_PARAMETERS);
-    api::Arrays arrays;
+    api::LayerArrays arrays;
     arrays.output("parameters", parameters,
                   {.rows = count, .element = lacuna::wide_size_of(layer->type)});
     arrays.check();

@@ -27,7 +27,7 @@ std::int64_t padded_rows(const PaddedShape& shape) {
 void pack(Backend& backend, const PackRun& run) {
   const PaddedShape& shape = run.shape;
   check(shape);
-  Arrays arrays;
+  LayerArrays arrays;
   arrays.input("lengths", run.lengths, {.rows = shape.sequences, .element = sizeof(std::int64_t)});
   arrays.output("offsets", run.offsets,
                 {.rows = shape.sequences + 1, .element = sizeof(std::int64_t)});
@@ -56,7 +56,7 @@ void unpack(Backend& backend, const UnpackRun& run) {
   const PaddedShape& shape = run.shape;
   const std::int64_t* const offsets = run.offsets;
   check(shape);
-  Arrays arrays;
+  LayerArrays arrays;
   arrays.input("offsets", offsets, {.rows = shape.sequences + 1, .element = sizeof(std::int64_t)});
   std::int64_t tokens = 0;
   if (backend.host_reads(offsets)) {

@@ -20,21 +20,10 @@ void check(const lacuna_plan_options& options) {
            options.workspace_bytes);
 }
 
-// Far beyond any machine, and small enough for the plan to count in 64 bits.
-constexpr std::int64_t most_rows = std::int64_t{1} << 48;
-
-void check_capacity(std::int64_t rows, std::string_view argument) {
-  if (rows < 0 || rows > most_rows)
-    refuse(LACUNA_INVALID_ARGUMENT, argument, ": ", rows, ", expected 0 to ", most_rows);
-}
-
 Recipe recipe_for(const Context& context, const lacuna_layer* layer, const lacuna_capacity* given,
                   const lacuna_plan_options& options) {
   checked(layer, *context.backend);
-  const lacuna_capacity& capacity = not_null(given, "capacity");
-  check_capacity(capacity.tokens, "capacity.tokens");
-  check_capacity(capacity.sequences, "capacity.sequences");
-  check_capacity(capacity.max_length, "capacity.max_length");
+  const lacuna_capacity& capacity = checked_capacity(given);
   check(options);
   try {
     return context.backend->plan(*layer, capacity, options);
@@ -45,7 +34,30 @@ Recipe recipe_for(const Context& context, const lacuna_layer* layer, const lacun
   }
 }
 
-// The caller's memory when there is some, else the context's.
+std::string explain(const lacuna_plan& plan) { return plan.context->backend->explain(plan.recipe); }
+
+lacuna_plan_info info_of(const Recipe& recipe) {
+  return {.workspace_bytes = recipe.workspace_bytes,
+          .tape_bytes = recipe.tape_bytes,
+          .regime = recipe.device.regime};
+}
+
+}  // namespace
+
+const lacuna_capacity& checked_capacity(const lacuna_capacity* given) {
+  // Far beyond any machine, and small enough for the plan to count in 64 bits.
+  static constexpr std::int64_t most_rows = std::int64_t{1} << 48;
+  const lacuna_capacity& capacity = not_null(given, "capacity");
+  const auto check = [](std::int64_t rows, std::string_view argument) {
+    if (rows < 0 || rows > most_rows)
+      refuse(LACUNA_INVALID_ARGUMENT, argument, ": ", rows, ", expected 0 to ", most_rows);
+  };
+  check(capacity.tokens, "capacity.tokens");
+  check(capacity.sequences, "capacity.sequences");
+  check(capacity.max_length, "capacity.max_length");
+  return capacity;
+}
+
 memory::Block take_block(Context& context, void* given, std::size_t given_bytes, std::size_t needed,
                          std::string_view argument, std::string_view size_argument) {
   if (given) {
@@ -70,15 +82,16 @@ memory::Block take_block(Context& context, void* given, std::size_t given_bytes,
   return block;
 }
 
-std::string explain(const lacuna_plan& plan) { return plan.context->backend->explain(plan.recipe); }
-
-lacuna_plan_info info_of(const Recipe& recipe) {
-  return {.workspace_bytes = recipe.workspace_bytes,
-          .tape_bytes = recipe.tape_bytes,
-          .regime = recipe.device.regime};
+void write_text(const std::string& from, char* text, std::size_t* length) {
+  const std::size_t room = not_null(length, "length");
+  if (text) {
+    if (room < from.size() + 1)
+      refuse(LACUNA_INVALID_ARGUMENT, "length: ", room, ", expected at least ", from.size() + 1);
+    std::memcpy(text, from.c_str(), from.size() + 1);
+  }
+  *length = from.size();
 }
 
-}  // namespace
 }  // namespace lacuna::api
 
 namespace api = lacuna::api;
@@ -126,17 +139,7 @@ lacuna_status lacuna_plan_query(const lacuna_plan* plan, lacuna_plan_info* info)
 }
 
 lacuna_status lacuna_plan_explain(const lacuna_plan* plan, char* text, size_t* length) {
-  return guarded([&] {
-    const std::string explanation = api::explain(not_null(plan, "plan"));
-    const std::size_t room = not_null(length, "length");
-    if (text) {
-      if (room < explanation.size() + 1)
-        refuse(LACUNA_INVALID_ARGUMENT, "length: ", room, ", expected at least ",
-               explanation.size() + 1);
-      std::memcpy(text, explanation.c_str(), explanation.size() + 1);
-    }
-    *length = explanation.size();
-  });
+  return guarded([&] { api::write_text(api::explain(not_null(plan, "plan")), text, length); });
 }
 
 void lacuna_plan_destroy(lacuna_plan* plan) { delete plan; }

@@ -20,6 +20,13 @@ struct lacuna_plan {
 
 namespace lacuna::api {
 
+const lacuna_capacity& checked_capacity(const lacuna_capacity* given);
+// The caller's memory when there is some, else the context's. Arguments are named as given in messages.
+memory::Block take_block(Context& context, void* given, std::size_t given_bytes, std::size_t needed,
+                         std::string_view argument, std::string_view size_argument);
+// As lacuna_plan_explain hands out text.
+void write_text(const std::string& from, char* text, std::size_t* length);
+
 // Tells one batch from another by what decides where things lie on the tape.
 struct BatchIdentity {
   std::int64_t sequences = 0, tokens = 0;

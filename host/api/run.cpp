@@ -3,82 +3,19 @@
 #include "host/api/batch_check.h"
 #include "host/api/guard.h"
 #include "host/api/layer.h"
+#include "host/api/parameter_check.h"
+#include "host/api/turn.h"
 #include "host/plan/shape.h"
 
 namespace lacuna::api {
 namespace {
-
-// Keeps a plan to one thread at a time.
-class Turn {
- public:
-  explicit Turn(lacuna_plan& plan) : plan_(plan) {
-    if (plan.running.test_and_set(std::memory_order_acquire))
-      refuse(LACUNA_INVALID_ARGUMENT,
-             "plan: already running on another thread; make one plan for each");
-  }
-  ~Turn() { plan_.running.clear(std::memory_order_release); }
-  Turn(const Turn&) = delete;
-  Turn& operator=(const Turn&) = delete;
-
- private:
-  lacuna_plan& plan_;
-};
-
-// Calls add(kind, name, extent) for what the layer has, and refuses a tensor for what it has not.
-template <class Tensors, class Add>
-void each_tensor(const lacuna_layer& layer, std::string_view group, const Tensors& tensors,
-                 Add add) {
-  for (int number = 0; number < LACUNA_PARAMETERS; ++number) {
-    const auto kind = static_cast<lacuna_parameter>(number);
-    const Shape shape = parameter_shape(layer, kind);
-    const Name name(group, name_of(kind));
-    if (shape.rows > 0)
-      add(name, tensors.tensor[number],
-          Extent{
-              .rows = shape.rows, .columns = shape.columns, .element = wide_size_of(layer.type)});
-    else if (tensors.tensor[number])
-      refuse(LACUNA_INVALID_ARGUMENT, name.group, name.member, ": given, but the layer (",
-             name_of(layer.cell), ", impute ", name_of(layer.impute), ", evolve ",
-             name_of(layer.evolve), ") has none; expected null");
-  }
-}
-
-void check_parameters(const lacuna_layer& layer, const lacuna_parameters& parameters,
-                      Arrays& arrays) {
-  each_tensor(layer, "parameters.", parameters, [&](Name name, const void* data, Extent extent) {
-    arrays.input(name, data, extent);
-  });
-}
-
-void check_gradients(const lacuna_layer& layer, const lacuna_parameter_gradients& gradients,
-                     Arrays& arrays) {
-  each_tensor(layer, "d_parameters.", gradients, [&](Name name, void* data, Extent extent) {
-    arrays.optional_output(name, data, extent);
-  });
-}
-
-// Arrays about c belong to an LSTM.
-void check_cell(const lacuna_layer& layer, const void* array, std::string_view name) {
-  if (array && layer.cell != LACUNA_LSTM)
-    refuse(LACUNA_INVALID_ARGUMENT, name, ": given, but a cell of ", name_of(layer.cell),
-           " has no c; expected null");
-}
 
 void check_outputs(const lacuna_layer& layer, const lacuna_batch& batch,
                    const lacuna_outputs& outputs, Arrays& arrays) {
   const lacuna_carry& carry = outputs.carry_out;
   check_cell(layer, outputs.cell, "outputs.cell");
   check_cell(layer, outputs.final_cell, "outputs.final_cell");
-  if (!has_mask(layer) && (carry.last_values || carry.since))
-    refuse(LACUNA_INVALID_ARGUMENT, "outputs.carry_out.",
-           carry.last_values ? "last_values" : "since",
-           ": given, but the layer has no mask; impute is LACUNA_IMPUTE_NONE");
-  if (batch.tokens > 0 && carry.since && !batch.delta_t && !batch.times && !batch.delta)
-    refuse(LACUNA_INVALID_ARGUMENT,
-           "outputs.carry_out.since: given, but the batch has neither delta_t, times nor delta");
-  if (batch.tokens > 0 && carry.last_time && !batch.times)
-    refuse(LACUNA_INVALID_ARGUMENT, "outputs.carry_out.last_time: given, but batch.times is null");
-  check_first_gap(layer, batch, carry.first_gap, "outputs.carry_out.first_gap");
+  check_carry_out(layer, batch, carry);
 
   const std::int64_t N = batch.tokens, B = batch.sequences, D = layer.features, H = layer.hidden;
   const std::size_t real = size_of(layer.type), wide = wide_size_of(layer.type);
@@ -172,8 +109,8 @@ void forward(lacuna_plan& plan, const lacuna_parameters& parameters, const lacun
              const lacuna_outputs& outputs, lacuna_tape* tape, void* stream) {
   Backend& backend = *plan.context->backend;
   const lacuna_layer& layer = plan.recipe.layer;
-  Arrays arrays;
-  check_parameters(layer, parameters, arrays);
+  LayerArrays arrays;
+  check_parameters(layer, "parameters.", parameters, arrays);
   check_shape(plan.recipe, backend, batch, arrays);
   check_outputs(layer, batch, outputs, arrays);
   add_workspace(plan, arrays);
@@ -200,12 +137,12 @@ void backward(lacuna_plan& plan, const lacuna_parameters& parameters, const lacu
   const lacuna_layer& layer = plan.recipe.layer;
   if (plan.recipe.inference)
     refuse(LACUNA_MISMATCH, "plan: made with options.inference = 1, which has no backward run");
-  Arrays arrays;
+  LayerArrays arrays;
   check_tape_fits(plan, tape);
-  check_parameters(layer, parameters, arrays);
+  check_parameters(layer, "parameters.", parameters, arrays);
   check_shape(plan.recipe, backend, batch, arrays);
   check_output_gradients(layer, batch, d_outputs, arrays);
-  check_gradients(layer, d_parameters, arrays);
+  check_gradients(layer, "d_parameters.", d_parameters, arrays);
   check_input_gradients(layer, batch, d_inputs, arrays);
   add_workspace(plan, arrays);
   arrays.optional_input("the tape's memory", tape.memory.data(), tape_extent(tape));
@@ -234,7 +171,7 @@ lacuna_status lacuna_forward(lacuna_plan* plan, const lacuna_parameters* paramet
     not_null(batch, "batch");
     not_null(outputs, "outputs");
     api::check_stream(*plan->context->backend, stream);
-    const api::Turn turn(*plan);
+    const api::Turn turn(plan->running);
     api::forward(*plan, *parameters, *batch, *outputs, tape, stream);
   });
 }
@@ -251,7 +188,7 @@ lacuna_status lacuna_backward(lacuna_plan* plan, const lacuna_parameters* parame
     not_null(d_outputs, "d_outputs");
     not_null(tape, "tape");
     api::check_stream(*plan->context->backend, stream);
-    const api::Turn turn(*plan);
+    const api::Turn turn(plan->running);
     api::backward(*plan, *parameters, *batch, *d_outputs, *tape,
                   d_parameters ? *d_parameters : lacuna_parameter_gradients{},
                   d_inputs ? *d_inputs : lacuna_input_gradients{}, stream);

@@ -61,7 +61,7 @@ void check(const Backend& backend, const LossRun& run) {
   not_null(run.count, "count");
   const std::size_t real = size_of(run.type);
   const Extent per_prediction{run.rows, run.columns, real};
-  Arrays arrays;
+  LayerArrays arrays;
   arrays.input("predictions", run.predictions, per_prediction);
   arrays.input("targets", run.targets,
                {run.rows, run.target_columns(), run.per_row() ? sizeof(std::int32_t) : real});
@@ -152,7 +152,7 @@ lacuna_status lacuna_linear_forward(lacuna_context* context, lacuna_type type, i
     const lacuna::LinearShape shape = api::checked_shape(backend, type, rows, in, out);
     api::check_stream(backend, stream);
     const std::size_t real = lacuna::size_of(type), wide = lacuna::wide_size_of(type);
-    api::Arrays arrays;
+    api::LayerArrays arrays;
     arrays.input("x", x, {rows, in, real});
     arrays.input("weights", weights, {out, in, wide});
     arrays.optional_input("bias", bias, {out, 1, wide});
@@ -171,7 +171,7 @@ lacuna_status lacuna_linear_backward(lacuna_context* context, lacuna_type type, 
     const lacuna::LinearShape shape = api::checked_shape(backend, type, rows, in, out);
     api::check_stream(backend, stream);
     const std::size_t real = lacuna::size_of(type), wide = lacuna::wide_size_of(type);
-    api::Arrays arrays;
+    api::LayerArrays arrays;
     arrays.input("x", x, {rows, in, real});
     arrays.input("weights", weights, {out, in, wide});
     arrays.input("d_y", d_y, {rows, out, real});
@@ -226,7 +226,7 @@ lacuna_status lacuna_adam_step(lacuna_context* context, const lacuna_adam* adam,
     api::check_stream(backend, stream);
     api::check_at_least(count, 0, "count");
     const api::Extent extent{count, 1, lacuna::wide_size_of(type)};
-    api::Arrays arrays;
+    api::LayerArrays arrays;
     arrays.input("gradients", gradients, extent);
     arrays.output("parameters", parameters, extent);
     arrays.output("first_moment", first_moment, extent);

@@ -77,7 +77,7 @@ lacuna_status lacuna_weights_import(const lacuna_layer* layer, lacuna_convention
     api::check(layer, convention);
     not_null(source, "source");
     not_null(target, "target");
-    api::Arrays arrays;
+    api::LayerArrays arrays;
     api::each_foreign(*layer, convention, "source.", *source,
                       [&](api::Name name, const void* data, api::Extent extent, bool needed) {
                         needed ? arrays.input(name, data, extent)
@@ -102,7 +102,7 @@ lacuna_status lacuna_weights_export(const lacuna_layer* layer, lacuna_convention
     api::check(layer, convention);
     not_null(source, "source");
     not_null(target, "target");
-    api::Arrays arrays;
+    api::LayerArrays arrays;
     api::each_parameter(
         *layer, "source.", *source,
         [&](lacuna_parameter kind, api::Name name, const void* data, api::Extent extent) {
