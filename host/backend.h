@@ -9,6 +9,7 @@
 
 #include "host/memory/memory.h"
 #include "host/plan/recipe.h"
+#include "host/rows.h"
 #include "lacuna/lacuna.h"
 
 namespace lacuna {
@@ -36,6 +37,12 @@ struct ForwardRun {
   void* stream;
 };
 
+// dL/d of the context that a piece of a sequence hands to the next (lacuna_carry); wide [B,D]. Null: 0, or not wanted.
+struct CarryGradient {
+  void* last_values = nullptr;
+  void* since = nullptr;
+};
+
 struct BackwardRun {
   const Recipe& recipe;
   Prepared* prepared;
@@ -47,6 +54,10 @@ struct BackwardRun {
   const lacuna_input_gradients& d_inputs;
   std::byte* workspace;
   void* stream;
+  CarryGradient d_carry_out{};  // read: what the piece after this one found
+  CarryGradient d_carry_in{};   // "=": what the piece before this one is owed
+  void* d_hidden_norms =
+      nullptr;  // wide [N] "=": Euclidean norm of dL/dh after each token; null: not wanted
 };
 
 struct LinearShape {
@@ -144,6 +155,8 @@ class Backend {
   virtual lacuna_context_info facts() const = 0;
   virtual memory::Memory& memory() = 0;
   virtual bool computes_in(lacuna_type type) const = 0;
+  // Whether backward fills BackwardRun::d_hidden_norms.
+  virtual bool measures_gradient_flow() const { return false; }
   // Can the host read this array of a call? What it can read is checked before anything runs.
   virtual bool host_reads(const void* array) const = 0;
   // Empty when the backend can use this address of the caller's, else what is wrong with it. `memory`: it is to be a
@@ -167,6 +180,14 @@ class Backend {
   virtual void adam_step(const AdamRun& run) = 0;
   virtual void pack(const PackRun& run) = 0;
   virtual void unpack(const UnpackRun& run) = 0;
+
+  virtual void rows(const RowsRun& run) = 0;
+  virtual void gaps(const GapsRun& run) = 0;
+  virtual void gap_gradients(const GapGradientsRun& run) = 0;
+  // Calls work(job, i, its stream) for i in [0, count): pieces of work that do not depend on each other, each of which
+  // can be cut into so many parts by the backend itself. They may run at the same time, and must not throw then.
+  virtual void side_by_side(int count, std::int64_t parts, void* stream, void* job,
+                            void (*work)(void* job, int index, void* stream)) = 0;
 };
 
 }  // namespace lacuna

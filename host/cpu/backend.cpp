@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "host/cpu/rows.h"
 #include "host/cpu/run.h"
 #include "host/cpu/team.h"
 #include "host/training/linear.h"
@@ -50,6 +51,7 @@ class CpuBackend final : public Backend {
   bool computes_in(lacuna_type type) const override {
     return type == LACUNA_F32 || type == LACUNA_F64;
   }
+  bool measures_gradient_flow() const override { return true; }
   bool host_reads(const void*) const override { return true; }
 
   Recipe plan(const lacuna_layer& layer, const lacuna_capacity& capacity,
@@ -62,14 +64,8 @@ class CpuBackend final : public Backend {
   }
   std::string explain(const Recipe& recipe) const override { return lacuna::explain(recipe); }
 
-  void forward(const ForwardRun& run) override {
-    cpu::forward(run.recipe, team_, run.parameters, run.batch, run.outputs, run.tape,
-                 run.workspace);
-  }
-  void backward(const BackwardRun& run) override {
-    cpu::backward(run.recipe, team_, run.parameters, run.batch, run.d_outputs, run.tape,
-                  run.d_parameters, run.d_inputs, run.workspace);
-  }
+  void forward(const ForwardRun& run) override { cpu::forward(team_, run); }
+  void backward(const BackwardRun& run) override { cpu::backward(team_, run); }
 
   void linear_forward(const LinearForwardRun& run) override {
     with_type(run.type, [&]<class Real>(Real*) {
@@ -140,6 +136,21 @@ class CpuBackend final : public Backend {
         std::memcpy(run.padded + rows.padded, run.packed + rows.packed, rows.bytes);
       std::memset(run.padded + rows.padded + rows.bytes, 0, sequence_bytes - rows.bytes);
     });
+  }
+
+  void rows(const RowsRun& run) override { cpu::rows(team_, run); }
+  void gaps(const GapsRun& run) override { cpu::gaps(team_, run); }
+  void gap_gradients(const GapGradientsRun& run) override { cpu::gap_gradients(team_, run); }
+
+  // Whole pieces for each thread wait for nobody inside; but pieces that have many parts for each thread are spread
+  // more evenly one after the other.
+  void side_by_side(int count, std::int64_t parts, void* stream, void* job,
+                    void (*work)(void* job, int index, void* stream)) override {
+    if (parts >= std::int64_t{4} * team_.size()) {
+      for (int i = 0; i < count; ++i) work(job, i, stream);
+      return;
+    }
+    team_.run(count, [&](std::int64_t i, int) { work(job, static_cast<int>(i), stream); });
   }
 
  private:

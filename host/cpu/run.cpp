@@ -147,25 +147,27 @@ void forward_empty(const Job<T>& job) {
 
 template <class T>
 void backward_empty(const Job<T>& job) {
-  const std::int64_t h = job.layout->hidden;
-  const auto pass = [h](const T* from, std::int64_t b, T* to) {
+  const std::int64_t h = job.layout->hidden, d = job.layout->features;
+  const auto pass = [](const T* from, std::int64_t b, std::int64_t width, T* to) {
     if (to == nullptr) return;
-    std::fill_n(to + b * h, h, T(0));
-    if (from != nullptr) std::copy_n(from + b * h, h, to + b * h);
+    std::fill_n(to + b * width, width, T(0));
+    if (from != nullptr) std::copy_n(from + b * width, width, to + b * width);
   };
   for (std::int64_t i = job.lanes.empty_first; i < job.sequences; ++i) {
     const std::int64_t b = job.lanes.order[i];
-    pass(job.d_final_hidden, b, job.d_initial_hidden);
-    pass(job.d_final_cell, b, job.d_initial_cell);
+    pass(job.d_final_hidden, b, h, job.d_initial_hidden);
+    pass(job.d_final_cell, b, h, job.d_initial_cell);
+    pass(job.d_carry_out.last_values, b, d, job.d_carry_in.last_values);
+    pass(job.d_carry_out.since, b, d, job.d_carry_in.since);
   }
 }
 
 template <class T>
-void forward_typed(const Recipe& recipe, Team& team, const lacuna_parameters& parameters,
-                   const lacuna_batch& batch, const lacuna_outputs& outputs, std::byte* tape,
-                   std::byte* workspace) {
-  const Layout& lay = recipe.layout;
-  Job<T> job = describe<T>(recipe, parameters, batch, tape, workspace);
+void forward_typed(Team& team, const ForwardRun& call) {
+  const Layout& lay = call.recipe.layout;
+  const lacuna_outputs& outputs = call.outputs;
+  std::byte* const workspace = call.workspace;
+  Job<T> job = describe<T>(call.recipe, call.parameters, call.batch, call.tape, workspace);
   job.hidden = static_cast<T*>(outputs.hidden);
   job.cell = static_cast<T*>(outputs.cell);
   job.evolved_hidden = static_cast<T*>(outputs.evolved_hidden);
@@ -181,9 +183,10 @@ void forward_typed(const Recipe& recipe, Team& team, const lacuna_parameters& pa
   job.panel_decay = job.panel_candidate + lay.panel_candidate;
 
   prepare(job);
-  const Engine<T>& run = engine<T>(recipe.isa);
-  team.run(run.pack_forward_tasks(job),
-           [&](std::int64_t task, int) { run.pack_forward(job, task); });
+  const Engine<T>& run = engine<T>(call.recipe.isa);
+  if (job.tokens > 0)
+    team.run(run.pack_forward_tasks(job),
+             [&](std::int64_t task, int) { run.pack_forward(job, task); });
   team.run(lay.groups, [&](std::int64_t group, int worker) {
     run.forward_group(job, group, worker_memory(job, worker));
   });
@@ -222,22 +225,29 @@ void add_unit_sums(const Job<T>& job) {
 }
 
 template <class T>
-void backward_typed(const Recipe& recipe, Team& team, const lacuna_parameters& parameters,
-                    const lacuna_batch& batch, const lacuna_output_gradients& d_outputs,
-                    std::byte* tape, const lacuna_parameter_gradients& d_parameters,
-                    const lacuna_input_gradients& d_inputs, std::byte* workspace) {
-  const Layout& lay = recipe.layout;
-  Job<T> job = describe<T>(recipe, parameters, batch, tape, workspace);
+void backward_typed(Team& team, const BackwardRun& call) {
+  const Layout& lay = call.recipe.layout;
+  const lacuna_output_gradients& d_outputs = call.d_outputs;
+  const lacuna_input_gradients& d_inputs = call.d_inputs;
+  std::byte* const workspace = call.workspace;
+  // The engine's arrays are shared with the forward run, which writes them; the backward run does not.
+  Job<T> job = describe<T>(call.recipe, call.parameters, call.batch,
+                           const_cast<std::byte*>(call.tape), workspace);
   job.d_hidden = static_cast<const T*>(d_outputs.d_hidden);
   job.d_cell = static_cast<const T*>(d_outputs.d_cell);
   job.d_final_hidden = static_cast<const T*>(d_outputs.d_final_hidden);
   job.d_final_cell = static_cast<const T*>(d_outputs.d_final_cell);
   for (int k = 0; k < LACUNA_PARAMETERS; ++k)
-    job.d_parameter[k] = static_cast<T*>(d_parameters.tensor[k]);
+    job.d_parameter[k] = static_cast<T*>(call.d_parameters.tensor[k]);
+  job.d_carry_out = {static_cast<const T*>(call.d_carry_out.last_values),
+                     static_cast<const T*>(call.d_carry_out.since)};
+  job.d_carry_in = {static_cast<T*>(call.d_carry_in.last_values),
+                    static_cast<T*>(call.d_carry_in.since)};
   job.d_values = static_cast<T*>(d_inputs.d_values);
   job.d_delta_t = static_cast<T*>(d_inputs.d_delta_t);
   job.d_initial_hidden = static_cast<T*>(d_inputs.d_initial_hidden);
   job.d_initial_cell = static_cast<T*>(d_inputs.d_initial_cell);
+  job.d_hidden_norms = static_cast<T*>(call.d_hidden_norms);
   const auto wanted = [&](lacuna_parameter kind) { return job.d_parameter[kind] != nullptr; };
   job.wants_weights =
       wanted(LACUNA_WEIGHTS_X) || wanted(LACUNA_WEIGHTS_H) || wanted(LACUNA_BIAS) ||
@@ -256,9 +266,10 @@ void backward_typed(const Recipe& recipe, Team& team, const lacuna_parameters& p
   job.unit_sums = at<T>(workspace, lay.workspace.unit_sums);
 
   prepare(job);
-  const Engine<T>& run = engine<T>(recipe.isa);
-  team.run(run.pack_backward_tasks(job),
-           [&](std::int64_t task, int) { run.pack_backward(job, task); });
+  const Engine<T>& run = engine<T>(call.recipe.isa);
+  if (job.tokens > 0)
+    team.run(run.pack_backward_tasks(job),
+             [&](std::int64_t task, int) { run.pack_backward(job, task); });
   team.run(lay.groups, [&](std::int64_t group, int worker) {
     run.backward_group(job, group, worker_memory(job, worker));
   });
@@ -276,29 +287,18 @@ void backward_typed(const Recipe& recipe, Team& team, const lacuna_parameters& p
 
 }  // namespace
 
-void forward(const Recipe& recipe, Team& team, const lacuna_parameters& parameters,
-             const lacuna_batch& batch, const lacuna_outputs& outputs, std::byte* tape,
-             std::byte* workspace) {
-  if (recipe.layer.type == LACUNA_F64) {
-    forward_typed<double>(recipe, team, parameters, batch, outputs, tape, workspace);
-  } else {
-    forward_typed<float>(recipe, team, parameters, batch, outputs, tape, workspace);
-  }
+void forward(Team& team, const ForwardRun& run) {
+  if (run.recipe.layer.type == LACUNA_F64)
+    forward_typed<double>(team, run);
+  else
+    forward_typed<float>(team, run);
 }
 
-void backward(const Recipe& recipe, Team& team, const lacuna_parameters& parameters,
-              const lacuna_batch& batch, const lacuna_output_gradients& d_outputs,
-              const std::byte* tape, const lacuna_parameter_gradients& d_parameters,
-              const lacuna_input_gradients& d_inputs, std::byte* workspace) {
-  // The engine's arrays are shared with the forward run, which writes them; the backward run does not.
-  std::byte* const read_only = const_cast<std::byte*>(tape);
-  if (recipe.layer.type == LACUNA_F64) {
-    backward_typed<double>(recipe, team, parameters, batch, d_outputs, read_only, d_parameters,
-                           d_inputs, workspace);
-  } else {
-    backward_typed<float>(recipe, team, parameters, batch, d_outputs, read_only, d_parameters,
-                          d_inputs, workspace);
-  }
+void backward(Team& team, const BackwardRun& run) {
+  if (run.recipe.layer.type == LACUNA_F64)
+    backward_typed<double>(team, run);
+  else
+    backward_typed<float>(team, run);
 }
 
 }  // namespace lacuna::cpu

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 
 #include "host/cpu/engine/backward_cells.h"
 #include "host/cpu/engine/gradients.h"
@@ -58,8 +59,13 @@ class BackwardGroup {
     walk_[lane].left = job_.length(b);
     fill_gradient(d_h(lane), job_.d_final_hidden, b);
     if (lstm()) fill_gradient(d_c(lane), job_.d_final_cell, b);
-    std::fill_n(carried(lane).last, lay_.channels, T(0));
-    std::fill_n(carried(lane).delta, lay_.channels, T(0));
+    fill_carried(carried(lane).last, job_.d_carry_out.last_values, b);
+    fill_carried(carried(lane).delta, job_.d_carry_out.since, b);
+  }
+
+  void fill_carried(T* row, const T* given, std::int64_t b) const {
+    std::fill_n(row, lay_.channels, T(0));
+    if (given != nullptr) std::copy_n(given + b * lay_.features, lay_.features, row);
   }
 
   void fill_gradient(T* state, const T* given, std::int64_t b) const {
@@ -89,6 +95,7 @@ class BackwardGroup {
                       fires(job_, read_mask<V>(job_, token[l], scratch_.observe.measured));
       if (!back.fired[l]) std::fill_n(back.gradient[l], lay_.gradient_gates * lay_.units, T(0));
       add_row(d_h(l), job_.d_hidden, token[l]);
+      if (job_.d_hidden_norms != nullptr) job_.d_hidden_norms[token[l]] = norm(d_h(l));
       if (lstm()) add_row(d_c(l), job_.d_cell, token[l]);
     }
     for (int l = 0; l < active; ++l)
@@ -115,7 +122,7 @@ class BackwardGroup {
     if (job_.d_initial_cell != nullptr)
       std::copy_n(d_c(lane), lay_.hidden, job_.d_initial_cell + b * lay_.hidden);
     if (has_mask(job_.layer))
-      end_observation_backward<V>(job_, b, carried(lane), impute_sums().mean);
+      end_observation_backward<V>(job_, b, carried(lane), impute_sums().mean, job_.d_carry_in);
     // In reverse, the last token of a sequence has no gap before it: nothing depends on the first one's delta_t.
     if (job_.d_delta_t != nullptr && job_.layer.reverse) job_.d_delta_t[job_.offsets[b]] = T(0);
     if (--walk_[lane].position >= lanes_[lane].first) begin(lane);
@@ -153,6 +160,12 @@ class BackwardGroup {
     for (; u + V::size <= lay_.hidden; u += V::size)
       (V::load(to + u) + V::load(row + u)).store(to + u);
     for (; u < lay_.hidden; ++u) to[u] += row[u];
+  }
+
+  T norm(const T* row) const {
+    T squares = T(0);
+    for (std::int64_t u = 0; u < lay_.hidden; ++u) squares += row[u] * row[u];
+    return std::sqrt(squares);
   }
 
   // From the evolved state's gradient to the previous state's, in place.

@@ -19,6 +19,13 @@ struct Carry {
   T* first_gap = nullptr;
 };
 
+// Gradients of the context that pieces of a sequence hand on; null: 0, or not wanted.
+template <class T>
+struct CarriedGradient {
+  T* last_values = nullptr;
+  T* since = nullptr;
+};
+
 template <class T>
 struct Job {
   lacuna_layer layer{};
@@ -58,6 +65,9 @@ struct Job {
   T* d_delta_t = nullptr;
   T* d_initial_hidden = nullptr;
   T* d_initial_cell = nullptr;
+  CarriedGradient<const T> d_carry_out;
+  CarriedGradient<T> d_carry_in;
+  T* d_hidden_norms = nullptr;
   // What has to be formed for the gradients that were asked for.
   bool wants_weights = false, wants_input = false, wants_delta = false;
 

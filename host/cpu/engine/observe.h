@@ -209,16 +209,21 @@ T observe_backward(const Job<T>& job, std::int64_t token, const T* row, const T*
 }
 
 // The sequence's beginning: gradients that found no measurement belong to x_mean, which stood in for it, unless a carried
-// value did.
+// value did, to which they go on.
 template <class V, class T>
 void end_observation_backward(const Job<T>& job, std::int64_t sequence,
-                              const ObserveGradient<T>& carried, T* mean_sum) {
+                              const ObserveGradient<T>& carried, T* mean_sum,
+                              const CarriedGradient<T>& before) {
   const Layout& lay = *job.layout;
+  const std::int64_t first = sequence * lay.features;
   for (std::int64_t d = 0; d < lay.features; ++d) {
-    const T* before = job.carry_in.last_values;
-    const T value = before != nullptr ? before[sequence * lay.features + d]
-                                      : std::numeric_limits<T>::quiet_NaN();
-    if (value != value) mean_sum[d] += carried.last[d];
+    const T* const last = job.carry_in.last_values;
+    const T value = last != nullptr ? last[first + d] : std::numeric_limits<T>::quiet_NaN();
+    const bool stood_in = value != value;
+    if (stood_in) mean_sum[d] += carried.last[d];
+    if (before.last_values != nullptr)
+      before.last_values[first + d] = stood_in ? T(0) : carried.last[d];
+    if (before.since != nullptr) before.since[first + d] = carried.delta[d];
   }
 }
 

@@ -1,0 +1,53 @@
+// Philox4x32-10 (Salmon et al., SC 2011): random numbers as a function of where they are used, so that a step that is run
+// again, in another window or on another backend, sees the same ones.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cells/function.h"
+
+namespace lacuna {
+
+struct PhiloxNumbers {
+  std::uint32_t word[4];
+};
+
+LACUNA_FN PhiloxNumbers philox(std::uint64_t key, std::uint32_t c0, std::uint32_t c1,
+                               std::uint32_t c2, std::uint32_t c3) {
+  std::uint32_t k0 = static_cast<std::uint32_t>(key);
+  std::uint32_t k1 = static_cast<std::uint32_t>(key >> 32);
+  for (int round = 0; round < 10; ++round) {
+    const std::uint64_t a = std::uint64_t{0xD2511F53u} * c0;
+    const std::uint64_t b = std::uint64_t{0xCD9E8D57u} * c2;
+    const std::uint32_t n0 = static_cast<std::uint32_t>(b >> 32) ^ c1 ^ k0;
+    const std::uint32_t n2 = static_cast<std::uint32_t>(a >> 32) ^ c3 ^ k1;
+    c1 = static_cast<std::uint32_t>(b);
+    c3 = static_cast<std::uint32_t>(a);
+    c0 = n0;
+    c2 = n2;
+    k0 += 0x9E3779B9u;
+    k1 += 0xBB67AE85u;
+  }
+  return {{c0, c1, c2, c3}};
+}
+
+// Dropout between layers: each number is kept with probability 1 - p, and then divided by it.
+struct Dropout {
+  double probability = 0;  // 0: nothing is dropped
+  std::uint64_t seed = 0;
+  std::uint32_t layer = 0;
+
+  LACUNA_FN bool active() const { return probability > 0; }
+  // Dropped are words below it.
+  LACUNA_FN std::uint32_t threshold() const {
+    return static_cast<std::uint32_t>(probability * 4294967296.0);
+  }
+  // Four columns of a token's row share one draw: column c has its word c % 4.
+  LACUNA_FN PhiloxNumbers draw(std::int64_t row, std::int64_t column) const {
+    const auto place = static_cast<std::uint64_t>(row);
+    return philox(seed, static_cast<std::uint32_t>(place), static_cast<std::uint32_t>(place >> 32),
+                  static_cast<std::uint32_t>(column / 4), layer);
+  }
+};
+
+}  // namespace lacuna
