@@ -5,6 +5,7 @@
 #include <new>
 
 #include "api/example.h"
+#include "support/stack_cases.h"
 
 namespace {
 std::atomic<std::size_t> heap_allocations{0};
@@ -83,6 +84,62 @@ TEST(Allocation, ASecondRunAllocatesNothing) {
       EXPECT_EQ(context.info().allocations, allocations);
     }
   }
+}
+
+TEST(Allocation, ASecondRunOfAStackAllocatesNothing) {
+  for (const bool bidirectional : {false, true})
+    for (const int threads : {1, 3}) {
+      const Context context(api_tests::with_threads(threads));
+      support::StackCase c;
+      c.stack = lacuna::stacked(
+          lacuna::gru_d(4, 9),
+          {.depth = 2, .bidirectional = bidirectional, .residual = true, .dropout = 0.2});
+      c.lengths = {50, 0, 70, 1, 20};
+      const auto data = support::generate<float>(c);
+      const lacuna::StackParameters<float> weights(c.stack, 1);
+      std::vector<lacuna_layer> layers = lacuna::detail::layers_of(c.stack);
+      const lacuna_stack stack = lacuna::detail::c_of(c.stack, layers);
+      const lacuna_capacity capacity{data.tokens(), data.sequences(), data.longest()};
+      lacuna_stack_options options{};
+      options.segment = 8;
+      lacuna_stack_info info{};
+      ASSERT_EQ(lacuna_stack_plan_measure(context, &stack, &capacity, &options, &info), LACUNA_OK);
+      options.memory_budget = info.memory_least;
+      lacuna_stack_plan* plan = nullptr;
+      ASSERT_EQ(lacuna_stack_plan_create(context, &stack, &capacity, &options, &plan), LACUNA_OK);
+
+      const auto parameters = weights.c();
+      lacuna::StackGradients<float> gradients(weights);
+      const auto d_parameters = gradients.c(weights);
+      std::vector<float> hidden(data.d_hidden.size()), d_values(data.values.size());
+      lacuna_batch batch{};
+      batch.sequences = data.sequences();
+      batch.tokens = data.tokens();
+      batch.offsets = data.offsets.data();
+      batch.values = data.values.data();
+      batch.delta_t = data.delta_t.data();
+      lacuna_stack_outputs outputs{};
+      outputs.hidden = hidden.data();
+      lacuna_stack_output_gradients d_outputs{};
+      d_outputs.d_hidden = data.d_hidden.data();
+      lacuna_stack_input_gradients d_inputs{};
+      d_inputs.d_values = d_values.data();
+      const std::size_t allocations = context.info().allocations;
+      const std::size_t before = heap_allocations;
+      int failures = 0;
+      for (int step = 0; step < 2; ++step) {
+        failures += LACUNA_OK != lacuna_stack_forward(plan, parameters.data(), &batch, nullptr, 5,
+                                                      &outputs, nullptr);
+        failures +=
+            LACUNA_OK != lacuna_stack_backward(plan, parameters.data(), &batch, nullptr, &d_outputs,
+                                               d_parameters.data(), &d_inputs, nullptr);
+      }
+      const std::size_t after = heap_allocations;
+      EXPECT_EQ(failures, 0) << lacuna_last_error();
+      EXPECT_EQ(after, before);
+      EXPECT_EQ(context.info().allocations, allocations);
+      lacuna_stack_plan_destroy(plan);
+    }
 }
 
 TEST(Allocation, TrainingStepsAllocateNothing) {

@@ -544,4 +544,7 @@ LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_adam_step(
 #if defined(__cplusplus)
 }
 #endif
+
+#include "lacuna/stack.h" /* layers on top of each other */
+
 #endif

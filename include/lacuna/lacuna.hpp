@@ -21,6 +21,7 @@
 #include "lacuna/cpp/padded.hpp"
 #include "lacuna/cpp/parameters.hpp"
 #include "lacuna/cpp/plan.hpp"
+#include "lacuna/cpp/stack.hpp"
 #include "lacuna/cpp/training.hpp"
 #include "lacuna/cpp/weights.hpp"
 #include "lacuna/lacuna.h"
