@@ -216,6 +216,30 @@ TEST(StackMemory, ThatCannotBeHadLeavesTheContextUsable) {
   EXPECT_EQ(allocator.alive, 0);
 }
 
+TEST(StackMemory, StaysWithinTheContextsLimit) {
+  lacuna_context_options options{};
+  options.backend = support::tested_backend;
+  options.memory_limit = 1 << 20;
+  lacuna_context* made = nullptr;
+  ASSERT_EQ(lacuna_context_create(&options, &made), LACUNA_OK);
+  const support::ContextHandle context(made);
+  Description d;
+  lacuna_stack_plan* plan = nullptr;
+  const lacuna_capacity large{100000, 4, 30000};
+  expect_refusal(lacuna_stack_plan_create(context.get(), &d.stack, &large, nullptr, &plan),
+                 LACUNA_OUT_OF_MEMORY, "its limit is 1048576, and 0 are in use");
+  EXPECT_EQ(plan, nullptr);
+  lacuna_stack_options tight{};
+  tight.inference = 1;
+  const lacuna_capacity small{20, 2, 10};
+  ASSERT_EQ(lacuna_stack_plan_create(context.get(), &d.stack, &small, &tight, &plan), LACUNA_OK)
+      << lacuna_last_error();
+  lacuna_context_info info{};
+  ASSERT_EQ(lacuna_context_query(context.get(), &info), LACUNA_OK);
+  EXPECT_LE(info.bytes_peak, options.memory_limit);
+  lacuna_stack_plan_destroy(plan);
+}
+
 // ---- Runs ----
 
 struct PlanDeleter {

@@ -150,4 +150,74 @@ TEST(Block, GoesBackOnceWhoeverHoldsIt) {
   EXPECT_EQ(borrowed, 7);
 }
 
+// ---- Limits ----
+
+TEST(MemoryLimit, IsNeverPassedAndGivenBack) {
+  Pool pool;
+  pool.limit({.in_use = 1000, .kept = 0});
+  void* const first = pool.allocate(600);
+  ASSERT_NE(first, nullptr);
+  EXPECT_EQ(pool.allocate(401), nullptr);
+  EXPECT_EQ(pool.statistics().bytes_in_use, 600u);
+  void* const second = pool.allocate(400);
+  EXPECT_NE(second, nullptr);
+  pool.deallocate(first, 600);
+  pool.deallocate(second, 400);
+  void* const third = pool.allocate(1000);
+  EXPECT_NE(third, nullptr);
+  pool.deallocate(third, 1000);
+  EXPECT_EQ(pool.statistics().bytes_peak, 1000u);
+}
+
+TEST(MemoryLimit, BoundsWhatIsKept) {
+  Pool pool;
+  pool.limit({.in_use = 0, .kept = 150'000});
+  void* const first = pool.allocate(100'000);
+  void* const second = pool.allocate(100'000);
+  pool.deallocate(first, 100'000);
+  const std::size_t kept = pool.bytes_kept();
+  EXPECT_GE(kept, 100'000u);
+  pool.deallocate(second, 100'000);
+  EXPECT_EQ(pool.bytes_kept(), kept);
+}
+
+// Has room for so much; keeps what is freed until it is trimmed.
+class SmallMemory final : public Memory {
+ public:
+  explicit SmallMemory(std::size_t room) : room_(room) {}
+  void trim() noexcept override {
+    room_ += kept_;
+    kept_ = 0;
+    ++trims;
+  }
+  std::size_t bytes_kept() const override { return kept_; }
+  int trims = 0;
+
+ private:
+  void* take(std::size_t bytes) override {
+    if (bytes > room_) return nullptr;
+    room_ -= bytes;
+    return ::operator new (bytes, std::align_val_t{alignment});
+  }
+  void give(void* block, std::size_t bytes) noexcept override {
+    ::operator delete (block, std::align_val_t{alignment});
+    kept_ += bytes;
+  }
+  std::size_t room_, kept_ = 0;
+};
+
+TEST(MemoryLimit, KeptBlocksGoBackBeforeAnAllocationFails) {
+  SmallMemory memory(1000);
+  void* const first = memory.allocate(700);
+  memory.deallocate(first, 700);
+  void* const second = memory.allocate(900);
+  EXPECT_NE(second, nullptr);
+  EXPECT_EQ(memory.trims, 1);
+  EXPECT_EQ(memory.allocate(200), nullptr);
+  EXPECT_EQ(memory.trims, 1);  // nothing was kept
+  EXPECT_EQ(memory.statistics().bytes_in_use, 900u);
+  memory.deallocate(second, 900);
+  EXPECT_EQ(memory.statistics().bytes_in_use, 0u);
+}
+
 }  // namespace

@@ -78,8 +78,10 @@ lacuna_status lacuna_context_create(const lacuna_context_options* options,
     not_null(context, "context");
     const lacuna_context_options chosen = options ? *options : lacuna_context_options{};
     lacuna::api::check(chosen);
-    *context = new lacuna_context{std::make_shared<lacuna::api::Context>(
-        lacuna::api::Context{lacuna::api::make_backend(chosen)})};
+    auto backend = lacuna::api::make_backend(chosen);
+    backend->memory().limit({chosen.memory_limit, chosen.memory_kept_limit});
+    *context = new lacuna_context{
+        std::make_shared<lacuna::api::Context>(lacuna::api::Context{std::move(backend)})};
   });
 }
 
@@ -92,6 +94,7 @@ lacuna_status lacuna_context_query(const lacuna_context* context, lacuna_context
     out.bytes_in_use = statistics.bytes_in_use;
     out.bytes_peak = statistics.bytes_peak;
     out.allocations = statistics.allocations;
+    out.bytes_kept = backend.memory().bytes_kept();
   });
 }
 

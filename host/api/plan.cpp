@@ -73,9 +73,15 @@ memory::Block take_block(Context& context, void* given, std::size_t given_bytes,
   }
   if (needed == 0) return {};
   memory::Block block = memory::Block::owned(context.backend->memory(), needed);
-  if (!block.data())
+  if (!block.data()) {
+    const memory::Memory& memory = context.backend->memory();
+    if (const std::size_t limit = memory.limits().in_use; limit > 0)
+      refuse(LACUNA_OUT_OF_MEMORY, argument, ": the context's memory has no block of ", needed,
+             " bytes; its limit is ", limit, ", and ", memory.statistics().bytes_in_use,
+             " are in use");
     refuse(LACUNA_OUT_OF_MEMORY, argument, ": the context's memory has no block of ", needed,
            " bytes");
+  }
   if (reinterpret_cast<std::uintptr_t>(block.data()) % memory::alignment != 0)
     refuse(LACUNA_INVALID_ARGUMENT, "allocator.allocate: returned address ", Address{block.data()},
            ", expected a multiple of ", memory::alignment);

@@ -41,8 +41,22 @@ class PoolMemory final : public memory::Memory {
  public:
   PoolMemory(const Device& device, cudaMemPool_t pool) : device_(device), pool_(pool) {}
   void trim() noexcept override { (void)cudaMemPoolTrimTo(pool_, 0); }
+  std::size_t bytes_kept() const override {
+    const std::uint64_t reserved = attribute(cudaMemPoolAttrReservedMemCurrent);
+    const std::uint64_t used = attribute(cudaMemPoolAttrUsedMemCurrent);
+    return reserved > used ? static_cast<std::size_t>(reserved - used) : 0;
+  }
 
  private:
+  std::uint64_t attribute(cudaMemPoolAttr which) const {
+    std::uint64_t value = 0;
+    return cudaMemPoolGetAttribute(pool_, which, &value) == cudaSuccess ? value : 0;
+  }
+  void keep_at_most(std::size_t bytes) override {
+    std::uint64_t keep = bytes > 0 ? bytes : std::numeric_limits<std::uint64_t>::max();
+    check(cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &keep),
+          "setting up a memory pool");
+  }
   void* take(std::size_t bytes) override {
     const Device::Current current(device_);
     void* block = nullptr;
@@ -86,10 +100,6 @@ Device::Device(int index) : index_(index), state_(std::make_unique<State>()) {
   pool.location.type = cudaMemLocationTypeDevice;
   pool.location.id = index;
   check(cudaMemPoolCreate(&state_->pool, &pool), "making a memory pool");
-  // Freed blocks are kept for the next plan; lacuna_context_trim gives them back.
-  std::uint64_t keep = std::numeric_limits<std::uint64_t>::max();
-  check(cudaMemPoolSetAttribute(state_->pool, cudaMemPoolAttrReleaseThreshold, &keep),
-        "setting up a memory pool");
 }
 
 Device::~Device() = default;

@@ -5,15 +5,40 @@
 
 namespace lacuna::memory {
 
-void* Memory::allocate(std::size_t bytes) {
-  // Not under the lock: a caller's allocator may take its time, or its own locks.
-  void* const block = take(bytes);
+bool Memory::reserve(std::size_t bytes) {
   const std::lock_guard lock(mutex_);
   ++statistics_.allocations;
-  if (!block) return nullptr;
-  statistics_.bytes_in_use += bytes;
-  statistics_.bytes_peak = std::max(statistics_.bytes_peak, statistics_.bytes_in_use);
+  std::size_t in_use = 0;
+  if (__builtin_add_overflow(statistics_.bytes_in_use, bytes, &in_use)) return false;
+  if (limits_.in_use > 0 && in_use > limits_.in_use) return false;
+  statistics_.bytes_in_use = in_use;
+  return true;
+}
+
+void* Memory::allocate(std::size_t bytes) {
+  if (!reserve(bytes)) return nullptr;
+  // Not under the lock: a caller's allocator may take its time, or its own locks.
+  void* block = nullptr;
+  try {
+    block = take(bytes);
+    if (!block && bytes_kept() > 0) {
+      trim();
+      block = take(bytes);
+    }
+  } catch (...) {
+    settle(bytes, false);
+    throw;
+  }
+  settle(bytes, block != nullptr);
   return block;
+}
+
+void Memory::settle(std::size_t bytes, bool taken) {
+  const std::lock_guard lock(mutex_);
+  if (taken)
+    statistics_.bytes_peak = std::max(statistics_.bytes_peak, statistics_.bytes_in_use);
+  else
+    statistics_.bytes_in_use -= bytes;
 }
 
 void Memory::deallocate(void* block, std::size_t bytes) noexcept {

@@ -18,6 +18,11 @@ struct Statistics {
   std::size_t allocations = 0;  // calls, also those served from kept blocks
 };
 
+struct Limits {
+  std::size_t in_use = 0;  // 0: none
+  std::size_t kept = 0;    // of freed blocks kept for reuse; 0: none
+};
+
 // Thread-safe.
 class Memory {
  public:
@@ -26,18 +31,35 @@ class Memory {
   Memory(const Memory&) = delete;
   Memory& operator=(const Memory&) = delete;
 
-  // `bytes` > 0, aligned to `alignment`; null when there is no more.
+  // `bytes` > 0, aligned to `alignment`; null when there is no more, or the limit would be passed. Before it gives up, kept
+  // blocks go back to the system, which may then have one of this size.
   void* allocate(std::size_t bytes);
   void deallocate(void* block, std::size_t bytes) noexcept;
+  // Kept blocks go back to the system.
   virtual void trim() noexcept {}
+  // Bytes of freed blocks that are kept for reuse.
+  virtual std::size_t bytes_kept() const { return 0; }
   Statistics statistics() const;
+
+  // To be set before the first block is taken.
+  void limit(const Limits& limits) {
+    limits_ = limits;
+    keep_at_most(limits.kept);
+  }
+  const Limits& limits() const { return limits_; }
 
  private:
   virtual void* take(std::size_t bytes) = 0;
   virtual void give(void* block, std::size_t bytes) noexcept = 0;
+  // 0: no limit. Memory that keeps blocks sees to it itself.
+  virtual void keep_at_most(std::size_t /*bytes*/) {}
+  // Books a block in advance; false where the limit does not allow it.
+  bool reserve(std::size_t bytes);
+  void settle(std::size_t bytes, bool taken);
 
   mutable std::mutex mutex_;
   Statistics statistics_;
+  Limits limits_;
 };
 
 // A block that goes back where it came from. Empty, borrowed from the caller, or owned.

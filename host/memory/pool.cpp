@@ -76,9 +76,15 @@ void* Pool::take(std::size_t bytes) {
 
 void Pool::give(void* block, std::size_t bytes) noexcept {
   const SizeClass size = size_class(bytes);
-  const std::lock_guard lock(mutex_);
-  kept_[size.index] = new (block) Kept{kept_[size.index]};
-  bytes_kept_ += size.bytes;
+  {
+    const std::lock_guard lock(mutex_);
+    if (most_kept_ == 0 || bytes_kept_ + size.bytes <= most_kept_) {
+      kept_[size.index] = new (block) Kept{kept_[size.index]};
+      bytes_kept_ += size.bytes;
+      return;
+    }
+  }
+  ::operator delete(block, alignment_of(size.bytes));
 }
 
 void Pool::trim() noexcept {

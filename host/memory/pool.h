@@ -13,10 +13,8 @@ class Pool final : public Memory {
  public:
   ~Pool() override { trim(); }
 
-  // Kept blocks go back to the system.
   void trim() noexcept override;
-  // Bytes of kept blocks, for tests.
-  std::size_t bytes_kept() const;
+  std::size_t bytes_kept() const override;
 
  private:
   // A kept block's own first bytes are the list: keeping it needs no memory, so giving back cannot
@@ -27,10 +25,11 @@ class Pool final : public Memory {
 
   void* take(std::size_t bytes) override;
   void give(void* block, std::size_t bytes) noexcept override;
+  void keep_at_most(std::size_t bytes) override { most_kept_ = bytes; }
 
   mutable std::mutex mutex_;
   std::array<Kept*, 256> kept_{};  // by size class
-  std::size_t bytes_kept_ = 0;
+  std::size_t bytes_kept_ = 0, most_kept_ = 0;
 };
 
 }  // namespace lacuna::memory

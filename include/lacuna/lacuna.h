@@ -111,6 +111,12 @@ typedef struct lacuna_context_options {
   lacuna_isa isa;             /* the most that may be used */
   lacuna_allocator allocator; /* all null: the built-in pool */
   int32_t device;             /* CUDA: the device's index, as the driver counts. CPU: must be 0 */
+  /* The most bytes that plans and tapes may have in use together: more is OUT_OF_MEMORY. 0: no
+   * limit. */
+  size_t memory_limit;
+  /* The most bytes of freed blocks that the built-in pool keeps for reuse; what is above goes back
+   * to the system. 0: no limit. */
+  size_t memory_kept_limit;
 } lacuna_context_options;
 
 typedef struct lacuna_context_info {
@@ -122,6 +128,7 @@ typedef struct lacuna_context_info {
   size_t bytes_peak;  /* the most there has been */
   size_t allocations; /* calls of the allocator so far: it stands still while plans run */
   int32_t device;     /* CUDA: its index; CPU: -1 */
+  size_t bytes_kept;  /* of freed blocks, by the built-in pool */
 } lacuna_context_info;
 
 typedef struct lacuna_context lacuna_context;

@@ -24,21 +24,27 @@ enum class Isa {
 
 struct ContextOptions {
   Backend backend = Backend::best;
-  int threads = 0;               // CPU threads; 0: all cores this process may use
-  Isa isa = Isa::best;           // the most that may be used
-  lacuna_allocator allocator{};  // all null: the built-in pool
-  int device = 0;                // CUDA: which one
+  int threads = 0;                    // CPU threads; 0: all cores this process may use
+  Isa isa = Isa::best;                // the most that may be used
+  lacuna_allocator allocator{};       // all null: the built-in pool
+  int device = 0;                     // CUDA: which one
+  std::size_t memory_limit = 0;       // bytes in use by plans and tapes; 0: no limit
+  std::size_t memory_kept_limit = 0;  // bytes that the built-in pool keeps for reuse; 0: no limit
 };
 
 struct CpuOptions {
   int threads = 0;
   Isa isa = Isa::best;
   lacuna_allocator allocator{};
+  std::size_t memory_limit = 0;
+  std::size_t memory_kept_limit = 0;
 };
 
 struct CudaOptions {
   int device = 0;
   lacuna_allocator allocator{};  // all null: the built-in stream-ordered pool
+  std::size_t memory_limit = 0;
+  std::size_t memory_kept_limit = 0;
 };
 
 struct ContextInfo {
@@ -49,6 +55,7 @@ struct ContextInfo {
   std::size_t bytes_peak;
   std::size_t allocations;  // calls of the allocator so far: it stands still while plans run
   int device;               // CUDA: its index; CPU: -1
+  std::size_t bytes_kept;   // of freed blocks, by the built-in pool
 };
 
 // May be shared by threads. Plans and tapes keep what they need of it alive.
@@ -59,7 +66,9 @@ class Context {
                                    .threads = options.threads,
                                    .isa = static_cast<lacuna_isa>(options.isa),
                                    .allocator = options.allocator,
-                                   .device = options.device};
+                                   .device = options.device,
+                                   .memory_limit = options.memory_limit,
+                                   .memory_kept_limit = options.memory_kept_limit};
     lacuna_context* made = nullptr;
     detail::check(lacuna_context_create(&c, &made));
     handle_.reset(made);
@@ -72,7 +81,9 @@ class Context {
                     .threads = options.threads,
                     .isa = options.isa,
                     .allocator = options.allocator,
-                    .device = 0});
+                    .device = 0,
+                    .memory_limit = options.memory_limit,
+                    .memory_kept_limit = options.memory_kept_limit});
   }
 
   // Throws where the build or the machine has no CUDA.
@@ -81,7 +92,9 @@ class Context {
                     .threads = 0,
                     .isa = Isa::best,
                     .allocator = options.allocator,
-                    .device = options.device});
+                    .device = options.device,
+                    .memory_limit = options.memory_limit,
+                    .memory_kept_limit = options.memory_kept_limit});
   }
 
   ContextInfo info() const {
@@ -93,7 +106,8 @@ class Context {
             .bytes_in_use = c.bytes_in_use,
             .bytes_peak = c.bytes_peak,
             .allocations = c.allocations,
-            .device = c.device};
+            .device = c.device,
+            .bytes_kept = c.bytes_kept};
   }
 
   // Blocks that the built-in pool keeps for reuse go back to the system.
