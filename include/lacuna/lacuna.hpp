@@ -14,6 +14,7 @@
 // anything is written.
 #pragma once
 
+#include "lacuna/cpp/allocators.hpp"
 #include "lacuna/cpp/batch.hpp"
 #include "lacuna/cpp/context.hpp"
 #include "lacuna/cpp/error.hpp"

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <memory>
-#include <memory_resource>
 
 #include "lacuna/cpp/error.hpp"
 
@@ -121,23 +120,6 @@ class Context {
   };
   std::unique_ptr<lacuna_context, Destroy> handle_;
 };
-
-// Lets a std::pmr resource serve as a context's memory. `resource` must outlive the context, its
-// plans and its tapes.
-inline lacuna_allocator allocator_from(std::pmr::memory_resource& resource) {
-  return {.allocate = [](void* user, std::size_t bytes, std::size_t alignment, void*) -> void* {
-            try {
-              return static_cast<std::pmr::memory_resource*>(user)->allocate(bytes, alignment);
-            } catch (...) {
-              return nullptr;
-            }
-          },
-          .deallocate =
-              [](void* user, void* block, std::size_t bytes, std::size_t alignment, void*) {
-                static_cast<std::pmr::memory_resource*>(user)->deallocate(block, bytes, alignment);
-              },
-          .user = &resource};
-}
 
 // "major.minor.patch" of the library that is loaded.
 inline std::string version() { return lacuna_version(); }
