@@ -39,8 +39,24 @@ void drop(const Dropout& dropout, std::int64_t row, std::int64_t column, std::in
   }
 }
 
+// Rows that are moved as they are: where they lie back to back in both arrays, all at once.
 template <class T>
-void rows_typed(Team& team, const RowsRun& run) {
+void copy_rows(Team& team, const RowsRun& run) {
+  const bool dense = run.from.stride == run.width && run.to.stride == run.width &&
+                     (run.window == nullptr || !run.window->reverse);
+  over_pieces(team, run.window, run.rows,
+              [&](std::int64_t first, std::int64_t end, std::int64_t b) {
+                const std::int64_t at_once = dense ? end - first : 1;
+                for (std::int64_t own = first; own < end; own += at_once) {
+                  const std::int64_t of_batch = b < 0 ? own : run.window->row(b, own - first);
+                  std::copy_n(row_of<const T>(run.from, own, of_batch), at_once * run.width,
+                              row_of<T>(run.to, own, of_batch));
+                }
+              });
+}
+
+template <class T>
+void combine_rows(Team& team, const RowsRun& run) {
   over_pieces(team, run.window, run.rows,
               [&](std::int64_t first, std::int64_t end, std::int64_t b) {
                 constexpr std::int64_t part = 64;
@@ -54,18 +70,24 @@ void rows_typed(Team& team, const RowsRun& run) {
                   for (std::int64_t d = 0; d < run.width; d += part) {
                     const std::int64_t n = std::min(part, run.width - d);
                     std::copy_n(from + d, n, values);
-                    if constexpr (std::is_floating_point_v<T>) {
-                      if (add != nullptr)
-                        for (std::int64_t i = 0; i < n; ++i) values[i] += add[d + i];
-                      if (run.dropout.active())
-                        drop(run.dropout, of_batch, run.column + d, n, values);
-                      if (run.accumulate)
-                        for (std::int64_t i = 0; i < n; ++i) values[i] += to[d + i];
-                    }
+                    if (add != nullptr)
+                      for (std::int64_t i = 0; i < n; ++i) values[i] += add[d + i];
+                    if (run.dropout.active())
+                      drop(run.dropout, of_batch, run.column + d, n, values);
+                    if (run.accumulate)
+                      for (std::int64_t i = 0; i < n; ++i) values[i] += to[d + i];
                     std::copy_n(values, n, to + d);
                   }
                 }
               });
+}
+
+template <class T>
+void rows_typed(Team& team, const RowsRun& run) {
+  if (run.add.data == nullptr && !run.dropout.active() && !run.accumulate)
+    copy_rows<T>(team, run);
+  else
+    combine_rows<T>(team, run);
 }
 
 template <class T>
@@ -158,7 +180,7 @@ void rows(Team& team, const RowsRun& run) {
   if (run.over == RowsRun::Over::endings)
     return run.type == LACUNA_F64 ? endings_typed<double>(team, run)
                                   : endings_typed<float>(team, run);
-  if (run.element == RowsRun::Element::byte) return rows_typed<std::uint8_t>(team, run);
+  if (run.element == RowsRun::Element::byte) return copy_rows<std::uint8_t>(team, run);
   if (run.type == LACUNA_F64) return rows_typed<double>(team, run);
   rows_typed<float>(team, run);
 }
