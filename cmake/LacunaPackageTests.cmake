@@ -1,6 +1,6 @@
 # Tests of what is delivered rather than of what it computes: each public header compiles alone,
 # the shared library exports the C ABI and nothing else, no code of a wider instruction set can stand
-# in for plain code, and the README's program works.
+# in for plain code, and the programs in README and docs work.
 set(header_dir ${PROJECT_SOURCE_DIR}/include)
 file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE ${header_dir} ${header_dir}/*.h
      ${header_dir}/*.hpp)
@@ -57,7 +57,7 @@ if(NOT LACUNA_SANITIZE)
   add_test(
     NAME package.exported_symbols
     COMMAND ${CMAKE_COMMAND} -DNM=${CMAKE_NM} -DLIBRARY=$<TARGET_FILE:lacuna>
-            -DHEADER=${header_dir}/lacuna/lacuna.h -DVERSION_NODE=LACUNA_0.1 -P
+            -DHEADERS=${header_dir}/lacuna -DVERSION_NODE=LACUNA_0.1 -P
             ${PROJECT_SOURCE_DIR}/cmake/check_exports.cmake)
   set_tests_properties(package.exported_symbols PROPERTIES LABELS "package" TIMEOUT 60)
 endif()
@@ -84,14 +84,19 @@ if(NOT LACUNA_SANITIZE)
                                "Error.*shows no function of planted_avx2")
 endif()
 
-# The README's C++ program, built against the shared library as a user would build it.
-set(snippet ${CMAKE_CURRENT_BINARY_DIR}/readme_snippet.cpp)
-add_custom_command(
-  OUTPUT ${snippet}
-  COMMAND ${CMAKE_COMMAND} -DREADME=${PROJECT_SOURCE_DIR}/README.md -DOUTPUT=${snippet} -P
-          ${PROJECT_SOURCE_DIR}/cmake/extract_snippet.cmake
-  DEPENDS ${PROJECT_SOURCE_DIR}/README.md ${PROJECT_SOURCE_DIR}/cmake/extract_snippet.cmake)
-add_executable(readme_snippet ${snippet})
-target_link_libraries(readme_snippet PRIVATE lacuna::lacuna lacuna_compile)
-add_test(NAME package.readme_snippet COMMAND readme_snippet)
-set_tests_properties(package.readme_snippet PROPERTIES LABELS "package" TIMEOUT 60)
+# The C++ program in a page, built against the shared library as a user would build it, and run.
+function(lacuna_add_page_program name page)
+  set(snippet ${CMAKE_CURRENT_BINARY_DIR}/${name}_snippet.cpp)
+  add_custom_command(
+    OUTPUT ${snippet}
+    COMMAND ${CMAKE_COMMAND} -DPAGE=${PROJECT_SOURCE_DIR}/${page} -DOUTPUT=${snippet} -P
+            ${PROJECT_SOURCE_DIR}/cmake/extract_snippet.cmake
+    DEPENDS ${PROJECT_SOURCE_DIR}/${page} ${PROJECT_SOURCE_DIR}/cmake/extract_snippet.cmake)
+  add_executable(${name}_snippet ${snippet})
+  target_link_libraries(${name}_snippet PRIVATE lacuna::lacuna lacuna_compile)
+  add_test(NAME package.${name}_snippet COMMAND ${name}_snippet
+           WORKING_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
+  set_tests_properties(package.${name}_snippet PROPERTIES LABELS "package" TIMEOUT 60)
+endfunction()
+lacuna_add_page_program(readme README.md)
+lacuna_add_page_program(schedule docs/schedule.md)

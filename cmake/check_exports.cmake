@@ -1,5 +1,5 @@
-# Fails unless LIBRARY exports exactly the functions that HEADER declares with LACUNA_API,
-# each under VERSION_NODE. Run with -DNM= -DLIBRARY= -DHEADER= -DVERSION_NODE=.
+# Fails unless LIBRARY exports exactly the functions that the headers in folder HEADERS declare with
+# LACUNA_API, each under VERSION_NODE. Run with -DNM= -DLIBRARY= -DHEADERS= -DVERSION_NODE=.
 cmake_minimum_required(VERSION 3.25)
 execute_process(
   COMMAND ${NM} --dynamic --defined-only --with-symbol-versions ${LIBRARY}
@@ -25,7 +25,12 @@ foreach(line ${lines})
 endforeach()
 
 # Comments are dropped first, so that prose which names the macro is not taken for a declaration.
-file(READ ${HEADER} text)
+set(text)
+file(GLOB headers ${HEADERS}/*.h)
+foreach(header ${headers})
+  file(READ ${header} part)
+  string(APPEND text "${part}")
+endforeach()
 string(REGEX REPLACE "//[^\n]*" "" text "${text}")
 string(REGEX REPLACE "/\\*([^*]|\\*+[^*/])*\\*+/" "" text "${text}")
 string(REGEX REPLACE "#[^\n]*" "" text "${text}")
@@ -42,7 +47,7 @@ set(undeclared ${exported})
 list(REMOVE_ITEM undeclared ${declared} "")
 list(LENGTH declared count)
 if(wrong OR missing OR undeclared OR count EQUAL 0)
-  message(FATAL_ERROR "declared in the header: ${count}\nnot lacuna_* at ${VERSION_NODE}: ${wrong}\n"
+  message(FATAL_ERROR "declared in the headers: ${count}\nnot lacuna_* at ${VERSION_NODE}: ${wrong}\n"
                       "declared but not exported: ${missing}\nexported but not declared: ${undeclared}")
 endif()
 message(STATUS "${count} functions declared and exported at ${VERSION_NODE}, and nothing else")

@@ -1,12 +1,12 @@
-# Writes the C++ block that README.md holds between `<!-- program -->` and `<!-- /program -->` to
-# OUTPUT. Run with -DREADME= -DOUTPUT=.
+# Writes the C++ block that PAGE holds between `<!-- program -->` and `<!-- /program -->` to OUTPUT.
+# Run with -DPAGE= -DOUTPUT=.
 cmake_minimum_required(VERSION 3.25)
-file(READ ${README} text)
+file(READ ${PAGE} text)
 set(fence "```")
 string(FIND "${text}" "<!-- program -->\n${fence}cpp\n" start)
 string(FIND "${text}" "${fence}\n<!-- /program -->" end)
 if(start EQUAL -1 OR end EQUAL -1)
-  message(FATAL_ERROR "${README} holds no program between its markers")
+  message(FATAL_ERROR "${PAGE} holds no program between its markers")
 endif()
 string(LENGTH "<!-- program -->\n${fence}cpp\n" skip)
 math(EXPR start "${start} + ${skip}")
