@@ -107,14 +107,16 @@ class Drawing {
       svg_ << ' ' << x(static_cast<double>(wave)) << ',' << y(bytes[wave]) << ' '
            << x(static_cast<double>(wave) + 1) << ',' << y(bytes[wave]);
     svg_ << ' ' << x(static_cast<double>(bytes.size())) << ',' << base << "\"/>\n";
-    const auto level = [&](std::size_t value, const std::string& words, const char* colour) {
+    const auto level = [&](std::size_t value, const char* colour) {
       svg_ << "<line x1=\"" << left << "\" y1=\"" << y(value) << "\" x2=\"" << left + plot_width
            << "\" y2=\"" << y(value) << "\" stroke=\"" << colour << "\"/>\n";
-      text(10, y(value) + 4, words);
     };
-    level(recipe_.graph.bytes, "block " + mebibytes(recipe_.graph.bytes), "#222222");
-    if (shows_budget && budget > recipe_.graph.bytes * 21 / 20)
-      level(budget, "budget " + mebibytes(budget), "#aa3377");
+    level(recipe_.graph.bytes, "#222222");
+    text(10, y(recipe_.graph.bytes) + 12, "block " + mebibytes(recipe_.graph.bytes));
+    if (shows_budget) {
+      level(budget, "#aa3377");
+      text(left, y(budget) - 5, "budget " + mebibytes(budget));
+    }
     text(left, base + 20, "memory in use");
   }
 
