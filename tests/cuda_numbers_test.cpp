@@ -153,6 +153,30 @@ TYPED_TEST(CudaNumbers, TrainAHead) {
   EXPECT_LT(last, 0.01 * first);
 }
 
+TYPED_TEST(CudaNumbers, TargetsOfBinaryCrossEntropyAreProbabilities) {
+  using Real = TypeParam;
+  const auto predictions = numbers<Real>(4, 0.7f);
+  const std::vector<std::uint8_t> measured{1, 1, 1, 0};
+  std::vector<Real> targets{Real(0.0f), Real(-0.0f), Real(1.0f), Real(this->nan)};
+  const auto refusal = [&]() -> std::string {
+    try {
+      (void)lacuna::binary_cross_entropy(this->context, predictions, std::span<const Real>(targets),
+                                         {.mask = measured});
+    } catch (const lacuna::Error& error) {
+      EXPECT_EQ(error.status(), lacuna::Status::invalid_argument);
+      return error.what();
+    }
+    return "accepted";
+  };
+  EXPECT_EQ(refusal(), "accepted");  // an unmeasured target is never read
+  targets[1] = Real(1.5f);
+  EXPECT_EQ(refusal(), "targets[1]: 1.5, expected 0 to 1");
+  targets[1] = Real(-0.125f);
+  EXPECT_EQ(refusal(), "targets[1]: -0.125, expected 0 to 1");
+  targets[1] = Real(this->nan);
+  EXPECT_EQ(refusal(), "targets[1]: nan, expected 0 to 1");
+}
+
 TYPED_TEST(CudaNumbers, ArePackedWithTheirGapsInFloat) {
   using Real = TypeParam;
   const std::vector<std::int64_t> lengths{1, 0, 2};
