@@ -15,6 +15,8 @@ namespace {
 void check(const lacuna_plan_options& options) {
   check_flag(options.inference, "options.inference");
   check_enumerator(options.regime, LACUNA_REGIME_RESIDENT, "options.regime", "lacuna_regime");
+  check_enumerator(options.precision, LACUNA_PRECISION_TF32, "options.precision",
+                   "lacuna_precision");
   if (!options.workspace && options.workspace_bytes > 0)
     refuse(LACUNA_INVALID_ARGUMENT, "options.workspace: null, but options.workspace_bytes is ",
            options.workspace_bytes);

@@ -101,8 +101,9 @@ class Backward : Run<T> {
     clear_tokens(args);
     if constexpr (!std::is_same_v<T, double>)
       if (this->is_resident())
-        return resident_backward(this->stream_,
-                                 ResidentBackward<T>{args, this->weights(), this->lanes()});
+        return resident_backward(
+            this->stream_,
+            ResidentBackward<T>{args, this->weights(), this->lanes(), this->lay_.tf32});
     recur_stepwise(args);
   }
 
@@ -123,24 +124,23 @@ class Backward : Run<T> {
       const std::int64_t rows = this->rows(step);
       step_backward(this->stream_, args, step, rows);
       if (this->resets_before()) {
-        this->template multiply<T>(Form::nn, rows, units, units, args.d_candidate, units,
-                                   this->candidate_weights(), units,
-                                   this->template work<R>(this->at_.d_reset), units);
+        this->multiply(Form::nn, rows, units, units, args.d_candidate, units,
+                       this->candidate_weights(), units, this->template work<R>(this->at_.d_reset),
+                       units);
         reset_backward(this->stream_, args, step, rows);
       }
-      this->template multiply<T>(Form::nn, rows, units, wide, args.d_step, wide, this->weights(),
-                                 units, this->template work<R>(this->at_.d_product), units);
+      this->multiply(Form::nn, rows, units, wide, args.d_step, wide, this->weights(), units,
+                     this->template work<R>(this->at_.d_product), units);
     }
     end_backward(this->stream_, args);
   }
 
   // target [gates H, columns] += (gate rows)^T operand, over all tokens.
-  template <class X>
-  void add_product(const X* rows, std::int64_t row_stride, std::int64_t gates, const X* operand,
+  void add_product(const T* rows, std::int64_t row_stride, std::int64_t gates, const T* operand,
                    std::int64_t stride, std::int64_t columns, R* target) const {
     R* const dense = this->template work<R>(this->at_.d_weights);
-    this->template multiply<X>(Form::tn, gates * this->units(), stride, this->tokens(), rows,
-                               row_stride, operand, stride, dense, stride);
+    this->multiply(Form::tn, gates * this->units(), stride, this->tokens(), rows, row_stride,
+                   operand, stride, dense, stride);
     add_gradient(this->stream_, dense, gates, this->lay_.hidden, columns, this->units(), stride,
                  target);
   }
@@ -191,9 +191,14 @@ class Backward : Run<T> {
     };
     R* const d_weight = wanted(LACUNA_EVOLVE_WEIGHT);
     if (decays()) {
-      if (d_weight)
-        add_product<R>(d_exponent, lay.units, 1, taped<R>(lay.tape.delta), lay.delta_stride,
-                       lay.features, d_weight);
+      if (d_weight) {
+        R* const dense = this->template work<R>(this->at_.d_weights);
+        this->multiply_wide(Form::tn, lay.units, lay.delta_stride, this->tokens(), d_exponent,
+                            lay.units, taped<R>(lay.tape.delta), lay.delta_stride, dense,
+                            lay.delta_stride);
+        add_gradient(this->stream_, dense, 1, lay.hidden, lay.features, lay.units, lay.delta_stride,
+                     d_weight);
+      }
     } else {
       const R* const slope_of = relaxes() ? this->parameter(LACUNA_EVOLVE_WEIGHT) : nullptr;
       for (std::int64_t part = 0; part * lay.units < lay.evolve_units; ++part)
@@ -215,17 +220,16 @@ class Backward : Run<T> {
     const DeviceLayout& lay = this->lay_;
     const std::int64_t stride = lay.gradient_gates * lay.units;
     R* const d_input = this->template work<R>(this->at_.d_input);
-    this->template multiply<T>(Form::nn, this->tokens(), lay.input_stride,
-                               lay.input_gates * lay.units,
-                               this->template work<const T>(this->at_.d_gates), stride,
-                               this->template work<const T>(this->at_.weights_x), lay.input_stride,
-                               d_input, lay.input_stride);
+    this->multiply(Form::nn, this->tokens(), lay.input_stride, lay.input_gates * lay.units,
+                   this->template work<const T>(this->at_.d_gates), stride,
+                   this->template work<const T>(this->at_.weights_x), lay.input_stride, d_input,
+                   lay.input_stride);
     R* const d_delta = this->template work<R>(this->at_.d_delta);
     if (decays())
-      this->template multiply<R>(Form::nn, this->tokens(), lay.delta_stride, lay.units,
-                                 this->template work<const R>(this->at_.d_exponent), lay.units,
-                                 this->template work<const R>(this->at_.weights_decay),
-                                 lay.delta_stride, d_delta, lay.delta_stride);
+      this->multiply_wide(Form::nn, this->tokens(), lay.delta_stride, lay.units,
+                          this->template work<const R>(this->at_.d_exponent), lay.units,
+                          this->template work<const R>(this->at_.weights_decay), lay.delta_stride,
+                          d_delta, lay.delta_stride);
     ObserveBackward<T> args;
     args.batch = this->batch_;
     args.impute = this->layer_.impute;

@@ -14,6 +14,7 @@ struct DeviceLayout {
   lacuna_regime regime = LACUNA_REGIME_BEST;
   std::string why_not_resident;  // empty: it would serve
   std::int32_t most_lanes = 0;   // resident
+  bool tf32 = false;             // operands of products of T are rounded to 11 bits
 
   // Widths, in elements. Strides are multiples of 8, so that rows of any type are aligned to 16 bytes.
   std::int64_t features = 0, hidden = 0, input = 0;

@@ -326,6 +326,14 @@ typedef enum lacuna_regime {
   LACUNA_REGIME_RESIDENT = 2
 } lacuna_regime;
 
+/* What the operands of a layer's products of weights are rounded to. */
+typedef enum lacuna_precision {
+  LACUNA_PRECISION_DEFAULT = 0, /* of the layer's type */
+  /* fp32 layers on CUDA: 11 bits, in fp32's range, by tensor cores. Products that form decays stay
+   * in fp32, as do sums, states and parameters. */
+  LACUNA_PRECISION_TF32 = 1
+} lacuna_precision;
+
 typedef struct lacuna_plan_options {
   /* The caller's own workspace, aligned to 64 bytes and kept until the plan is destroyed; null:
    * the context allocates. */
@@ -335,6 +343,8 @@ typedef struct lacuna_plan_options {
   /* This one and no other; UNSUPPORTED where it does not serve. Backends but CUDA have no
    * choice: 0. */
   lacuna_regime regime;
+  /* UNSUPPORTED where it does not serve: a layer not in fp32, a backend but CUDA. */
+  lacuna_precision precision;
 } lacuna_plan_options;
 
 typedef struct lacuna_plan_info {

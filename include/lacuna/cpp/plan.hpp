@@ -24,11 +24,18 @@ enum class Regime {
   resident = LACUNA_REGIME_RESIDENT,
 };
 
+// lacuna_precision
+enum class Precision {
+  of_type = LACUNA_PRECISION_DEFAULT,
+  tf32 = LACUNA_PRECISION_TF32,
+};
+
 struct PlanOptions {
   // The caller's own, aligned to 64 bytes and outliving the plan; empty: the context allocates.
   std::span<std::byte> workspace{};
-  bool inference = false;        // no backward will be run
-  Regime regime = Regime::best;  // CUDA: how tokens are walked
+  bool inference = false;                    // no backward will be run
+  Regime regime = Regime::best;              // CUDA: how tokens are walked
+  Precision precision = Precision::of_type;  // CUDA, fp32 layers: tf32
 };
 
 struct PlanInfo {
@@ -43,7 +50,8 @@ inline lacuna_plan_options c_of(const PlanOptions& options) {
   return {.workspace = options.workspace.data(),
           .workspace_bytes = options.workspace.size(),
           .inference = options.inference,
-          .regime = static_cast<lacuna_regime>(options.regime)};
+          .regime = static_cast<lacuna_regime>(options.regime),
+          .precision = static_cast<lacuna_precision>(options.precision)};
 }
 
 inline PlanInfo info_of(const lacuna_plan_info& info) {
