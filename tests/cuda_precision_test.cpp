@@ -1,5 +1,9 @@
-// What products of the CUDA backend round: the precision that a plan is asked for, in either regime against the oracle.
+// What products of the CUDA backend round: the precision that a plan is asked for, in either regime against the oracle,
+// and numbers that are not finite.
+#include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <limits>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -122,5 +126,46 @@ TEST(Precision, DecidesTheBits) {
     EXPECT_NE(hidden(c, batch, regime), whole);
   }
 }
+
+// ---- What is not finite ----
+
+// States that are infinite in the caller's hands make the same gates in both regimes: saturated ones, infinite ones, or
+// NaN where infinities of both signs meet.
+class Infinite : public testing::TestWithParam<std::tuple<const char*, lacuna_precision>> {};
+
+TEST_P(Infinite, StatesAreAlikeInBothRegimes) {
+  const auto [text, asked] = GetParam();
+  const InPrecision precision(asked);
+  const support::Case c = support::parse_case(text);
+  reference::Batch batch = support::make_batch(c);
+  const auto h = static_cast<std::size_t>(c.layer.hidden);
+  ASSERT_GE(batch.initial_hidden.size(), 3 * h);
+  batch.initial_hidden[2] = std::numeric_limits<double>::infinity();
+  batch.initial_hidden[h + 5] = -std::numeric_limits<double>::infinity();
+  const std::vector<float> stepwise = hidden(c, batch, LACUNA_REGIME_STEPWISE);
+  const std::vector<float> resident = hidden(c, batch, LACUNA_REGIME_RESIDENT);
+  ASSERT_EQ(stepwise.size(), resident.size());
+  std::size_t finite = 0;
+  for (std::size_t i = 0; i < resident.size(); ++i) {
+    finite += std::isfinite(stepwise[i]);
+    if (std::isfinite(stepwise[i]))
+      EXPECT_NEAR(resident[i], stepwise[i], 1e-2f * std::max(1.0f, std::abs(stepwise[i]))) << i;
+    else if (std::isnan(stepwise[i]))
+      EXPECT_TRUE(std::isnan(resident[i])) << i << ": " << resident[i];
+    else
+      EXPECT_EQ(resident[i], stepwise[i]) << i;
+  }
+  EXPECT_GT(finite, 0u);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Cells, Infinite,
+    testing::Combine(testing::Values("rnn_f32_n3_d2_h20_len3_init_seed1",
+                                     "rnn_relu_f32_n3_d2_h20_len1_init_seed2",
+                                     "rnn_euler+none+none_f32_n3_d2_h20_len3_init_seed3",
+                                     "lstm_f32_n3_d2_h20_len3_init_seed4",
+                                     "gru_f32_n3_d2_h20_len1_init_seed5",
+                                     "gru_reset_before_f32_n3_d2_h20_len1_init_seed6"),
+                     testing::Values(LACUNA_PRECISION_DEFAULT, LACUNA_PRECISION_TF32)));
 
 }  // namespace

@@ -37,6 +37,7 @@ SANITIZED = {
     "cuda_types_device_test": "Odd/*",
     "cuda_lengths_device_test": "*",
     "cuda_training_device_test": "*",
+    "cuda_precision_device_test": "Cells/*",
 }
 SANITIZER = ("--error-exitcode", "86", "--report-api-errors", "no", "--print-limit", "20")
 

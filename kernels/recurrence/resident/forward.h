@@ -237,7 +237,8 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
       const float reset_h =
           Cell::template forward_reset<float>({token.input[0][i], token.input[1][i]},
                                               {sums[0].total(i), sums[1].total(i)}, h_[i], r, z[i]);
-      publish(reset_, i, reset_h);
+      // Where a weight of the padding, 0, has met an infinity, r is NaN.
+      publish(reset_, i, is_present(i) ? reset_h : 0);
       save(token, i, 0, r);
       save(token, i, 1, z[i]);
     }

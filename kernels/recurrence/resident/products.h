@@ -5,7 +5,7 @@
 // Two kinds of tensor core products serve all types:
 //   16-bit operands   as they are
 //   float             tf32, of which a float is two: w = w1 + w2 with 11 bits each. w1 s1 + (w1 s2 + w2 s1) is right to
-//                     2^-21 of each term, which is fp32's class, in fp32's range (an infinity becomes NaN)
+//                     2^-21 of each term, which is fp32's class, in fp32's range
 //   Tf32              w1 s1 alone. Where weights have 11 bits at most and gradients are floats, it keeps the weights whole
 //                     and lets no small gradient vanish, as fp16 would
 #pragma once
@@ -109,8 +109,17 @@ struct Operand<float> {
 
   struct Sum {
     float large[pairs] = {}, small[pairs] = {};
-    SIMT_DEVICE float total(int pair) const { return large[pair] + small[pair]; }
+    // An infinite factor has no second part, and NaN for it; the products of first parts are right there by themselves.
+    SIMT_DEVICE float total(int pair) const {
+      const float all = large[pair];
+      return is_finite(all) ? all + small[pair] : all;
+    }
   };
+
+  SIMT_DEVICE static bool is_finite(float value) {
+    constexpr std::uint32_t exponent = 0x7f800000u;
+    return (simt::bits_as<std::uint32_t>(value) & exponent) != exponent;
+  }
 
   // A float in two parts that the tensor core takes whole.
   struct Two {
