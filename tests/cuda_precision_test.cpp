@@ -2,6 +2,7 @@
 // and numbers that are not finite.
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <limits>
 #include <string>
@@ -125,6 +126,76 @@ TEST(Precision, DecidesTheBits) {
     const InPrecision precision(LACUNA_PRECISION_TF32);
     EXPECT_NE(hidden(c, batch, regime), whole);
   }
+}
+
+// ---- How much is lost over long sequences ----
+
+struct Error {
+  double hidden = 0;     // largest, of states, which lie between -1 and 1
+  double gradients = 0;  // largest of dL/dW_h, relative to its largest element
+};
+
+double largest(const std::vector<double>& values) {
+  double most = 0;
+  for (const double value : values) most = std::max(most, std::abs(value));
+  return most;
+}
+
+template <class Stored>
+Error error_of(const support::Case& c) {
+  const auto parameters = support::make_parameters(c);
+  auto batch = support::make_batch(c);
+  auto upstream = support::make_upstream(c);
+  if constexpr (!std::is_same_v<Stored, float>) support::round_to<Stored>(batch, upstream);
+  const auto forward = reference::forward(c.layer, parameters, batch);
+  const auto backward = reference::backward(c.layer, parameters, batch, forward, upstream);
+  support::LibraryRun<float, Stored> run(c, parameters, batch, upstream);
+  run.wanted = [](const std::string& name) { return name == "hidden" || name == "d_weights_h"; };
+  const auto context = support::make_context();
+  run.run(context.get());
+  const auto worst = [&](const char* name, const std::vector<double>& expected) {
+    const auto& found = *run.results.find(name);
+    std::vector<double> errors(expected.size());
+    for (std::size_t i = 0; i < errors.size(); ++i) errors[i] = found.data()[i] - expected[i];
+    return largest(errors);
+  };
+  return {worst("hidden", forward.hidden), worst("d_weights_h", backward.parameters.weights_h) /
+                                               largest(backward.parameters.weights_h)};
+}
+
+// The table of docs/numerics.md, which takes an emulator minutes:
+//   cuda_precision_emulated_test --gtest_also_run_disabled_tests --gtest_filter='*ErrorTable'
+TEST(Precision, DISABLED_ErrorTable) {
+  struct Mode {
+    const char* name;
+    const char* type;
+    lacuna_precision precision;
+    lacuna_regime regime;
+  };
+  const Mode modes[] = {
+      {"fp32", "f32", LACUNA_PRECISION_DEFAULT, LACUNA_REGIME_RESIDENT},
+      {"fp32, stepwise", "f32", LACUNA_PRECISION_DEFAULT, LACUNA_REGIME_STEPWISE},
+      {"tf32", "f32", LACUNA_PRECISION_TF32, LACUNA_REGIME_RESIDENT},
+      {"fp16", "f16", LACUNA_PRECISION_DEFAULT, LACUNA_REGIME_RESIDENT},
+      {"bf16", "bf16", LACUNA_PRECISION_DEFAULT, LACUNA_REGIME_RESIDENT},
+  };
+  for (const auto& [model, rest] : {std::pair{"lstm", ""}, {"gru", ""}, {"grud", "_miss70"}})
+    for (const Mode& mode : modes) {
+      const InRegime regime(mode.regime);
+      const InPrecision precision(mode.precision);
+      std::printf("| %s | %s |", model, mode.name);
+      for (const int length : {50, 200, 1000, 5000}) {
+        const support::Case c =
+            support::parse_case(std::string(model) + "_" + mode.type + "_n4_d8_h64_len" +
+                                std::to_string(length) + rest + "_seed1");
+        const Error error = c.type == support::Type::f16    ? error_of<support::Fp16>(c)
+                            : c.type == support::Type::bf16 ? error_of<support::Bf16>(c)
+                                                            : error_of<float>(c);
+        std::printf(" %.1e / %.1e |", error.hidden, error.gradients);
+        std::fflush(stdout);
+      }
+      std::printf("\n");
+    }
 }
 
 // ---- What is not finite ----
