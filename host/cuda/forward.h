@@ -109,7 +109,7 @@ class Forward : Run<T> {
     args.final_cell = static_cast<T*>(outputs_.final_cell);
     args.tape_h = taped<T>(lay.tape.h);
     args.tape_c = this->is_lstm() ? taped<R>(lay.tape.c) : nullptr;
-    args.gates = taped<T>(lay.tape.gates);
+    if (this->saves_gates()) args.gates = taped<T>(lay.tape.gates);
     return args;
   }
 

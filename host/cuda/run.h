@@ -142,6 +142,7 @@ class Run {
                      at_.product_scratch_bytes);
   }
 
+  bool saves_gates() const { return lay_.tape_kind == LACUNA_TAPE_GATES; }
   bool is_resident() const { return lay_.regime == LACUNA_REGIME_RESIDENT; }
   std::int32_t lanes() const {
     return host_offsets_ ? resident_lanes(prepared_.lengths, lay_.most_lanes) : lay_.most_lanes;

@@ -38,6 +38,7 @@ SANITIZED = {
     "cuda_lengths_device_test": "*",
     "cuda_training_device_test": "*",
     "cuda_precision_device_test": "Cells/*",
+    "cuda_tape_device_test": "Regimes/*",
 }
 SANITIZER = ("--error-exitcode", "86", "--report-api-errors", "no", "--print-limit", "20")
 
