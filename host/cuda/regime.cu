@@ -1,6 +1,7 @@
 #include "host/cuda/regime.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <numeric>
 #include <sstream>
@@ -61,6 +62,17 @@ std::string why_not_resident(const lacuna_layer& layer, const lacuna_capacity& c
   return {};
 }
 
+// Of lengths, a plan knows what its capacity says.
+std::string idle_share(const DeviceLayout& lay, const lacuna_capacity& capacity) {
+  if (capacity.max_length == 0 || capacity.tokens == 0) return {};
+  std::ostringstream text;
+  text << "           of " << capacity.tokens << " tokens in sequences of at most "
+       << capacity.max_length << ", lanes are idle for at most "
+       << std::lround(100 * most_idle(capacity.tokens, capacity.max_length, lay.most_lanes))
+       << " % of their steps\n";
+  return text.str();
+}
+
 }  // namespace
 
 void choose_regime(DeviceLayout& lay, const lacuna_layer& layer, const lacuna_capacity& capacity,
@@ -82,14 +94,21 @@ void choose_regime(DeviceLayout& lay, const lacuna_layer& layer, const lacuna_ca
       tile * std::min<std::int64_t>(tiles, std::max(facts.multiprocessors, 1)));
 }
 
-std::string explain_regime(const DeviceLayout& lay) {
+double most_idle(std::int64_t tokens, std::int64_t longest, std::int64_t lanes) {
+  const auto fair = static_cast<double>(tokens) / static_cast<double>(lanes);
+  const auto more = static_cast<double>(longest);
+  return more > 0 ? more / (fair + more) : 0;
+}
+
+std::string explain_regime(const DeviceLayout& lay, const lacuna_capacity& capacity) {
   std::ostringstream text;
   text << "regime     ";
   if (lay.regime == LACUNA_REGIME_RESIDENT) {
     text << "resident: one kernel of at most " << lay.most_lanes / tile
-         << " blocks, each with all of W_h and " << tile
-         << " lanes; a lane takes its next sequence as it ends one, longest first\n"
-         << "           where the host knows the lengths, no more blocks run than they keep busy\n";
+         << " blocks (tiles), each with all of W_h and " << tile << " lanes, " << lay.most_lanes
+         << " in all; a lane takes its next sequence as it ends one, longest first\n"
+         << "           where the host knows the lengths, no more blocks run than they keep busy\n"
+         << idle_share(lay, capacity);
   } else {
     text << "stepwise: per time step a product [sequences, " << lay.units << "] x [" << lay.units
          << ", " << lay.product_gates * lay.units
