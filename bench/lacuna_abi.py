@@ -66,11 +66,12 @@ class Capacity(Structure):
 
 class PlanOptions(Structure):
     _fields_ = [("workspace", c_void_p), ("workspace_bytes", c_size_t), ("inference", c_int32),
-                ("regime", c_int)]
+                ("regime", c_int), ("precision", c_int), ("tape", c_int), ("tape_budget", c_size_t)]
 
 
 class PlanInfo(Structure):
-    _fields_ = [("workspace_bytes", c_size_t), ("tape_bytes", c_size_t), ("regime", c_int)]
+    _fields_ = [("workspace_bytes", c_size_t), ("tape_bytes", c_size_t), ("regime", c_int),
+                ("tape", c_int)]
 
 
 class Carry(Structure):

@@ -84,6 +84,25 @@ if(NOT LACUNA_SANITIZE)
                                "Error.*shows no function of planted_avx2")
 endif()
 
+# A check of ./dev coverage's check: each folder is a source with what gcov would say of it, and what
+# must be made of that.
+find_package(Python3 COMPONENTS Interpreter)
+function(lacuna_add_planted_coverage name expected)
+  set(folder ${CMAKE_CURRENT_SOURCE_DIR}/coverage_reports)
+  add_test(NAME package.coverage_${name}
+           COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/cmake/check_coverage.py --build
+                   ${folder}/${name} --source ${folder}/${name} --gcov ${folder}/gcov .)
+  set_tests_properties(package.coverage_${name} PROPERTIES LABELS "package" TIMEOUT 60
+                                                           PASS_REGULAR_EXPRESSION "${expected}")
+endfunction()
+if(Python3_FOUND)
+  lacuna_add_planted_coverage(clean "4 of 5 lines executed .*, 1 excused by name, 0 to mend")
+  lacuna_add_planted_coverage(missed "kernel.h:3: x.1. .= 2;.*1 to mend")
+  lacuna_add_planted_coverage(borrowed "kernel.h:4: scale_kernel.*1 to mend")
+  lacuna_add_planted_coverage(stale "kernel.h:2: executed in spite of its exception")
+  lacuna_add_planted_coverage(uncompiled "kernel.h: has a kernel, and no line that was compiled")
+endif()
+
 # The C++ program in a page, built against the shared library as a user would build it, and run.
 function(lacuna_add_page_program name page)
   set(snippet ${CMAKE_CURRENT_BINARY_DIR}/${name}_snippet.cpp)

@@ -5,10 +5,10 @@
 
 Reads every .gcda below the build folder, and looks at files in the FOLDERs of the source tree. A line
 counts as executed when any instance of its template, in any program, executed it. What nobody
-instantiates is not compiled, and so not counted: names of files without a counted line are printed.
+instantiates is not compiled, and so not counted: a file with a kernel and no counted line is an error.
 
-A launch written over several lines counts by any of them: gcov gives some to what would follow an
-exception alone.
+A launch written over several lines counts by any of them, from its name to the parenthesis that
+closes it: gcov gives some of these lines to what would follow an exception alone.
 
 A line that cannot be executed carries `// gcov: why`, and is then no failure. A line that has the
 comment and is executed all the same is one.
@@ -45,14 +45,19 @@ def counted(gcov, build, data):
     return files
 
 
-def launch_around(text, number):
-    """The lines of the simt::launch statement that holds this line; none in any other statement."""
-    first = last = number
-    while first > 1 and not re.search(r"(^\s*$|//|[;{}:])\s*$", text[first - 2]):
-        first -= 1
-    while last < len(text) and not text[last - 1].rstrip().endswith(";"):
-        last += 1
-    return range(first, last + 1) if text[first - 1].strip().startswith("simt::launch(") else ()
+def launches(text):
+    """{line of a call of simt::launch: its lines that nothing else stands on}."""
+    code = "\n".join(line.split("//")[0] for line in text)
+    found = {}
+    for call in re.finditer(r"\bsimt::launch\(", code):
+        depth, end = 1, call.end()
+        while depth and end < len(code):
+            depth += {"(": 1, ")": -1}.get(code[end], 0)
+            end += 1
+        before = code[code.rfind("\n", 0, call.start()) + 1:call.start()]
+        lines = range(code.count("\n", 0, call.start()) + 1, code.count("\n", 0, end) + 2)
+        found |= dict.fromkeys(lines, lines[1:] if before.strip() else lines)
+    return found
 
 
 def main():
@@ -77,21 +82,24 @@ def main():
                     total[number] = total.get(number, 0) + times
 
     report, executed, all_lines, excused, wrong = [], 0, 0, 0, 0
-    uncounted = []
+    uncounted = []  # files
     for folder in options.folders:
         for path in sorted((source / folder).rglob("*.h")):
             shown = path.relative_to(source)
             lines = totals.get(str(path), {})
+            text = path.read_text(encoding="utf-8").splitlines()
             if not lines:
                 uncounted.append(str(shown))
+                if any("SIMT_KERNEL(" in line and not line.startswith("#") for line in text):
+                    report.append(f"{shown}: has a kernel, and no line that was compiled")
+                    wrong += 1
                 continue
-            text = path.read_text(encoding="utf-8").splitlines()
+            launch = launches(text)
             executed_here, missed = 0, []
             for number in sorted(lines):
                 named = number <= len(text) and EXCEPTION.search(text[number - 1])
                 all_lines += 1
-                launched = any(lines.get(n) for n in launch_around(text, number))
-                if lines[number] or launched:
+                if lines[number] or any(lines.get(n) for n in launch.get(number, ())):
                     executed += 1
                     executed_here += 1
                     if named:

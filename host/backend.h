@@ -163,8 +163,8 @@ class Backend {
   // plan's or a tape's memory, rather than an array of a call.
   virtual std::string refuse_address(const void*, bool /*memory*/) const { return {}; }
 
-  // Pure. Of the options, inference and regime are looked at. Throws std::length_error where the sizes overflow,
-  // BackendError where the regime asked for does not serve.
+  // Pure. Of the options, all but the workspace are looked at. Throws std::length_error where the sizes overflow,
+  // BackendError where one that was asked for does not serve.
   virtual Recipe plan(const lacuna_layer& layer, const lacuna_capacity& capacity,
                       const lacuna_plan_options& options) const = 0;
   virtual std::string explain(const Recipe& recipe) const = 0;

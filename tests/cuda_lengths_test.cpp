@@ -43,14 +43,18 @@ INSTANTIATE_TEST_SUITE_P(
                                      "ode_euler_f64_n5_d3_h7_len0-9_miss50_gap_seed6"),
                      testing::Values(LACUNA_REGIME_BEST, LACUNA_REGIME_STEPWISE)));
 
-class OffsetsOfFewer : public testing::TestWithParam<lacuna_regime> {};
+class OffsetsOfFewer : public testing::TestWithParam<std::tuple<lacuna_regime, lacuna_tape_kind>> {
+};
 
 INSTANTIATE_TEST_SUITE_P(Regimes, OffsetsOfFewer,
-                         testing::Values(LACUNA_REGIME_STEPWISE, LACUNA_REGIME_RESIDENT));
+                         testing::Combine(testing::Values(LACUNA_REGIME_STEPWISE,
+                                                          LACUNA_REGIME_RESIDENT),
+                                          testing::Values(LACUNA_TAPE_GATES, LACUNA_TAPE_STATES)));
 
 // A batch in arrays that are larger than what is in use.
 TEST_P(OffsetsOfFewer, LeaveRowsBehindTheLastTokenAlone) {
-  const support::InRegime regime(GetParam());
+  const support::InRegime regime(std::get<0>(GetParam()));
+  const support::InTape kept(std::get<1>(GetParam()));
   const support::Case c = support::parse_case("grud_f32_n5_d3_h9_len0-9_miss60_seed8");
   const ContextHandle context = support::make_context();
   support::LibraryRun<float> run(c);

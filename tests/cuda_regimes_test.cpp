@@ -33,9 +33,9 @@ lacuna_regime chosen(const lacuna_layer& layer, const lacuna_capacity& capacity 
   return info.regime;
 }
 
-std::string explained(const lacuna_layer& layer) {
+std::string explained(const lacuna_layer& layer, const lacuna_capacity& capacity = {100, 10, 0}) {
   const auto context = support::make_context();
-  const auto plan = support::make_plan(context.get(), layer, {100, 10, 0});
+  const auto plan = support::make_plan(context.get(), layer, capacity);
   std::size_t length = 0;
   must(lacuna_plan_explain(plan.get(), nullptr, &length));
   std::string text(length + 1, ' ');
@@ -65,6 +65,15 @@ TEST(Regime, SaysWhy) {
       explained(layer_of("grud_f32_n1_h8_len1_seed1")).find("resident: one kernel of at most 2"),
       std::string::npos)
       << explained(layer_of("grud_f32_n1_h8_len1_seed1"));
+  EXPECT_EQ(explained(layer_of("grud_f32_n1_h8_len1_seed1")).find("idle"), std::string::npos);
+  // 16 lanes: 2 multiprocessors. A fair share of 100 tokens is 6.25, the longest may be 5 more.
+  EXPECT_NE(explained(layer_of("grud_f32_n1_h8_len1_seed1"), {100, 50, 5})
+                .find("16 in all; a lane takes its next sequence"),
+            std::string::npos);
+  EXPECT_NE(explained(layer_of("grud_f32_n1_h8_len1_seed1"), {100, 50, 5})
+                .find("lanes are idle for at most 44 % of their steps"),
+            std::string::npos)
+      << explained(layer_of("grud_f32_n1_h8_len1_seed1"), {100, 50, 5});
   EXPECT_NE(
       explained(layer_of("grud_f64_n1_h8_len1_seed1")).find("not resident, for the type is fp64"),
       std::string::npos);
@@ -157,6 +166,22 @@ TEST(Lanes, AreAsManyAsTheLengthsNeed) {
   const std::int32_t lanes = resident_lanes(lengths, 1056);
   EXPECT_LT(lanes, 256);
   EXPECT_LT(idle_share(lengths, lanes), idle_share(lengths, 256));
+}
+
+TEST(Lanes, AreNoMoreIdleThanThePlanSays) {
+  for (const std::int64_t count : {1, 7, 40, 501})
+    for (const std::int64_t longest : {1, 30, 1000})
+      for (const std::int64_t lanes : {8, 64, 256}) {
+        std::vector<std::int64_t> lengths(static_cast<std::size_t>(count));
+        for (std::size_t i = 0; i < lengths.size(); ++i)  // steep: few are long
+          lengths[i] = std::max<std::int64_t>(1, longest / static_cast<std::int64_t>(1 + i * i));
+        const std::int64_t tokens =
+            std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0});
+        const double bound = lacuna::cuda::most_idle(tokens, longest, lanes);
+        for (std::int64_t taken = 8; taken <= lanes; taken *= 2)
+          EXPECT_LE(idle_share(lengths, taken), bound + 1e-12)
+              << count << " of " << longest << " on " << taken << " of " << lanes;
+      }
 }
 
 #endif

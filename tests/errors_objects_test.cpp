@@ -287,6 +287,18 @@ TEST_F(PlanErrors, Options) {
   EXPECT_TRUE(refused(create(&capacity, &options), LACUNA_UNSUPPORTED,
                       {"options.regime: 2, expected 0: the CPU backend has one way"}));
   options = {};
+  options.precision = LACUNA_PRECISION_TF32;
+  EXPECT_TRUE(refused(create(&capacity, &options), LACUNA_UNSUPPORTED,
+                      {"options.precision: 1, expected 0: the CPU backend multiplies in the "}));
+  options = {};
+  options.tape = LACUNA_TAPE_STATES;
+  EXPECT_TRUE(refused(create(&capacity, &options), LACUNA_UNSUPPORTED,
+                      {"options.tape: 2, expected 0: the CPU backend has one kind of tape"}));
+  options = {};
+  options.tape_budget = 4096;
+  EXPECT_TRUE(refused(create(&capacity, &options), LACUNA_UNSUPPORTED,
+                      {"options.tape_budget: 4096, expected 0: the CPU backend has one kind"}));
+  options = {};
   options.workspace_bytes = 640;
   EXPECT_TRUE(refused(create(&capacity, &options), LACUNA_INVALID_ARGUMENT,
                       {"options.workspace: null, but options.workspace_bytes is 640"}));

@@ -306,7 +306,7 @@ TEST_P(RunErrors, TapeOfAnotherPlan) {
     if (other == &other_context && !support::on_cpu) continue;  // threads are the CPU's
     const Tape tape(*other);
     refusals.both(
-        "tape: made for a plan of another layer, capacity or context (",
+        "tape: made for a plan of another layer, capacity, kind of tape or context (",
         [&](Call& call) { call.tape = tape; }, {}, LACUNA_MISMATCH);
   }
 }

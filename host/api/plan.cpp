@@ -15,6 +15,9 @@ namespace {
 void check(const lacuna_plan_options& options) {
   check_flag(options.inference, "options.inference");
   check_enumerator(options.regime, LACUNA_REGIME_RESIDENT, "options.regime", "lacuna_regime");
+  check_enumerator(options.precision, LACUNA_PRECISION_TF32, "options.precision",
+                   "lacuna_precision");
+  check_enumerator(options.tape, LACUNA_TAPE_STATES, "options.tape", "lacuna_tape_kind");
   if (!options.workspace && options.workspace_bytes > 0)
     refuse(LACUNA_INVALID_ARGUMENT, "options.workspace: null, but options.workspace_bytes is ",
            options.workspace_bytes);
@@ -39,7 +42,8 @@ std::string explain(const lacuna_plan& plan) { return plan.context->backend->exp
 lacuna_plan_info info_of(const Recipe& recipe) {
   return {.workspace_bytes = recipe.workspace_bytes,
           .tape_bytes = recipe.tape_bytes,
-          .regime = recipe.device.regime};
+          .regime = recipe.device.regime,
+          .tape = recipe.device.tape_kind};
 }
 
 }  // namespace

@@ -70,7 +70,8 @@ bool same_recipe(const Recipe& a, const Recipe& b) {
 
 void check_tape_fits(const lacuna_plan& plan, const lacuna_tape& tape) {
   if (!same_recipe(plan.recipe, tape.recipe))
-    refuse(LACUNA_MISMATCH, "tape: made for a plan of another layer, capacity or context (",
+    refuse(LACUNA_MISMATCH,
+           "tape: made for a plan of another layer, capacity, kind of tape or context (",
            name_of(tape.recipe.layer.cell), " with ", tape.recipe.layer.features, " features, ",
            tape.recipe.layer.hidden, " hidden units, ", tape.recipe.capacity.tokens, " tokens in ",
            tape.recipe.capacity.sequences, " sequences)");

@@ -6,6 +6,7 @@
 #include "host/api/context.h"
 #include "host/api/guard.h"
 #include "host/api/layer.h"
+#include "lacuna/cpp/number.hpp"
 
 namespace lacuna::api {
 namespace {
@@ -48,8 +49,9 @@ void check_probabilities(const LossRun& run) {
   const auto* const targets = static_cast<const Real*>(run.targets);
   for (std::int64_t i = 0; i < run.rows * run.columns; ++i) {
     if (run.mask && !run.mask[i]) continue;
-    if (!(targets[i] >= 0 && targets[i] <= 1))
-      refuse(LACUNA_INVALID_ARGUMENT, "targets[", i, "]: ", targets[i], ", expected 0 to 1");
+    const Wide<Real> target = targets[i];
+    if (!(target >= 0 && target <= 1))
+      refuse(LACUNA_INVALID_ARGUMENT, "targets[", i, "]: ", target, ", expected 0 to 1");
   }
 }
 
@@ -78,8 +80,12 @@ void check_targets(const Backend& backend, const LossRun& run) {
   if (run.mask && !backend.host_reads(run.mask)) return;
   if (run.per_row()) return check_class_indices(run);
   if (run.kind != LACUNA_LOSS_BINARY_CROSS_ENTROPY) return;
-  if (run.type == LACUNA_F64) check_probabilities<double>(run);
-  if (run.type == LACUNA_F32) check_probabilities<float>(run);
+  switch (run.type) {
+    case LACUNA_F64: return check_probabilities<double>(run);
+    case LACUNA_F16: return check_probabilities<Half>(run);
+    case LACUNA_BF16: return check_probabilities<BFloat16>(run);
+    default: return check_probabilities<float>(run);
+  }
 }
 
 // ---- Clipping and Adam ----

@@ -60,6 +60,17 @@ class CpuBackend final : public Backend {
       throw BackendError(LACUNA_UNSUPPORTED,
                          "options.regime: " + std::to_string(options.regime) +
                              ", expected 0: the CPU backend has one way to walk the tokens");
+    if (options.precision != LACUNA_PRECISION_DEFAULT)
+      throw BackendError(LACUNA_UNSUPPORTED,
+                         "options.precision: " + std::to_string(options.precision) +
+                             ", expected 0: the CPU backend multiplies in the layer's type");
+    if (options.tape != LACUNA_TAPE_BEST || options.tape_budget != 0)
+      throw BackendError(LACUNA_UNSUPPORTED,
+                         options.tape != LACUNA_TAPE_BEST
+                             ? "options.tape: " + std::to_string(options.tape) +
+                                   ", expected 0: the CPU backend has one kind of tape"
+                             : "options.tape_budget: " + std::to_string(options.tape_budget) +
+                                   ", expected 0: the CPU backend has one kind of tape");
     return make_recipe(layer, capacity, options.inference != 0, isa_, team_.size());
   }
   std::string explain(const Recipe& recipe) const override { return lacuna::explain(recipe); }

@@ -5,6 +5,7 @@
 #include "host/cuda/run.h"
 #include "kernels/recurrence/resident/backward.h"
 #include "kernels/recurrence/stepwise/backward.h"
+#include "kernels/recurrence/stepwise/gates.h"
 #include "kernels/tokens/gap_gradient.h"
 #include "kernels/tokens/observe_backward.h"
 #include "kernels/tokens/reduce.h"
@@ -63,7 +64,8 @@ class Backward : Run<T> {
     args.initial_hidden = initial_hidden_;
     args.tape_h = taped<T>(lay.tape.h);
     args.tape_c = taped<R>(lay.tape.c);
-    args.gates = taped<T>(lay.tape.gates);
+    args.gates =
+        this->saves_gates() ? taped<T>(lay.tape.gates) : this->template work<T>(at.d_gates);
     args.d_hidden_out = static_cast<const T*>(d_outputs_.d_hidden);
     args.d_cell_out = static_cast<const T*>(d_outputs_.d_cell);
     args.d_final_hidden = static_cast<const T*>(d_outputs_.d_final_hidden);
@@ -88,8 +90,10 @@ class Backward : Run<T> {
     if (this->host_offsets_) return;
     const DeviceLayout& lay = this->lay_;
     const std::int64_t n = this->tokens();
-    zero_rows(args.d_gates, n * lay.gradient_gates * lay.units, sizeof(T));
-    if (this->resets_before()) zero_rows(args.reset_operand, n * lay.units, sizeof(T));
+    if (this->saves_gates()) {  // else they hold the gates, and zeros already
+      zero_rows(args.d_gates, n * lay.gradient_gates * lay.units, sizeof(T));
+      if (this->resets_before()) zero_rows(args.reset_operand, n * lay.units, sizeof(T));
+    }
     if (args.d_euler) zero_rows(args.d_euler, n * lay.units, sizeof(R));
     if (args.d_evolve.d_exponent)
       zero_rows(args.d_evolve.d_exponent, n * lay.evolve_units, sizeof(R));
@@ -98,12 +102,55 @@ class Backward : Run<T> {
 
   void recur() const {
     const BackwardView<T> args = view();
+    if (!this->saves_gates()) recompute_gates(args);
     clear_tokens(args);
     if constexpr (!std::is_same_v<T, double>)
       if (this->is_resident())
-        return resident_backward(this->stream_,
-                                 ResidentBackward<T>{args, this->weights(), this->lanes()});
+        return resident_backward(
+            this->stream_,
+            ResidentBackward<T>{args, this->weights(), this->lanes(), this->lay_.tf32});
     recur_stepwise(args);
+  }
+
+  // The gates, which lie where their gradients will.
+  void recompute_gates(const BackwardView<T>& view) const {
+    const DeviceLayout& lay = this->lay_;
+    const auto& at = this->at_;
+    const std::int64_t units = lay.units, wide_x = lay.input_gates * units,
+                       wide_h = lay.product_gates * units;
+    R* const gx = this->template work<R>(at.gx_again);
+    R* const product = this->template work<R>(at.product_again);
+    R* const candidate_product = this->template work<R>(at.candidate_product_again);
+    for (std::int64_t first = 0; first < this->tokens(); first += lay.recomputed_tokens) {
+      const std::int64_t rows = std::min(lay.recomputed_tokens, this->tokens() - first);
+      TokenGates<T> args;
+      args.sequences = view.sequences;
+      args.cell = view.cell;
+      args.hidden = view.hidden;
+      args.units = units;
+      args.gx = gx;
+      args.gaps = view.gaps + first;
+      if (view.fires) args.fires = view.fires + first;
+      args.bias = this->parameter(LACUNA_BIAS);
+      args.bias_hn = this->parameter(LACUNA_BIAS_HN);
+      args.gates = this->template work<T>(at.d_gates) + first * lay.saved_gates * units;
+      args.product = product;
+      args.update = this->template work<R>(at.update_again);
+      args.candidate_product = candidate_product;
+      args.states = view.tape_h + first * units;
+      this->multiply(Form::nt, rows, wide_x, lay.input_stride,
+                     taped<T>(lay.tape.input) + first * lay.input_stride, lay.input_stride,
+                     this->template work<const T>(at.weights_x), lay.input_stride, gx, wide_x);
+      this->multiply(Form::nt, rows, wide_h, units, args.states, units, this->weights(), units,
+                     product, wide_h);
+      if (this->resets_before()) {
+        args.reset_operand = view.reset_operand + first * units;
+        recompute_reset(this->stream_, args, first, rows);
+        this->multiply(Form::nt, rows, units, units, args.reset_operand, units,
+                       this->candidate_weights(), units, candidate_product, units);
+      }
+      lacuna::recompute_gates(this->stream_, args, first, rows);
+    }
   }
 
   void recur_stepwise(const BackwardView<T>& view) const {
@@ -123,24 +170,23 @@ class Backward : Run<T> {
       const std::int64_t rows = this->rows(step);
       step_backward(this->stream_, args, step, rows);
       if (this->resets_before()) {
-        this->template multiply<T>(Form::nn, rows, units, units, args.d_candidate, units,
-                                   this->candidate_weights(), units,
-                                   this->template work<R>(this->at_.d_reset), units);
+        this->multiply(Form::nn, rows, units, units, args.d_candidate, units,
+                       this->candidate_weights(), units, this->template work<R>(this->at_.d_reset),
+                       units);
         reset_backward(this->stream_, args, step, rows);
       }
-      this->template multiply<T>(Form::nn, rows, units, wide, args.d_step, wide, this->weights(),
-                                 units, this->template work<R>(this->at_.d_product), units);
+      this->multiply(Form::nn, rows, units, wide, args.d_step, wide, this->weights(), units,
+                     this->template work<R>(this->at_.d_product), units);
     }
     end_backward(this->stream_, args);
   }
 
   // target [gates H, columns] += (gate rows)^T operand, over all tokens.
-  template <class X>
-  void add_product(const X* rows, std::int64_t row_stride, std::int64_t gates, const X* operand,
+  void add_product(const T* rows, std::int64_t row_stride, std::int64_t gates, const T* operand,
                    std::int64_t stride, std::int64_t columns, R* target) const {
     R* const dense = this->template work<R>(this->at_.d_weights);
-    this->template multiply<X>(Form::tn, gates * this->units(), stride, this->tokens(), rows,
-                               row_stride, operand, stride, dense, stride);
+    this->multiply(Form::tn, gates * this->units(), stride, this->tokens(), rows, row_stride,
+                   operand, stride, dense, stride);
     add_gradient(this->stream_, dense, gates, this->lay_.hidden, columns, this->units(), stride,
                  target);
   }
@@ -191,9 +237,14 @@ class Backward : Run<T> {
     };
     R* const d_weight = wanted(LACUNA_EVOLVE_WEIGHT);
     if (decays()) {
-      if (d_weight)
-        add_product<R>(d_exponent, lay.units, 1, taped<R>(lay.tape.delta), lay.delta_stride,
-                       lay.features, d_weight);
+      if (d_weight) {
+        R* const dense = this->template work<R>(this->at_.d_weights);
+        this->multiply_wide(Form::tn, lay.units, lay.delta_stride, this->tokens(), d_exponent,
+                            lay.units, taped<R>(lay.tape.delta), lay.delta_stride, dense,
+                            lay.delta_stride);
+        add_gradient(this->stream_, dense, 1, lay.hidden, lay.features, lay.units, lay.delta_stride,
+                     d_weight);
+      }
     } else {
       const R* const slope_of = relaxes() ? this->parameter(LACUNA_EVOLVE_WEIGHT) : nullptr;
       for (std::int64_t part = 0; part * lay.units < lay.evolve_units; ++part)
@@ -215,17 +266,16 @@ class Backward : Run<T> {
     const DeviceLayout& lay = this->lay_;
     const std::int64_t stride = lay.gradient_gates * lay.units;
     R* const d_input = this->template work<R>(this->at_.d_input);
-    this->template multiply<T>(Form::nn, this->tokens(), lay.input_stride,
-                               lay.input_gates * lay.units,
-                               this->template work<const T>(this->at_.d_gates), stride,
-                               this->template work<const T>(this->at_.weights_x), lay.input_stride,
-                               d_input, lay.input_stride);
+    this->multiply(Form::nn, this->tokens(), lay.input_stride, lay.input_gates * lay.units,
+                   this->template work<const T>(this->at_.d_gates), stride,
+                   this->template work<const T>(this->at_.weights_x), lay.input_stride, d_input,
+                   lay.input_stride);
     R* const d_delta = this->template work<R>(this->at_.d_delta);
     if (decays())
-      this->template multiply<R>(Form::nn, this->tokens(), lay.delta_stride, lay.units,
-                                 this->template work<const R>(this->at_.d_exponent), lay.units,
-                                 this->template work<const R>(this->at_.weights_decay),
-                                 lay.delta_stride, d_delta, lay.delta_stride);
+      this->multiply_wide(Form::nn, this->tokens(), lay.delta_stride, lay.units,
+                          this->template work<const R>(this->at_.d_exponent), lay.units,
+                          this->template work<const R>(this->at_.weights_decay), lay.delta_stride,
+                          d_delta, lay.delta_stride);
     ObserveBackward<T> args;
     args.batch = this->batch_;
     args.impute = this->layer_.impute;

@@ -31,6 +31,7 @@ struct Product {
   std::int64_t b_stride;
   simt::Real<T>* c;
   std::int64_t c_stride;
+  bool tf32 = false;  // float: operands may be rounded to 11 bits
 };
 
 // The algorithms a plan has chosen so far. A fixed table: a run allocates nothing.

@@ -77,14 +77,13 @@ class Forward : Run<T> {
   void multiply_inputs() {
     const DeviceLayout& lay = this->lay_;
     const std::int64_t wide = lay.input_gates * lay.units;
-    this->template multiply<T>(Form::nt, this->tokens(), wide, lay.input_stride, input(),
-                               lay.input_stride, this->template work<const T>(this->at_.weights_x),
-                               lay.input_stride, this->template work<R>(this->at_.gx), wide);
+    this->multiply(Form::nt, this->tokens(), wide, lay.input_stride, input(), lay.input_stride,
+                   this->template work<const T>(this->at_.weights_x), lay.input_stride,
+                   this->template work<R>(this->at_.gx), wide);
     if (this->layer_.evolve == LACUNA_EVOLVE_DECAY)
-      this->template multiply<R>(Form::nt, this->tokens(), lay.units, lay.delta_stride, delta(),
-                                 lay.delta_stride,
-                                 this->template work<const R>(this->at_.weights_decay),
-                                 lay.delta_stride, exponent(), lay.units);
+      this->multiply_wide(Form::nt, this->tokens(), lay.units, lay.delta_stride, delta(),
+                          lay.delta_stride, this->template work<const R>(this->at_.weights_decay),
+                          lay.delta_stride, exponent(), lay.units);
   }
 
   ForwardView<T> view() const {
@@ -110,7 +109,7 @@ class Forward : Run<T> {
     args.final_cell = static_cast<T*>(outputs_.final_cell);
     args.tape_h = taped<T>(lay.tape.h);
     args.tape_c = this->is_lstm() ? taped<R>(lay.tape.c) : nullptr;
-    args.gates = taped<T>(lay.tape.gates);
+    if (this->saves_gates()) args.gates = taped<T>(lay.tape.gates);
     return args;
   }
 
@@ -123,8 +122,8 @@ class Forward : Run<T> {
                          static_cast<std::size_t>(this->tokens() * this->units()) * sizeof(T));
     if constexpr (!std::is_same_v<T, double>)
       if (this->is_resident())
-        return resident_forward(this->stream_,
-                                ResidentForward<T>{args, this->weights(), this->lanes()});
+        return resident_forward(this->stream_, ResidentForward<T>{args, this->weights(),
+                                                                  this->lanes(), this->lay_.tf32});
     recur_stepwise(args);
   }
 
@@ -148,13 +147,13 @@ class Forward : Run<T> {
     begin_forward(this->stream_, args);
     for (std::int64_t step = 0; step < this->steps_; ++step) {
       const std::int64_t rows = this->rows(step);
-      this->template multiply<T>(Form::nt, rows, wide, units, args.operand, units, this->weights(),
-                                 units, this->template work<R>(this->at_.product), wide);
+      this->multiply(Form::nt, rows, wide, units, args.operand, units, this->weights(), units,
+                     this->template work<R>(this->at_.product), wide);
       if (this->resets_before()) {
         reset_forward(this->stream_, args, step, rows);
-        this->template multiply<T>(Form::nt, rows, units, units, args.reset_operand, units,
-                                   this->candidate_weights(), units,
-                                   this->template work<R>(this->at_.candidate_product), units);
+        this->multiply(Form::nt, rows, units, units, args.reset_operand, units,
+                       this->candidate_weights(), units,
+                       this->template work<R>(this->at_.candidate_product), units);
       }
       step_forward(this->stream_, args, step, rows);
     }

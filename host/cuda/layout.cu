@@ -125,6 +125,18 @@ void lay_out_backward(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer
   auto& out = lay.workspace;
   out.d_gates = arena.take({N, lay.gradient_gates, lay.units, real});
   const bool resets_before = layer.cell == LACUNA_GRU_RESET_BEFORE;
+  if (resets_before) out.reset_rows = arena.take({N, lay.units, real});
+  if (lay.tape_kind == LACUNA_TAPE_STATES) {
+    // Gates come to lie where their gradients will: each is read before its gradient is written.
+    const std::int64_t tokens = lay.recomputed_tokens, begin = arena.mark();
+    out.gx_again = arena.take({tokens, lay.input_gates, lay.units, wide});
+    out.product_again = arena.take({tokens, lay.product_gates, lay.units, wide});
+    if (resets_before) {
+      out.update_again = arena.take({tokens, lay.units, wide});
+      out.candidate_product_again = arena.take({tokens, lay.units, wide});
+    }
+    arena.back_to(begin);
+  }
   if (lay.regime == LACUNA_REGIME_STEPWISE) {
     out.d_step = arena.take({B, lay.product_gates, lay.units, real});
     out.d_product = arena.take({B, lay.units, wide});
@@ -135,7 +147,6 @@ void lay_out_backward(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer
       out.d_reset = arena.take({B, lay.units, wide});
     }
   }
-  if (resets_before) out.reset_rows = arena.take({N, lay.units, real});
   out.d_exponent = arena.take({N, lay.evolve_units, wide});
   if (layer.evolve == LACUNA_EVOLVE_RELAX) out.d_target = arena.take({N, lay.evolve_units, wide});
   if (layer.cell == LACUNA_RNN_EULER) out.d_euler = arena.take({N, lay.units, wide});
@@ -157,6 +168,24 @@ void lay_out_backward(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer
                               lay.units, wide});
 }
 
+// Many enough for a product to fill the device, few enough for what it leaves to matter little beside the tokens' arrays.
+constexpr std::int64_t most_recomputed_tokens = std::int64_t{1} << 14;
+
+// With the gates, or without.
+void lay_out_tape(DeviceLayout& lay, const lacuna_layer& layer, std::int64_t tokens,
+                  lacuna_tape_kind kind) {
+  const std::int64_t real = real_bytes(layer.type), wide = wide_bytes(layer.type);
+  Arena tape;
+  lay.tape_kind = kind;
+  lay_out_kept(lay.tape, tape, lay, layer, tokens);
+  lay.tape.h = tape.take({tokens, lay.units, real});
+  if (layer.cell == LACUNA_LSTM) lay.tape.c = tape.take({tokens, lay.units, wide});
+  if (kind == LACUNA_TAPE_GATES)
+    lay.tape.gates = tape.take({tokens, lay.saved_gates, lay.units, real});
+  lay.tape.bytes = tape.size();
+  lay.recomputed_tokens = std::min(tokens, most_recomputed_tokens);
+}
+
 }  // namespace
 
 Recipe make_recipe(const lacuna_layer& layer, const lacuna_capacity& capacity,
@@ -170,14 +199,15 @@ Recipe make_recipe(const lacuna_layer& layer, const lacuna_capacity& capacity,
   set_widths(lay, layer);
   choose_regime(lay, layer, capacity, options, facts);
 
-  Arena tape;
-  const std::int64_t N = capacity.tokens;
-  const std::int64_t real = real_bytes(layer.type), wide = wide_bytes(layer.type);
-  lay_out_kept(lay.tape, tape, lay, layer, N);
-  lay.tape.h = tape.take({N, lay.units, real});
-  if (layer.cell == LACUNA_LSTM) lay.tape.c = tape.take({N, lay.units, wide});
-  lay.tape.gates = tape.take({N, lay.saved_gates, lay.units, real});
-  lay.tape.bytes = tape.size();
+  if (!inference) {
+    const auto with = [&](lacuna_tape_kind kind) {
+      lay_out_tape(lay, layer, capacity.tokens, kind);
+    };
+    with(options.tape == LACUNA_TAPE_STATES ? LACUNA_TAPE_STATES : LACUNA_TAPE_GATES);
+    const std::size_t budget = options.tape_budget;
+    if (options.tape == LACUNA_TAPE_BEST && budget > 0 && lay.tape.bytes > budget)
+      with(LACUNA_TAPE_STATES);
+  }
 
   Arena workspace;
   lay_out_common(lay, workspace, layer, capacity, facts);
@@ -197,8 +227,12 @@ std::string explain(const Recipe& recipe, const std::string& device) {
   const DeviceLayout& lay = recipe.device;
   std::ostringstream text;
   text << explain_task(recipe) << "backend    CUDA, " << device << '\n'
-       << explain_regime(lay) << explain_memory(recipe) << "products   "
-       << mebibytes(lay.workspace.product_scratch_bytes) << " of the workspace\n";
+       << explain_regime(lay, recipe.capacity) << explain_memory(recipe);
+  if (lay.tape_kind == LACUNA_TAPE_STATES)
+    text << "gates      not taped: computed again from states and inputs, " << lay.recomputed_tokens
+         << " tokens at once\n";
+  if (lay.tape_kind == LACUNA_TAPE_GATES) text << "gates      taped\n";
+  text << "products   " << mebibytes(lay.workspace.product_scratch_bytes) << " of the workspace\n";
   return text.str();
 }
 

@@ -1,6 +1,6 @@
 // Device::multiply by cuBLASLt: row-major matrices are the transposes of its column-major ones, so C = A B is asked for
-// as C' = B' A'. Sums are in fp32 (fp64 for double) and never in TF32; of split sums only those that are added in a
-// fixed order are allowed.
+// as C' = B' A'. Sums are in fp32 (fp64 for double), and operands are rounded to TF32 only where the product says so; of
+// split sums only those that are added in a fixed order are allowed.
 #include <cublasLt.h>
 
 #include <mutex>
@@ -34,7 +34,7 @@ template <>
 constexpr cudaDataType_t data_type<simt::Bf16> = CUDA_R_16BF;
 
 struct Shape {
-  int type = -1;
+  int compute = -1, type = -1;
   Form form = Form::nt;
   std::int64_t m = 0, n = 0, k = 0, a_stride = 0, b_stride = 0, c_stride = 0;
   bool operator==(const Shape&) const = default;
@@ -79,11 +79,12 @@ void Device::multiply(simt::Stream stream, const Product<T>& p, ProductChoices& 
   const bool second_transposed = p.form == Form::nt, first_transposed = p.form == Form::tn;
   const auto u = [](std::int64_t size) { return static_cast<std::uint64_t>(size); };
 
+  const cublasComputeType_t compute = std::is_same_v<T, double> ? CUBLAS_COMPUTE_64F
+                                      : std::is_same_v<T, float> && p.tf32
+                                          ? CUBLAS_COMPUTE_32F_FAST_TF32
+                                          : CUBLAS_COMPUTE_32F;
   cublasLtMatmulDescOpaque_t operation;
-  check(cublasLtMatmulDescInit(&operation,
-                               std::is_same_v<T, double> ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F,
-                               data_type<R>),
-        what);
+  check(cublasLtMatmulDescInit(&operation, compute, data_type<R>), what);
   const cublasOperation_t left = second_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
   const cublasOperation_t right = first_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
   check(cublasLtMatmulDescSetAttribute(&operation, CUBLASLT_MATMUL_DESC_TRANSA, &left, sizeof left),
@@ -100,8 +101,15 @@ void Device::multiply(simt::Stream stream, const Product<T>& p, ProductChoices& 
         what);
   check(cublasLtMatrixLayoutInit(&c, data_type<R>, u(p.n), u(p.m), p.c_stride), what);
 
-  const Shape shape{
-      static_cast<int>(data_type<T>), p.form, p.m, p.n, p.k, p.a_stride, p.b_stride, p.c_stride};
+  const Shape shape{static_cast<int>(compute),
+                    static_cast<int>(data_type<T>),
+                    p.form,
+                    p.m,
+                    p.n,
+                    p.k,
+                    p.a_stride,
+                    p.b_stride,
+                    p.c_stride};
   const cublasLtMatmulAlgo_t* algorithm = nullptr;
   for (const auto& choice : choices.choices)
     if (choice.shape == shape) algorithm = &choice.algorithm;

@@ -1,6 +1,7 @@
 #include "host/cuda/regime.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <numeric>
 #include <sstream>
@@ -15,25 +16,35 @@ namespace {
 
 constexpr std::int64_t tile = resident::lanes_per_tile;
 
+const char* name_of(lacuna_type type) {
+  switch (type) {
+    case LACUNA_F64: return "fp64";
+    case LACUNA_F16: return "fp16";
+    case LACUNA_BF16: return "bf16";
+    default: return "fp32";
+  }
+}
+
 // What a block takes of the larger of its two kernels.
-std::size_t resident_shared_bytes(const lacuna_layer& layer, bool inference) {
+std::size_t resident_shared_bytes(const lacuna_layer& layer, bool tf32, bool inference) {
   const int units = resident::padded_units(layer.hidden);
-  const auto of_type = [&]<class T>(T) {
+  const auto of_operand = [&]<class E>(E) {
     return with_cell(layer.cell, [&]<class Cell>(Cell) {
-      const std::size_t forward = resident::ForwardMemory<Cell, T>{units}.bytes();
-      const std::size_t backward = resident::BackwardMemory<Cell, T>{units}.bytes();
+      const std::size_t forward = resident::ForwardMemory<Cell, E>{units}.bytes();
+      const std::size_t backward =
+          resident::BackwardMemory<Cell, resident::GradientOperand<E>>{units}.bytes();
       return inference ? forward : std::max(forward, backward);
     });
   };
   switch (layer.type) {
-    case LACUNA_F16: return of_type(simt::Fp16{});
-    case LACUNA_BF16: return of_type(simt::Bf16{});
-    default: return of_type(0.0f);
+    case LACUNA_F16: return of_operand(simt::Fp16{});
+    case LACUNA_BF16: return of_operand(simt::Bf16{});
+    default: return resident::with_operand<float>(tf32, of_operand);
   }
 }
 
 // Empty: the regime serves.
-std::string why_not_resident(const lacuna_layer& layer, const lacuna_capacity& capacity,
+std::string why_not_resident(const lacuna_layer& layer, const lacuna_capacity& capacity, bool tf32,
                              bool inference, const DeviceFacts& facts) {
   const auto too_much = [](const char* what, std::int64_t value, std::int64_t most) {
     return std::string(what) + " is " + std::to_string(value) + ", and it takes at most " +
@@ -44,18 +55,34 @@ std::string why_not_resident(const lacuna_layer& layer, const lacuna_capacity& c
     return too_much("hidden", layer.hidden, resident::most_units);
   constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
   if (capacity.tokens > most) return too_much("capacity.tokens", capacity.tokens, most);
-  const std::size_t needed = resident_shared_bytes(layer, inference);
+  const std::size_t needed = resident_shared_bytes(layer, tf32, inference);
   if (needed > facts.shared_bytes)
     return "W_h and a step take " + std::to_string(needed) +
            " bytes of shared memory, of which a block has " + std::to_string(facts.shared_bytes);
   return {};
 }
 
+// Of lengths, a plan knows what its capacity says.
+std::string idle_share(const DeviceLayout& lay, const lacuna_capacity& capacity) {
+  if (capacity.max_length == 0 || capacity.tokens == 0) return {};
+  std::ostringstream text;
+  text << "           of " << capacity.tokens << " tokens in sequences of at most "
+       << capacity.max_length << ", lanes are idle for at most "
+       << std::lround(100 * most_idle(capacity.tokens, capacity.max_length, lay.most_lanes))
+       << " % of their steps\n";
+  return text.str();
+}
+
 }  // namespace
 
 void choose_regime(DeviceLayout& lay, const lacuna_layer& layer, const lacuna_capacity& capacity,
                    const lacuna_plan_options& options, const DeviceFacts& facts) {
-  lay.why_not_resident = why_not_resident(layer, capacity, options.inference != 0, facts);
+  lay.tf32 = options.precision == LACUNA_PRECISION_TF32;
+  if (lay.tf32 && layer.type != LACUNA_F32)
+    throw BackendError(LACUNA_UNSUPPORTED,
+                       "options.precision: 1, tf32, which is for fp32 layers; this one's type is " +
+                           std::string(name_of(layer.type)));
+  lay.why_not_resident = why_not_resident(layer, capacity, lay.tf32, options.inference != 0, facts);
   const bool serves = lay.why_not_resident.empty();
   if (options.regime == LACUNA_REGIME_RESIDENT && !serves)
     throw BackendError(LACUNA_UNSUPPORTED, "options.regime: the resident regime does not serve: " +
@@ -67,14 +94,21 @@ void choose_regime(DeviceLayout& lay, const lacuna_layer& layer, const lacuna_ca
       tile * std::min<std::int64_t>(tiles, std::max(facts.multiprocessors, 1)));
 }
 
-std::string explain_regime(const DeviceLayout& lay) {
+double most_idle(std::int64_t tokens, std::int64_t longest, std::int64_t lanes) {
+  const auto fair = static_cast<double>(tokens) / static_cast<double>(lanes);
+  const auto more = static_cast<double>(longest);
+  return more > 0 ? more / (fair + more) : 0;
+}
+
+std::string explain_regime(const DeviceLayout& lay, const lacuna_capacity& capacity) {
   std::ostringstream text;
   text << "regime     ";
   if (lay.regime == LACUNA_REGIME_RESIDENT) {
     text << "resident: one kernel of at most " << lay.most_lanes / tile
-         << " blocks, each with all of W_h and " << tile
-         << " lanes; a lane takes its next sequence as it ends one, longest first\n"
-         << "           where the host knows the lengths, no more blocks run than they keep busy\n";
+         << " blocks (tiles), each with all of W_h and " << tile << " lanes, " << lay.most_lanes
+         << " in all; a lane takes its next sequence as it ends one, longest first\n"
+         << "           where the host knows the lengths, no more blocks run than they keep busy\n"
+         << idle_share(lay, capacity);
   } else {
     text << "stepwise: per time step a product [sequences, " << lay.units << "] x [" << lay.units
          << ", " << lay.product_gates * lay.units
@@ -83,6 +117,7 @@ std::string explain_regime(const DeviceLayout& lay) {
          << (lay.why_not_resident.empty() ? "options.regime says so" : lay.why_not_resident)
          << '\n';
   }
+  if (lay.tf32) text << "           products of weights in tf32: operands of 11 bits\n";
   text << "           all that does not depend on the state is done for all tokens at once\n";
   return text.str();
 }

@@ -12,7 +12,11 @@ namespace lacuna::cuda {
 // Fills in what `lay` says of the regime. Throws BackendError where the one asked for does not serve.
 void choose_regime(DeviceLayout& lay, const lacuna_layer& layer, const lacuna_capacity& capacity,
                    const lacuna_plan_options& options, const DeviceFacts& facts);
-std::string explain_regime(const DeviceLayout& lay);
+std::string explain_regime(const DeviceLayout& lay, const lacuna_capacity& capacity);
+
+// No larger share of the lanes' steps is idle, however many of `lanes` run: dealt to and fro, no lane has more tokens than
+// another and the longest sequence together.
+double most_idle(std::int64_t tokens, std::int64_t longest, std::int64_t lanes);
 
 // As few lanes, in whole tiles, as finish a batch about as soon as `most` would; the rest of the device is left to others.
 // `lengths`: longest first.

@@ -124,15 +124,25 @@ class Run {
   const T* weights() const { return work<const T>(at_.weights_h); }
   const T* candidate_weights() const { return weights() + 2 * units() * units(); }
 
-  template <class X>
-  void multiply(Form form, std::int64_t m, std::int64_t n, std::int64_t k, const X* a,
-                std::int64_t a_stride, const X* b, std::int64_t b_stride, R* c,
+  // Of numbers as they are stored, in the plan's precision.
+  void multiply(Form form, std::int64_t m, std::int64_t n, std::int64_t k, const T* a,
+                std::int64_t a_stride, const T* b, std::int64_t b_stride, R* c,
                 std::int64_t c_stride) const {
-    device_.multiply(stream_, Product<X>{form, m, n, k, a, a_stride, b, b_stride, c, c_stride},
-                     *prepared_.choices, work<void>(at_.product_scratch),
+    queue(Product<T>{form, m, n, k, a, a_stride, b, b_stride, c, c_stride, lay_.tf32});
+  }
+  // Of times and what is made of them, which no type and no precision rounds.
+  void multiply_wide(Form form, std::int64_t m, std::int64_t n, std::int64_t k, const R* a,
+                     std::int64_t a_stride, const R* b, std::int64_t b_stride, R* c,
+                     std::int64_t c_stride) const {
+    queue(Product<R>{form, m, n, k, a, a_stride, b, b_stride, c, c_stride});
+  }
+  template <class X>
+  void queue(const Product<X>& product) const {
+    device_.multiply(stream_, product, *prepared_.choices, work<void>(at_.product_scratch),
                      at_.product_scratch_bytes);
   }
 
+  bool saves_gates() const { return lay_.tape_kind == LACUNA_TAPE_GATES; }
   bool is_resident() const { return lay_.regime == LACUNA_REGIME_RESIDENT; }
   std::int32_t lanes() const {
     return host_offsets_ ? resident_lanes(prepared_.lengths, lay_.most_lanes) : lay_.most_lanes;

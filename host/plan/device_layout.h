@@ -14,6 +14,8 @@ struct DeviceLayout {
   lacuna_regime regime = LACUNA_REGIME_BEST;
   std::string why_not_resident;  // empty: it would serve
   std::int32_t most_lanes = 0;   // resident
+  bool tf32 = false;             // operands of products of T are rounded to 11 bits
+  lacuna_tape_kind tape_kind = LACUNA_TAPE_BEST;  // BEST: no tape
 
   // Widths, in elements. Strides are multiples of 8, so that rows of any type are aligned to 16 bytes.
   std::int64_t features = 0, hidden = 0, input = 0;
@@ -22,6 +24,7 @@ struct DeviceLayout {
   std::int64_t delta_stride = 0;  // features, padded
   std::int64_t evolve_units =
       0;  // of what evolve leaves a gradient for: units, twice that for an LSTM that relaxes, or 0
+  std::int64_t recomputed_tokens = 0;  // at once
   std::int64_t input_gates = 0, product_gates = 0, saved_gates = 0, gradient_gates = 0;
 
   struct Tape {
@@ -43,6 +46,8 @@ struct DeviceLayout {
                 d_reset = 0, reset_rows = 0, d_exponent = 0, d_target = 0, d_euler = 0, d_input = 0,
                 d_delta = 0, d_age = 0, d_gap = 0, d_summaries = 0, sums = 0, partials = 0,
                 d_weights = 0;
+    // Of as many tokens as gates are computed again for at once. In use before the recurrence is.
+    std::size_t gx_again = 0, product_again = 0, update_again = 0, candidate_product_again = 0;
     std::size_t bytes = 0;
   } workspace;
 };

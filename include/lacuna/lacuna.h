@@ -333,6 +333,24 @@ typedef enum lacuna_regime {
   LACUNA_REGIME_RESIDENT = 2
 } lacuna_regime;
 
+/* What the operands of a layer's products of weights are rounded to. */
+typedef enum lacuna_precision {
+  LACUNA_PRECISION_DEFAULT = 0, /* of the layer's type */
+  /* fp32 layers on CUDA: 11 bits, in fp32's range, by tensor cores. Products that form decays stay
+   * in fp32, as do sums, states and parameters. */
+  LACUNA_PRECISION_TF32 = 1
+} lacuna_precision;
+
+/* What the CUDA backend keeps of the gates for the backward run. Results agree within rounding;
+ * each kind repeats its own bits. */
+typedef enum lacuna_tape_kind {
+  LACUNA_TAPE_BEST = 0,  /* GATES where such a tape fits into options.tape_budget, else STATES */
+  LACUNA_TAPE_GATES = 1, /* all of them */
+  /* none: the backward run computes them again, from states and inputs, by products over all
+   * tokens. Its workspace may be larger. */
+  LACUNA_TAPE_STATES = 2
+} lacuna_tape_kind;
+
 typedef struct lacuna_plan_options {
   /* The caller's own workspace, aligned to 64 bytes and kept until the plan is destroyed; null:
    * the context allocates. */
@@ -342,12 +360,17 @@ typedef struct lacuna_plan_options {
   /* This one and no other; UNSUPPORTED where it does not serve. Backends but CUDA have no
    * choice: 0. */
   lacuna_regime regime;
+  /* UNSUPPORTED where it does not serve: a layer not in fp32, a backend but CUDA. */
+  lacuna_precision precision;
+  lacuna_tape_kind tape; /* backends but CUDA have no choice: 0 */
+  size_t tape_budget;    /* bytes of a tape at capacity, for LACUNA_TAPE_BEST; 0: any */
 } lacuna_plan_options;
 
 typedef struct lacuna_plan_info {
   size_t workspace_bytes; /* what the plan uses between calls of run */
   size_t tape_bytes;      /* what a tape of this plan uses, at capacity */
   lacuna_regime regime;   /* CUDA: the one chosen; else 0 */
+  lacuna_tape_kind tape;  /* likewise; 0 in inference */
 } lacuna_plan_info;
 
 typedef struct lacuna_plan lacuna_plan;
@@ -376,8 +399,8 @@ LACUNA_API void lacuna_plan_destroy(lacuna_plan* plan);
 
 /* `memory` (64-byte aligned, at least lacuna_plan_info.tape_bytes, kept until the tape is
  * destroyed) or null: the context allocates. A tape is not tied to the life of its plan: any
- * plan of the same layer and capacity, made from the same context, may use it. A plan made for
- * inference has no tape. */
+ * plan of the same layer, capacity and kind of tape, made from the same context, may use it. A
+ * plan made for inference has no tape. */
 LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_tape_create(lacuna_plan* plan, void* memory,
                                                              size_t bytes, lacuna_tape** tape);
 LACUNA_API void lacuna_tape_destroy(lacuna_tape* tape);

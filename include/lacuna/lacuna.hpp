@@ -19,6 +19,7 @@
 #include "lacuna/cpp/context.hpp"
 #include "lacuna/cpp/error.hpp"
 #include "lacuna/cpp/layer.hpp"
+#include "lacuna/cpp/number.hpp"
 #include "lacuna/cpp/padded.hpp"
 #include "lacuna/cpp/parameters.hpp"
 #include "lacuna/cpp/plan.hpp"

@@ -4,7 +4,8 @@
 // An adaptor has
 //   input_gates     of W_x x + b, G
 //   product_gates   of the product with h that comes before the gates, Gh
-//   saved_gates     what the tape keeps of a token
+//   saved_gates     what the tape keeps of a token; as many as gradient_gates, which come to lie in their place where they
+//                   are computed again
 //   gradient_gates  what the weight gradients need of a token: input_gates of them, then the rest
 //   product_gradient(g)  which of those belongs to the product's gate g
 //   has_cell        there is a c besides h

@@ -134,8 +134,8 @@ void summarize_gradients(ObserveBackward<T> args) {
     const Missing<R> missing(args.impute, args.mean, args.weight, args.bias, feature);
     Flow<R> flow;
     bool open = true;
-    for (unsigned step = chunk_length; step > 0; step -= ahead) {
-      const std::int64_t first = chunk * chunk_length + step - ahead;
+    const std::int64_t begin = chunk * chunk_length;
+    for (std::int64_t first = begin + chunk_length - ahead; first >= begin; first -= ahead) {
       if (first >= read.used) continue;
       const GradientCells<T, ahead> at(args, read, missing, first, feature);
       SIMT_UNROLL
@@ -173,9 +173,9 @@ void observe_chunks_backward(ObserveBackward<T> args) {
         if (!summary.open) break;
       }
     }
+    const std::int64_t begin = chunk * chunk_length;
     R d_mean = 0, d_weight = 0, d_bias = 0;
-    for (unsigned step = chunk_length; step > 0; step -= ahead) {
-      const std::int64_t first = chunk * chunk_length + step - ahead;
+    for (std::int64_t first = begin + chunk_length - ahead; first >= begin; first -= ahead) {
       if (first >= read.used) continue;
       const GradientCells<T, ahead> at(args, read, missing, first, feature);
       SIMT_UNROLL
@@ -202,7 +202,6 @@ void observe_chunks_backward(ObserveBackward<T> args) {
         flow = {};
       }
     }
-    const std::int64_t begin = chunk * chunk_length;
     for (std::int64_t s = begin > read.used ? begin : read.used;
          args.d_age != nullptr && s < begin + chunk_length && s < batch.tokens; ++s)
       args.d_age[s * features + feature] = 0;

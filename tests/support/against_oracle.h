@@ -110,6 +110,9 @@ class Verdict {
   reference::Context context_;
 };
 
+// Operands of 11 bits: as much as an fp16 layer loses by its own.
+inline constexpr double tf32_epsilon = Fp16::epsilon;
+
 template <class Real, class Stored = Real>
 void expect_agreement(const Case& c, std::int64_t room_for_sequences) {
   const auto parameters = make_parameters(c);
@@ -120,6 +123,7 @@ void expect_agreement(const Case& c, std::int64_t room_for_sequences) {
     round_to<Stored>(batch, upstream);
     epsilon = Stored::epsilon;
   }
+  if (InPrecision::current == LACUNA_PRECISION_TF32) epsilon = tf32_epsilon;
   const Verdict<Real> verdict(c, parameters, batch, upstream, epsilon);
   for (const lacuna_isa isa : instruction_sets()) {
     SCOPED_TRACE(to_string(c) + " isa " + std::to_string(isa));

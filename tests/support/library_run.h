@@ -49,11 +49,41 @@ class InRegime {
   lacuna_regime before_;
 };
 
+// The precision of their products, likewise.
+class InPrecision {
+ public:
+  explicit InPrecision(lacuna_precision precision) : before_(std::exchange(current, precision)) {}
+  ~InPrecision() { current = before_; }
+  InPrecision(const InPrecision&) = delete;
+  InPrecision& operator=(const InPrecision&) = delete;
+
+  inline static lacuna_precision current = LACUNA_PRECISION_DEFAULT;
+
+ private:
+  lacuna_precision before_;
+};
+
+// What their tapes keep, likewise.
+class InTape {
+ public:
+  explicit InTape(lacuna_tape_kind kind) : before_(std::exchange(current, kind)) {}
+  ~InTape() { current = before_; }
+  InTape(const InTape&) = delete;
+  InTape& operator=(const InTape&) = delete;
+
+  inline static lacuna_tape_kind current = LACUNA_TAPE_BEST;
+
+ private:
+  lacuna_tape_kind before_;
+};
+
 inline PlanHandle make_plan(lacuna_context* context, const lacuna_layer& layer,
                             const lacuna_capacity& capacity, bool inference = false) {
   lacuna_plan_options options{};
   options.inference = inference;
   options.regime = InRegime::current;
+  options.precision = InPrecision::current;
+  options.tape = InTape::current;
   lacuna_plan* plan = nullptr;
   must(lacuna_plan_create(context, &layer, &capacity, &options, &plan));
   return PlanHandle(plan);

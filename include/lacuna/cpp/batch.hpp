@@ -1,7 +1,7 @@
 // Ragged batches and what goes in and out beside them, as spans over the caller's own arrays.
 // Token-major: sequence b owns rows offsets[b] .. offsets[b+1]-1. An empty span means "not given"
-// or "not wanted". On CUDA a span may be over the device's memory as well as the host's; see
-// lacuna.h.
+// or "not wanted". Where `Real` is of 16 bits, times are floats. On CUDA a span may be over the
+// device's memory as well as the host's; see lacuna.h.
 #pragma once
 
 #include "lacuna/cpp/layer.hpp"
@@ -11,18 +11,18 @@ namespace lacuna {
 // What a sequence cut in pieces carries into its next piece besides the state. See lacuna_carry.
 template <RealNumber Real>
 struct CarryIn {
-  std::span<const Real> last_values{};  // [B, D], NaN where nothing has been measured yet
-  std::span<const Real> since{};        // [B, D]
-  std::span<const double> last_time{};  // [B], NaN where there has been no token yet
-  std::span<const Real> first_gap{};    // [B], reversed layers with delta_t
+  std::span<const Real> last_values{};      // [B, D], NaN where nothing has been measured yet
+  std::span<const Wide<Real>> since{};      // [B, D]
+  std::span<const double> last_time{};      // [B], NaN where there has been no token yet
+  std::span<const Wide<Real>> first_gap{};  // [B], reversed layers with delta_t
 };
 
 template <RealNumber Real>
 struct CarryOut {
   std::span<Real> last_values{};
-  std::span<Real> since{};
+  std::span<Wide<Real>> since{};
   std::span<double> last_time{};
-  std::span<Real> first_gap{};
+  std::span<Wide<Real>> first_gap{};
 };
 
 template <RealNumber Real>
@@ -31,9 +31,9 @@ struct Batch {
   std::span<const Real> values{};           // [N, D]
   std::span<const std::uint8_t>
       mask{};  // [N, D], 1 measured; empty: NaN in values marks what is missing
-  std::span<const Real> delta_t{};  // [N]: time since the previous token; or else
-  std::span<const double> times{};  // [N]: time stamps
-  std::span<const Real> delta{};    // [N, D]: time since each feature was measured, ready-made
+  std::span<const Wide<Real>> delta_t{};  // [N]: time since the previous token; or else
+  std::span<const double> times{};        // [N]: time stamps
+  std::span<const Wide<Real>> delta{};  // [N, D]: time since each feature was measured, ready-made
   std::span<const Real> initial_hidden{};  // [B, H]
   std::span<const Real> initial_cell{};    // [B, H], lstm
   CarryIn<Real> carry_in{};
@@ -75,7 +75,7 @@ struct OutputGradients {
 template <RealNumber Real>
 struct InputGradients {
   std::span<Real> d_values{};          // [N, D]: 0 where unmeasured
-  std::span<Real> d_delta_t{};         // [N]
+  std::span<Wide<Real>> d_delta_t{};   // [N]
   std::span<Real> d_initial_hidden{};  // [B, H]
   std::span<Real> d_initial_cell{};    // [B, H], lstm
 };
@@ -116,12 +116,12 @@ lacuna_batch checked(const Batch<Real>& batch, const Extents& is) {
   const auto& carry = batch.carry_in;
   c.carry_in.last_values = const_cast<Real*>(
       optional("batch.carry_in.last_values", carry.last_values, is.sequences, is.features));
-  c.carry_in.since =
-      const_cast<Real*>(optional("batch.carry_in.since", carry.since, is.sequences, is.features));
+  c.carry_in.since = const_cast<Wide<Real>*>(
+      optional("batch.carry_in.since", carry.since, is.sequences, is.features));
   c.carry_in.last_time =
       const_cast<double*>(optional("batch.carry_in.last_time", carry.last_time, is.sequences));
   c.carry_in.first_gap =
-      const_cast<Real*>(optional("batch.carry_in.first_gap", carry.first_gap, is.sequences));
+      const_cast<Wide<Real>*>(optional("batch.carry_in.first_gap", carry.first_gap, is.sequences));
   return c;
 }
 

@@ -3,13 +3,11 @@
 #pragma once
 
 #include <string>
-#include <type_traits>
 
 #include "lacuna/cpp/error.hpp"
+#include "lacuna/cpp/number.hpp"
 
 namespace lacuna {
-
-enum class Type { f32 = LACUNA_F32, f64 = LACUNA_F64, f16 = LACUNA_F16, bf16 = LACUNA_BF16 };
 
 enum class Cell {
   rnn_tanh = LACUNA_RNN_TANH,
@@ -42,12 +40,6 @@ enum class EmptyRows {
   update = LACUNA_EMPTY_ROWS_UPDATE,
   evolve_only = LACUNA_EMPTY_ROWS_EVOLVE_ONLY
 };
-
-// The numbers a layer may be computed in, and the Type each stands for.
-template <class Number>
-concept RealNumber = std::is_same_v<Number, float> || std::is_same_v<Number, double>;
-template <RealNumber Real>
-inline constexpr Type type_of = std::is_same_v<Real, float> ? Type::f32 : Type::f64;
 
 struct Layer {
   Cell cell = Cell::gru;

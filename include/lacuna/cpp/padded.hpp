@@ -64,9 +64,9 @@ struct PaddedBatch {
   std::int64_t features = 0;                // D
   std::span<const Real> values{};           // [B, T, D]
   std::span<const std::uint8_t> mask{};     // [B, T, D]
-  std::span<const Real> delta_t{};          // [B, T]
+  std::span<const Wide<Real>> delta_t{};    // [B, T]
   std::span<const double> times{};          // [B, T]
-  std::span<const Real> delta{};            // [B, T, D]
+  std::span<const Wide<Real>> delta{};      // [B, T, D]
 };
 
 // A ragged batch that owns its arrays.
@@ -75,9 +75,9 @@ struct RaggedBatch {
   std::vector<std::int64_t> offsets{0};
   std::vector<Real> values;
   std::vector<std::uint8_t> mask;
-  std::vector<Real> delta_t;
+  std::vector<Wide<Real>> delta_t;
   std::vector<double> times;
-  std::vector<Real> delta;
+  std::vector<Wide<Real>> delta;
 
   std::int64_t sequences() const { return static_cast<std::int64_t>(offsets.size()) - 1; }
   std::int64_t tokens() const { return offsets.back(); }

@@ -1,5 +1,6 @@
 // A layer's parameters and their gradients: one flat, aligned array each, so that an optimiser sees
-// one array, with a named span per tensor, so that people see W_x.
+// one array, with a named span per tensor, so that people see W_x. Of a layer of 16 bits, which is
+// Parameters<Half> or Parameters<BFloat16>, they are floats.
 #pragma once
 
 #include <algorithm>
@@ -61,14 +62,24 @@ using AlignedVector = std::vector<Element, AlignedAllocator<Element>>;
 
 namespace detail {
 
+inline std::string name_of(Type type) {
+  switch (type) {
+    case Type::f32: return "f32";
+    case Type::f64: return "f64";
+    case Type::f16: return "f16";
+    case Type::bf16: return "bf16";
+  }
+  return std::to_string(static_cast<int>(type));
+}
+
 // What Parameters and Gradients share: the flat array and where each tensor lies in it.
 template <RealNumber Real>
 class TensorTable {
  public:
   explicit TensorTable(const Layer& layer) : layer_(layer) {
     if (layer.type != type_of<Real>)
-      refuse(std::string("layer.type: ") + (layer.type == Type::f64 ? "f64" : "another type") +
-             ", expected " + (type_of<Real> == Type::f32 ? "f32 for float" : "f64 for double"));
+      refuse("layer.type: " + name_of(layer.type) + ", expected " + name_of(type_of<Real>) +
+             ", as the array's own type says");
     const lacuna_layer c = layer.c();
     std::int64_t count = 0;
     check(lacuna_layer_parameter_count(&c, &count));
@@ -83,19 +94,19 @@ class TensorTable {
   bool has(Parameter kind) const { return info(kind).rows > 0; }
 
   // All tensors back to back, in the order of Parameter.
-  std::span<Real> flat() { return flat_; }
-  std::span<const Real> flat() const { return flat_; }
+  std::span<Wide<Real>> flat() { return flat_; }
+  std::span<const Wide<Real>> flat() const { return flat_; }
   std::size_t count() const { return flat_.size(); }
 
   // One tensor, row-major; empty when the layer does not have it.
-  std::span<Real> operator[](Parameter kind) {
+  std::span<Wide<Real>> operator[](Parameter kind) {
     return flat().subspan(offset(kind), info(kind).count());
   }
-  std::span<const Real> operator[](Parameter kind) const {
+  std::span<const Wide<Real>> operator[](Parameter kind) const {
     return flat().subspan(offset(kind), info(kind).count());
   }
 
-  void fill(Real value) { std::fill(flat_.begin(), flat_.end(), value); }
+  void fill(Wide<Real> value) { std::fill(flat_.begin(), flat_.end(), value); }
 
  private:
   std::size_t offset(Parameter kind) const {
@@ -104,7 +115,7 @@ class TensorTable {
 
   Layer layer_;
   std::array<ParameterInfo, parameter_kinds> info_;
-  AlignedVector<Real> flat_;
+  AlignedVector<Wide<Real>> flat_;
 };
 
 }  // namespace detail
@@ -146,7 +157,7 @@ class Gradients : public detail::TensorTable<Real> {
   explicit Gradients(const Layer& layer) : detail::TensorTable<Real>(layer) {}
   explicit Gradients(const Parameters<Real>& parameters) : Gradients(parameters.layer()) {}
 
-  void set_zero() { this->fill(Real(0)); }
+  void set_zero() { this->fill(0); }
 
   // Null for what `parameters` has frozen.
   lacuna_parameter_gradients c(const Parameters<Real>& parameters) {

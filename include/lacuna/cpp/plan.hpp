@@ -24,17 +24,34 @@ enum class Regime {
   resident = LACUNA_REGIME_RESIDENT,
 };
 
+// lacuna_precision
+enum class Precision {
+  of_type = LACUNA_PRECISION_DEFAULT,
+  tf32 = LACUNA_PRECISION_TF32,
+};
+
+// lacuna_tape_kind
+enum class TapeKind {
+  best = LACUNA_TAPE_BEST,
+  gates = LACUNA_TAPE_GATES,
+  states = LACUNA_TAPE_STATES,
+};
+
 struct PlanOptions {
   // The caller's own, aligned to 64 bytes and outliving the plan; empty: the context allocates.
   std::span<std::byte> workspace{};
-  bool inference = false;        // no backward will be run
-  Regime regime = Regime::best;  // CUDA: how tokens are walked
+  bool inference = false;                    // no backward will be run
+  Regime regime = Regime::best;              // CUDA: how tokens are walked
+  Precision precision = Precision::of_type;  // CUDA, fp32 layers: tf32
+  TapeKind tape = TapeKind::best;            // CUDA: what it keeps
+  std::size_t tape_budget = 0;               // bytes, for TapeKind::best; 0: any
 };
 
 struct PlanInfo {
   std::size_t workspace_bytes;
   std::size_t tape_bytes;
   Regime regime;
+  TapeKind tape;
 };
 
 namespace detail {
@@ -43,13 +60,17 @@ inline lacuna_plan_options c_of(const PlanOptions& options) {
   return {.workspace = options.workspace.data(),
           .workspace_bytes = options.workspace.size(),
           .inference = options.inference,
-          .regime = static_cast<lacuna_regime>(options.regime)};
+          .regime = static_cast<lacuna_regime>(options.regime),
+          .precision = static_cast<lacuna_precision>(options.precision),
+          .tape = static_cast<lacuna_tape_kind>(options.tape),
+          .tape_budget = options.tape_budget};
 }
 
 inline PlanInfo info_of(const lacuna_plan_info& info) {
   return {.workspace_bytes = info.workspace_bytes,
           .tape_bytes = info.tape_bytes,
-          .regime = static_cast<Regime>(info.regime)};
+          .regime = static_cast<Regime>(info.regime),
+          .tape = static_cast<TapeKind>(info.tape)};
 }
 
 }  // namespace detail

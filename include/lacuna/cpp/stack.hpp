@@ -159,9 +159,9 @@ struct StackOutputGradients {
 template <RealNumber Real>
 struct StackInputGradients {
   std::span<Real> d_values{};
-  std::span<Real> d_delta_t{};
+  std::span<Wide<Real>> d_delta_t{};
   std::vector<State<Real>> d_initial_states{};
-  std::vector<std::span<Real>> d_hidden_norms{};  // [N] per place, or none
+  std::vector<std::span<Wide<Real>>> d_hidden_norms{};  // [N] per place, or none
 };
 
 namespace detail {
@@ -341,15 +341,15 @@ class StackPlan {
     std::vector<lacuna_state> initial;
   };
 
-  template <RealNumber Real>
-  std::vector<void*> norms_of(const std::vector<std::span<Real>>& norms,
+  template <class Number>
+  std::vector<void*> norms_of(const std::vector<std::span<Number>>& norms,
                               detail::Extent tokens) const {
     if (!norms.empty() && norms.size() != stack_.places())
       detail::refuse("d_inputs.d_hidden_norms: " + std::to_string(norms.size()) +
                      " arrays, expected one per layer and direction, " +
                      std::to_string(stack_.places()));
     std::vector<void*> c;
-    for (const std::span<Real> one : norms)
+    for (const std::span<Number> one : norms)
       c.push_back(detail::optional("d_inputs.d_hidden_norms", one, tokens));
     return c;
   }

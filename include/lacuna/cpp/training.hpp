@@ -2,6 +2,7 @@
 // gradient clipping and Adam.
 #pragma once
 
+#include <concepts>
 #include <initializer_list>
 #include <ranges>
 #include <vector>
@@ -17,7 +18,7 @@ template <class Array>
 using real_of = std::remove_cv_t<std::ranges::range_value_t<Array>>;
 
 // A linear head, y = x W^T + b, with its parameters in one flat array: weights [out, in], then bias
-// [out].
+// [out]. They are floats where x and y are of 16 bits.
 template <RealNumber Real>
 class Linear {
  public:
@@ -31,12 +32,12 @@ class Linear {
   std::int64_t in() const { return in_; }
   std::int64_t out() const { return out_; }
   std::size_t count() const { return flat_.size(); }
-  std::span<Real> flat() { return flat_; }
-  std::span<const Real> flat() const { return flat_; }
-  std::span<Real> weights() { return flat().first(weight_count()); }
-  std::span<const Real> weights() const { return flat().first(weight_count()); }
-  std::span<Real> bias() { return flat().subspan(weight_count()); }
-  std::span<const Real> bias() const { return flat().subspan(weight_count()); }
+  std::span<Wide<Real>> flat() { return flat_; }
+  std::span<const Wide<Real>> flat() const { return flat_; }
+  std::span<Wide<Real>> weights() { return flat().first(weight_count()); }
+  std::span<const Wide<Real>> weights() const { return flat().first(weight_count()); }
+  std::span<Wide<Real>> bias() { return flat().subspan(weight_count()); }
+  std::span<const Wide<Real>> bias() const { return flat().subspan(weight_count()); }
 
   // x [rows, in] -> y [rows, out], written.
   void forward(const Context& context, std::span<const Real> x, std::span<Real> y) const {
@@ -48,7 +49,7 @@ class Linear {
 
   // d_x is written (empty: not wanted); `gradients`, laid out as flat(), is added to.
   void backward(const Context& context, std::span<const Real> x, std::span<const Real> d_y,
-                std::span<Real> d_x, std::span<Real> gradients) const {
+                std::span<Real> d_x, std::span<Wide<Real>> gradients) const {
     const std::int64_t rows = rows_of(x.size());
     detail::check_shape("d_y", d_y.size(), {"rows", rows}, {"out", out_});
     detail::check_shape("gradients", gradients.size(),
@@ -71,7 +72,7 @@ class Linear {
   }
 
   std::int64_t in_, out_;
-  AlignedVector<Real> flat_;
+  AlignedVector<Wide<Real>> flat_;
 };
 
 // ---- Losses. Unmeasured targets are never read. ----
@@ -155,8 +156,8 @@ LossValue absolute_error(const Context& context, const Predictions& predictions,
 
 // Scales all arrays together to Euclidean norm `max_norm` when theirs is larger; returns the norm
 // before. One that is not finite changes nothing. For example: clip_gradient_norm<float>(context,
-// {gradients.flat(), d_head}, 1.0).
-template <RealNumber Real>
+// {gradients.flat(), d_head}, 1.0). Of a layer of 16 bits, too, gradients are floats.
+template <std::floating_point Real>
 double clip_gradient_norm(const Context& context, std::initializer_list<std::span<Real>> gradients,
                           double max_norm) {
   std::vector<void*> arrays;
@@ -189,7 +190,8 @@ class Adam {
   explicit Adam(std::size_t count, const AdamOptions& chosen = {})
       : options(chosen), first_moment_(count), second_moment_(count) {}
 
-  void step(const Context& context, std::span<const Real> gradients, std::span<Real> parameters) {
+  void step(const Context& context, std::span<const Wide<Real>> gradients,
+            std::span<Wide<Real>> parameters) {
     check_count("gradients", gradients.size());
     check_count("parameters", parameters.size());
     update(context, steps_ + 1, 0, gradients, parameters);
@@ -218,7 +220,7 @@ class Adam {
   }
 
   void update(const Context& context, std::int64_t step, std::size_t from,
-              std::span<const Real> gradients, std::span<Real> parameters) {
+              std::span<const Wide<Real>> gradients, std::span<Wide<Real>> parameters) {
     const lacuna_adam adam{.learning_rate = options.learning_rate,
                            .beta1 = options.beta1,
                            .beta2 = options.beta2,
@@ -231,7 +233,7 @@ class Adam {
                                    second_moment_.data() + from, nullptr));
   }
 
-  AlignedVector<Real> first_moment_, second_moment_;
+  AlignedVector<Wide<Real>> first_moment_, second_moment_;
   std::int64_t steps_ = 0;
 };
 

@@ -53,7 +53,8 @@ lacuna_foreign_tensors checked(const Layer& layer, Convention convention,
 //                         parameters);
 // An empty span: a bias that the other library's layer does not have.
 template <RealNumber Real>
-void import_weights(Convention convention, std::initializer_list<std::span<const Real>> source,
+void import_weights(Convention convention,
+                    std::initializer_list<std::span<const Wide<Real>>> source,
                     Parameters<Real>& target) {
   const lacuna_layer layer = target.layer().c();
   const lacuna_foreign_tensors from = detail::checked(target.layer(), convention, source);
@@ -67,7 +68,7 @@ void import_weights(Convention convention, std::initializer_list<std::span<const
 
 template <RealNumber Real>
 void export_weights(Convention convention, const Parameters<Real>& source,
-                    std::initializer_list<std::span<Real>> target) {
+                    std::initializer_list<std::span<Wide<Real>>> target) {
   const lacuna_layer layer = source.layer().c();
   const lacuna_foreign_tensors to = detail::checked(source.layer(), convention, target);
   const lacuna_parameters from = source.c();

@@ -17,24 +17,24 @@ template <class T>
 struct ResidentBackward : BackwardView<T> {
   const T* weights = nullptr;  // [G units, units]: W_h, zeros in its padding
   std::int32_t lanes = 0;      // a multiple of resident::lanes_per_tile
+  bool tf32 = false;           // float: products of 11 bits instead of two parts of 11
 };
 
 namespace resident {
 
-// Gradients of fp16 layers are multiplied in tf32, which has the same 11 bits and lets none of them vanish.
-template <class T>
-using GradientOperand = std::conditional_t<std::is_same_v<T, simt::Fp16>, float, T>;
-template <class T>
-inline constexpr Parts gradient_parts = std::is_same_v<T, float> ? Parts::two : Parts::one;
+// E: operands forward. Gradients of fp16 layers are multiplied in tf32, which has the same 11 bits and lets none of them
+// vanish.
+template <class E>
+using GradientOperand = std::conditional_t<std::is_same_v<E, simt::Fp16>, Tf32, E>;
 
-template <class Cell, class T>
+template <class Cell, class E>
 using BackwardWeights =
-    StationaryWeights<GradientOperand<T>, weight_blocks<Cell>,
-                      kept_fragments<GradientOperand<T>>(weight_blocks<Cell>, true)>;
+    StationaryWeights<E, weight_blocks<Cell>, kept_fragments<E>(weight_blocks<Cell>, true)>;
 
-template <class Cell, class T>
+// E: a GradientOperand.
+template <class Cell, class E>
 struct BackwardMemory {
-  using E = GradientOperand<T>;
+  using Stored = typename Operand<E>::Stored;
   static constexpr int blocks = weight_blocks<Cell>;
   int units;
 
@@ -42,25 +42,24 @@ struct BackwardMemory {
   SIMT_BOTH std::size_t gradients() const {
     return static_cast<std::size_t>(blocks * lanes_per_tile * column_stride<E>(units));
   }
-  SIMT_BOTH std::size_t weights() const { return BackwardWeights<Cell, T>::shared_words(units); }
+  SIMT_BOTH std::size_t weights() const { return BackwardWeights<Cell, E>::shared_words(units); }
   std::size_t bytes() const {
     simt::SharedLayout layout;
-    layout.add<E>(2 * gradients());
+    layout.add<Stored>(2 * gradients());
     layout.add<std::uint32_t>(weights());
     return layout.bytes;
   }
 };
 
-template <class Cell, class T>
+template <class Cell, class T, class E>
 class BackwardTile : TileAccess<ResidentBackward<T>> {
   using Access = TileAccess<ResidentBackward<T>>;
   using Access::args_, Access::own_, Access::is_present, Access::unit_of, Access::keep,
       Access::kept, Access::give, Access::given;
-  using E = GradientOperand<T>;
   static constexpr int blocks = weight_blocks<Cell>;
-  static constexpr Parts parts = gradient_parts<T>;
   using Op = Operand<E>;
-  using Weights = BackwardWeights<Cell, T>;
+  using Stored = typename Op::Stored;
+  using Weights = BackwardWeights<Cell, E>;
   using Sum = typename Op::Sum;
 
   // What is known of the next token before its turn.
@@ -71,7 +70,8 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
   };
 
  public:
-  SIMT_DEVICE BackwardTile(const ResidentBackward<T>& args, E* gradients, std::uint32_t* shared)
+  SIMT_DEVICE BackwardTile(const ResidentBackward<T>& args, Stored* gradients,
+                           std::uint32_t* shared)
       : Access(args),
         units_(padded_units(args.hidden)),
         stride_(column_stride<E>(units_)),
@@ -86,13 +86,13 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
         }) {}
 
   SIMT_DEVICE void run() {
-    const std::int64_t steps = steps_of_tile<true>(args_.sequences, args_.lanes);
+    const std::int32_t steps = steps_of_tile<true>(args_.sequences, args_.lanes);
     Token now;
     look_ahead(now);
-    for (std::int64_t step = 0; step < steps; ++step) {
+    for (std::int32_t step = 0; step < steps; ++step) {
       Token next;
       look_ahead(next);
-      E* const buffer = gradients_ + (step % 2) * blocks * lanes_per_tile * stride_;
+      Stored* const buffer = gradients_ + (step % 2) * blocks * lanes_per_tile * stride_;
       receive(now);
       if constexpr (Cell::reset_before)
         update_in_halves(now, buffer);
@@ -104,10 +104,6 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
   }
 
  private:
-  SIMT_DEVICE E& element(E* buffer, int gate, int pair) const {
-    return buffer[(gate * lanes_per_tile + own_.lane(pair)) * stride_ + own_.unit(pair)];
-  }
-
   SIMT_DEVICE void look_ahead(Token& token) {
     this->template advance<Cell>(lane_, token, [&](std::int32_t sequence, int i) {
       give(args_.d_initial_hidden, sequence, i, given(args_.d_final_hidden, sequence, i));
@@ -148,14 +144,15 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
       keep(args_.d_gates, std::int64_t{place.token} * Cell::gradient_gates + gate, pair, value);
   }
 
-  SIMT_DEVICE void publish(E* buffer, int gate, int pair, float value) const {
-    element(buffer, gate, pair) = simt::from_float<E>(is_present(pair) ? value : 0);
+  SIMT_DEVICE void publish(Stored* buffer, int gate, int pair, float value) const {
+    buffer[(gate * lanes_per_tile + own_.lane(pair)) * stride_ + own_.unit(pair)] =
+        Op::stored(is_present(pair) ? value : 0);
   }
 
   template <int first, int end>
-  SIMT_DEVICE void add_product(const E* buffer, float (&to)[pairs]) const {
+  SIMT_DEVICE void add_product(const Stored* buffer, float (&to)[pairs]) const {
     Sum sums[end - first];
-    weights_.template multiply<parts, first, end, false>(sums, [&](int gate) {
+    weights_.template multiply<first, end, false>(sums, [&](int gate) {
       return buffer + (gate * lanes_per_tile + own_.thread / 4) * stride_;
     });
     SIMT_UNROLL
@@ -165,7 +162,7 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
     }
   }
 
-  SIMT_DEVICE void update(const Token& token, E* buffer) {
+  SIMT_DEVICE void update(const Token& token, Stored* buffer) {
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
       const int side = Own::side(i);
@@ -191,7 +188,7 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
     add_product<0, blocks>(buffer, d_h_);
   }
 
-  SIMT_DEVICE void update_in_halves(const Token& token, E* buffer) {
+  SIMT_DEVICE void update_in_halves(const Token& token, Stored* buffer) {
     float d_reset[pairs] = {};
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
@@ -257,21 +254,21 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
   }
 
   int units_, stride_;
-  E* gradients_;
+  Stored* gradients_;
   Lane<true> lane_[2];
   Weights weights_;
   float d_h_[pairs] = {}, d_c_[pairs] = {};
 };
 
-template <class Cell, class T>
+template <class Cell, class T, class E>
 SIMT_KERNEL(most_threads, 1)
 void backward(ResidentBackward<T> args) {
-  using E = GradientOperand<T>;
-  const BackwardMemory<Cell, T> memory{padded_units(args.hidden)};
+  using Stored = typename Operand<E>::Stored;
+  const BackwardMemory<Cell, E> memory{padded_units(args.hidden)};
   simt::SharedCarver shared;
-  E* const gradients = shared.take<E>(2 * memory.gradients());
+  Stored* const gradients = shared.take<Stored>(2 * memory.gradients());
   std::uint32_t* const weights = shared.take<std::uint32_t>(memory.weights());
-  BackwardTile<Cell, T>(args, gradients, weights).run();
+  BackwardTile<Cell, T, E>(args, gradients, weights).run();
 }
 
 }  // namespace resident
@@ -280,10 +277,13 @@ template <class T>
 void resident_backward(simt::Stream stream, const ResidentBackward<T>& args) {
   if (args.sequences.count == 0) return;
   with_cell(args.cell, [&]<class Cell>(Cell) {
-    const int units = resident::padded_units(args.hidden);
-    simt::launch(resident::launch_of_tiles(args.lanes, units,
-                                           resident::BackwardMemory<Cell, T>{units}.bytes()),
-                 stream, resident::backward<Cell, T>, args);
+    resident::with_operand<T>(args.tf32, [&]<class Forward>(Forward) {
+      using E = resident::GradientOperand<Forward>;
+      const int units = resident::padded_units(args.hidden);
+      simt::launch(resident::launch_of_tiles(args.lanes, units,
+                                             resident::BackwardMemory<Cell, E>{units}.bytes()),
+                   stream, resident::backward<Cell, T, E>, args);
+    });
   });
 }
 

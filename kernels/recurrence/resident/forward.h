@@ -26,6 +26,7 @@ template <class T>
 struct ResidentForward : ForwardView<T> {
   const T* weights = nullptr;  // [G units, units]: W_h, zeros in its padding
   std::int32_t lanes = 0;      // a multiple of resident::lanes_per_tile
+  bool tf32 = false;           // float: products of 11 bits instead of two parts of 11
 };
 
 namespace resident {
@@ -34,15 +35,23 @@ namespace resident {
 template <class Cell>
 inline constexpr int weight_blocks = Cell::product_gates + (Cell::reset_before ? 1 : 0);
 
-template <class Cell, class T>
+// f(the type of the operands) for a layer of T.
+template <class T, class F>
+auto with_operand([[maybe_unused]] bool tf32, F&& f) {
+  if constexpr (std::is_same_v<T, float>)
+    if (tf32) return f(Tf32{});
+  return f(T{});
+}
+
+template <class Cell, class E>
 using ForwardWeights =
-    StationaryWeights<T, weight_blocks<Cell>, kept_fragments<T>(weight_blocks<Cell>, false)>;
+    StationaryWeights<E, weight_blocks<Cell>, kept_fragments<E>(weight_blocks<Cell>, false)>;
 
 // The most tokens that a lane of this tile has; the same in every warp.
 template <bool backward>
-SIMT_DEVICE std::int64_t steps_of_tile(const SequenceView& sequences, std::int32_t lanes) {
+SIMT_DEVICE std::int32_t steps_of_tile(const SequenceView& sequences, std::int32_t lanes) {
   const unsigned thread = simt::lane_index();
-  std::int64_t most = 0;
+  std::int32_t most = 0;
   if (thread < lanes_per_tile)
     most = Lane<backward>(
                sequences,
@@ -50,39 +59,41 @@ SIMT_DEVICE std::int64_t steps_of_tile(const SequenceView& sequences, std::int32
                .count_tokens();
   SIMT_UNROLL
   for (unsigned toggle = 1; toggle < lanes_per_tile; toggle *= 2) {
-    const std::int64_t other = simt::shuffle_xor(most, toggle);
+    const std::int32_t other = simt::shuffle_xor(most, toggle);
     most = other > most ? other : most;
   }
   return simt::shuffle(most, 0);
 }
 
 // A block's arrays of shared memory, added up in the order in which the kernel takes them.
-template <class Cell, class T>
+template <class Cell, class E>
 struct ForwardMemory {
+  using Stored = typename Operand<E>::Stored;
   int units;
 
   // Of one buffer; there are two, and another for what a reset lets through.
   SIMT_BOTH std::size_t state() const {
-    return static_cast<std::size_t>(lanes_per_tile * column_stride<T>(units));
+    return static_cast<std::size_t>(lanes_per_tile * column_stride<E>(units));
   }
-  SIMT_BOTH std::size_t weights() const { return ForwardWeights<Cell, T>::shared_words(units); }
+  SIMT_BOTH std::size_t weights() const { return ForwardWeights<Cell, E>::shared_words(units); }
   std::size_t bytes() const {
     simt::SharedLayout layout;
-    layout.add<T>(2 * state());
-    if (Cell::reset_before) layout.add<T>(state());
+    layout.add<Stored>(2 * state());
+    if (Cell::reset_before) layout.add<Stored>(state());
     layout.add<std::uint32_t>(weights());
     return layout.bytes;
   }
 };
 
-template <class Cell, class T>
+template <class Cell, class T, class E>
 class ForwardTile : TileAccess<ResidentForward<T>> {
   using Access = TileAccess<ResidentForward<T>>;
   using Access::args_, Access::own_, Access::is_present, Access::unit_of, Access::keep,
       Access::give, Access::given;
   static constexpr int blocks = weight_blocks<Cell>;
-  using Op = Operand<T>;
-  using Weights = ForwardWeights<Cell, T>;
+  using Op = Operand<E>;
+  using Stored = typename Op::Stored;
+  using Weights = ForwardWeights<Cell, E>;
   using Sum = typename Op::Sum;
 
   // What is known of the next token before its turn.
@@ -92,10 +103,11 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
   };
 
  public:
-  SIMT_DEVICE ForwardTile(const ResidentForward<T>& args, T* state, T* reset, std::uint32_t* shared)
+  SIMT_DEVICE ForwardTile(const ResidentForward<T>& args, Stored* state, Stored* reset,
+                          std::uint32_t* shared)
       : Access(args),
         units_(padded_units(args.hidden)),
-        stride_(column_stride<T>(units_)),
+        stride_(column_stride<E>(units_)),
         state_(state),
         reset_(reset),
         lane_{{args.sequences, this->first_lane(), args.lanes},
@@ -108,13 +120,13 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
         }) {}
 
   SIMT_DEVICE void run() {
-    const std::int64_t steps = steps_of_tile<false>(args_.sequences, args_.lanes);
+    const std::int32_t steps = steps_of_tile<false>(args_.sequences, args_.lanes);
     Token now;
     look_ahead(now);
     begin(now, 0);
-    for (std::int64_t step = 0; step < steps; ++step) {
+    for (std::int32_t step = 0; step < steps; ++step) {
       simt::sync_block();
-      const int buffer = static_cast<int>(step % 2);
+      const int buffer = step % 2;
       Token next;
       look_ahead(next);
       if constexpr (Cell::reset_before)
@@ -129,10 +141,12 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
 
  private:
   // This thread's lane of a buffer of shared memory, as an operand.
-  SIMT_DEVICE const T* column(const T* buffer) const { return buffer + own_.thread / 4 * stride_; }
-  SIMT_DEVICE T* state(int buffer) const { return state_ + buffer * lanes_per_tile * stride_; }
-  SIMT_DEVICE T& element(T* buffer, int pair) const {
-    return buffer[own_.lane(pair) * stride_ + own_.unit(pair)];
+  SIMT_DEVICE const Stored* column(const Stored* buffer) const {
+    return buffer + own_.thread / 4 * stride_;
+  }
+  SIMT_DEVICE Stored* state(int buffer) const { return state_ + buffer * lanes_per_tile * stride_; }
+  SIMT_DEVICE void publish(Stored* buffer, int pair, float value) const {
+    buffer[own_.lane(pair) * stride_ + own_.unit(pair)] = Op::stored(value);
   }
 
   SIMT_DEVICE void look_ahead(Token& token) {
@@ -173,7 +187,7 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
       } else {
         h_[i] = c_[i] = 0;
       }
-      element(state(buffer), i) = simt::from_float<T>(h_[i]);
+      publish(state(buffer), i, h_[i]);
       if (!place.exists()) continue;
       keep(args_.tape_h, place.token, i, h_[i]);
       give(args_.evolved_hidden, place.token, i, h_[i]);
@@ -190,8 +204,8 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
 
   SIMT_DEVICE void update(const Token& token, int buffer) {
     Sum sums[blocks];
-    const T* const from = column(state(buffer));
-    weights_.template multiply<Parts::two, 0, blocks, true>(sums, [&](int) { return from; });
+    const Stored* const from = column(state(buffer));
+    weights_.template multiply<0, blocks, true>(sums, [&](int) { return from; });
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
       float x[Cell::input_gates], p[Cell::product_gates], s[Cell::saved_gates];
@@ -215,21 +229,22 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
   SIMT_DEVICE void update_in_halves(const Token& token, int buffer) {
     Sum sums[2], candidate[1];
     float z[pairs];
-    const T* const from = column(state(buffer));
-    weights_.template multiply<Parts::two, 0, 2, true>(sums, [&](int) { return from; });
+    const Stored* const from = column(state(buffer));
+    weights_.template multiply<0, 2, true>(sums, [&](int) { return from; });
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
       float r;
       const float reset_h =
           Cell::template forward_reset<float>({token.input[0][i], token.input[1][i]},
                                               {sums[0].total(i), sums[1].total(i)}, h_[i], r, z[i]);
-      element(reset_, i) = simt::from_float<T>(reset_h);
+      // Where a weight of the padding, 0, has met an infinity, r is NaN.
+      publish(reset_, i, is_present(i) ? reset_h : 0);
       save(token, i, 0, r);
       save(token, i, 1, z[i]);
     }
     simt::sync_block();
-    const T* const reset_from = column(reset_);
-    weights_.template multiply<Parts::two, 2, 3, true>(candidate, [&](int) { return reset_from; });
+    const Stored* const reset_from = column(reset_);
+    weights_.template multiply<2, 3, true>(candidate, [&](int) { return reset_from; });
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
       float n;
@@ -255,21 +270,22 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
   }
 
   int units_, stride_;
-  T *state_, *reset_;
+  Stored *state_, *reset_;
   Lane<false> lane_[2];
   Weights weights_;
   float h_[pairs] = {}, c_[pairs] = {};
 };
 
-template <class Cell, class T>
+template <class Cell, class T, class E>
 SIMT_KERNEL(most_threads, 1)
 void forward(ResidentForward<T> args) {
-  const ForwardMemory<Cell, T> memory{padded_units(args.hidden)};
+  using Stored = typename Operand<E>::Stored;
+  const ForwardMemory<Cell, E> memory{padded_units(args.hidden)};
   simt::SharedCarver shared;
-  T* const state = shared.take<T>(2 * memory.state());
-  T* const reset = Cell::reset_before ? shared.take<T>(memory.state()) : nullptr;
+  Stored* const state = shared.take<Stored>(2 * memory.state());
+  Stored* const reset = Cell::reset_before ? shared.take<Stored>(memory.state()) : nullptr;
   std::uint32_t* const weights = shared.take<std::uint32_t>(memory.weights());
-  ForwardTile<Cell, T>(args, state, reset, weights).run();
+  ForwardTile<Cell, T, E>(args, state, reset, weights).run();
 }
 
 }  // namespace resident
@@ -278,10 +294,12 @@ template <class T>
 void resident_forward(simt::Stream stream, const ResidentForward<T>& args) {
   if (args.sequences.count == 0) return;
   with_cell(args.cell, [&]<class Cell>(Cell) {
-    const int units = resident::padded_units(args.hidden);
-    simt::launch(resident::launch_of_tiles(args.lanes, units,
-                                           resident::ForwardMemory<Cell, T>{units}.bytes()),
-                 stream, resident::forward<Cell, T>, args);
+    resident::with_operand<T>(args.tf32, [&]<class E>(E) {
+      const int units = resident::padded_units(args.hidden);
+      simt::launch(resident::launch_of_tiles(args.lanes, units,
+                                             resident::ForwardMemory<Cell, E>{units}.bytes()),
+                   stream, resident::forward<Cell, T, E>, args);
+    });
   });
 }
 

@@ -56,11 +56,11 @@ class Lane {
   }
 
   // How many tokens the lane has in all, counted from its first sequence.
-  SIMT_DEVICE std::int64_t count_tokens() const {
+  SIMT_DEVICE std::int32_t count_tokens() const {
     std::int64_t tokens = 0, round = 0;
     for (std::int64_t row = lane_; row < sequences_.count; row = dealt_row(++round, lane_, lanes_))
       tokens += sequences_.row(row).length();
-    return tokens;
+    return static_cast<std::int32_t>(tokens);
   }
 
  private:

@@ -4,10 +4,10 @@
 //
 // Two kinds of tensor core products serve all types:
 //   16-bit operands   as they are
-//   fp32 operands     tf32, of which a float is two: w = w1 + w2 with 11 bits each. w1 s1 + (w1 s2 + w2 s1) is right to
-//                     2^-21 of each term, which is fp32's class, in fp32's range (an infinity becomes NaN). With one part, w1 s1 alone,
-//                     a product of 16-bit weights and fp32 gradients keeps the weights whole and lets no small gradient
-//                     vanish, as fp16 would.
+//   float             tf32, of which a float is two: w = w1 + w2 with 11 bits each. w1 s1 + (w1 s2 + w2 s1) is right to
+//                     2^-21 of each term, which is fp32's class, in fp32's range
+//   Tf32              w1 s1 alone. Where weights have 11 bits at most and gradients are floats, it keeps the weights whole
+//                     and lets no small gradient vanish, as fp16 would
 #pragma once
 
 #include <cstdint>
@@ -19,19 +19,26 @@
 
 namespace lacuna::resident {
 
-enum class Parts { one, two };
+// A type of operands: floats, rounded to 11 bits.
+struct Tf32 {};
 
-// E: the type of the operands. A fragment of the weights is 16 rows by `depth`, one of a column `depth` long.
+// What one product adds to.
+struct PlainSum {
+  float all[pairs] = {};
+  SIMT_DEVICE float total(int pair) const { return all[pair]; }
+};
+
+// E: the type of the operands, as they lie in shared memory: Stored. A fragment of the weights is 16 rows by `depth`, one of
+// a column `depth` long.
 template <class E>
 struct Operand {
   static constexpr int depth = 16;
   static constexpr int padding =
       8;  // behind a column, so that eight columns have banks of their own
+  using Stored = E;
+  SIMT_DEVICE static Stored stored(float value) { return simt::from_float<E>(value); }
 
-  struct Sum {
-    float all[pairs] = {};
-    SIMT_DEVICE float total(int pair) const { return all[pair]; }
-  };
+  using Sum = PlainSum;
 
   // weight(row, column) is a float that E holds exactly.
   template <class F>
@@ -47,7 +54,7 @@ struct Operand {
 
   struct Column {
     std::uint32_t bits[2];
-    SIMT_DEVICE Column(const E* column, int thread) {
+    SIMT_DEVICE Column(const Stored* column, int thread) {
       SIMT_UNROLL
       for (int r = 0; r < 2; ++r)
         bits[r] =
@@ -55,7 +62,6 @@ struct Operand {
     }
   };
 
-  template <Parts>
   SIMT_DEVICE static void multiply(Sum& sum, const std::uint32_t (&weights)[4],
                                    const Column& column) {
     simt::mma_m16n8k16<E>(sum.all, weights, column.bits);
@@ -63,14 +69,57 @@ struct Operand {
 };
 
 template <>
-struct Operand<float> {
+struct Operand<Tf32> {
   static constexpr int depth = 8;
   static constexpr int padding = 4;
+  using Stored = std::uint32_t;
+  SIMT_DEVICE static Stored stored(float value) { return simt::to_tf32(value); }
+
+  using Sum = PlainSum;
+
+  template <class F>
+  SIMT_DEVICE static void load_weights(std::uint32_t (&to)[4], int thread, int row, int column,
+                                       F&& weight) {
+    SIMT_UNROLL
+    for (int r = 0; r < 4; ++r)
+      to[r] = simt::to_tf32(weight(row + simt::fragment::a32_row(thread, r),
+                                   column + simt::fragment::a32_k(thread, r)));
+  }
+
+  struct Column {
+    std::uint32_t bits[2];
+    SIMT_DEVICE Column(const Stored* column, int thread) {
+      SIMT_UNROLL
+      for (int r = 0; r < 2; ++r) bits[r] = column[simt::fragment::b32_k(thread, r)];
+    }
+  };
+
+  SIMT_DEVICE static void multiply(Sum& sum, const std::uint32_t (&weights)[4],
+                                   const Column& column) {
+    simt::mma_m16n8k8_tf32(sum.all, weights, column.bits);
+  }
+};
+
+template <>
+struct Operand<float> {
+  static constexpr int depth = Operand<Tf32>::depth;
+  static constexpr int padding = Operand<Tf32>::padding;
+  using Stored = float;
+  SIMT_DEVICE static Stored stored(float value) { return value; }
 
   struct Sum {
     float large[pairs] = {}, small[pairs] = {};
-    SIMT_DEVICE float total(int pair) const { return large[pair] + small[pair]; }
+    // An infinite factor has no second part, and NaN for it; the products of first parts are right there by themselves.
+    SIMT_DEVICE float total(int pair) const {
+      const float all = large[pair];
+      return is_finite(all) ? all + small[pair] : all;
+    }
   };
+
+  SIMT_DEVICE static bool is_finite(float value) {
+    constexpr std::uint32_t exponent = 0x7f800000u;
+    return (simt::bits_as<std::uint32_t>(value) & exponent) != exponent;
+  }
 
   // A float in two parts that the tensor core takes whole.
   struct Two {
@@ -90,7 +139,7 @@ struct Operand<float> {
 
   struct Column {
     std::uint32_t large[2], small[2];
-    SIMT_DEVICE Column(const float* column, int thread) {
+    SIMT_DEVICE Column(const Stored* column, int thread) {
       SIMT_UNROLL
       for (int r = 0; r < 2; ++r) {
         const Two two(column[simt::fragment::b32_k(thread, r)]);
@@ -100,7 +149,6 @@ struct Operand<float> {
     }
   };
 
-  template <Parts parts>
   SIMT_DEVICE static void multiply(Sum& sum, const std::uint32_t (&weights)[4],
                                    const Column& column) {
     std::uint32_t large[4], small[4];
@@ -112,10 +160,8 @@ struct Operand<float> {
       small[r] = two.small;
     }
     simt::mma_m16n8k8_tf32(sum.large, large, column.large);
-    if constexpr (parts == Parts::two) {
-      simt::mma_m16n8k8_tf32(sum.small, large, column.small);
-      simt::mma_m16n8k8_tf32(sum.small, small, column.large);
-    }
+    simt::mma_m16n8k8_tf32(sum.small, large, column.small);
+    simt::mma_m16n8k8_tf32(sum.small, small, column.large);
   }
 };
 
@@ -173,20 +219,20 @@ class StationaryWeights {
     }
   }
 
-  // sums[b] += rows of block b times this thread's lane of columns[b], for first <= b < end. columns(b): where that lane's
-  // column of the block begins; equal for all blocks where they share one.
-  template <Parts parts, int first, int end, bool one_column, class F>
+  // sums[b - first] += rows of block b times this thread's lane of columns[b], for first <= b < end. columns(b): where that
+  // lane's column of the block begins; equal for all blocks where they share one.
+  template <int first, int end, bool one_column, class F>
   SIMT_DEVICE void multiply(typename Op::Sum (&sums)[end - first], F&& columns) const {
     SIMT_UNROLL
     for (int q = 0; q < kept; ++q) {
       if (q >= fragments_) continue;
-      step<parts, first, end, one_column>(sums, columns, q, [&](int b, std::uint32_t(&words)[4]) {
+      step<first, end, one_column>(sums, columns, q, [&](int b, std::uint32_t(&words)[4]) {
         SIMT_UNROLL
         for (int r = 0; r < 4; ++r) words[r] = kept_[b][q][r];
       });
     }
     for (int q = kept; q < fragments_; ++q)
-      step<parts, first, end, one_column>(sums, columns, q, [&](int b, std::uint32_t(&words)[4]) {
+      step<first, end, one_column>(sums, columns, q, [&](int b, std::uint32_t(&words)[4]) {
         const auto from = simt::load<4>(static_cast<const std::uint32_t*>(shared_ + at(b, q)));
         SIMT_UNROLL
         for (int r = 0; r < 4; ++r) words[r] = from[r];
@@ -194,7 +240,7 @@ class StationaryWeights {
   }
 
  private:
-  template <Parts parts, int first, int end, bool one_column, class F, class G>
+  template <int first, int end, bool one_column, class F, class G>
   SIMT_DEVICE void step(typename Op::Sum (&sums)[end - first], F&& columns, int q,
                         G&& weights) const {
     using Column = typename Op::Column;
@@ -206,7 +252,7 @@ class StationaryWeights {
       weights(b, words);
       if constexpr (!one_column)
         if (b > first) shared_column = column(b);
-      Op::template multiply<parts>(sums[b - first], words, shared_column);
+      Op::multiply(sums[b - first], words, shared_column);
     }
   }
 

@@ -135,31 +135,36 @@ SIMT_DEVICE void update_candidate(const StepForward<T>& args, std::int64_t row, 
 }
 
 // The first half: r and z, and the operand of the candidate's product.
+template <class T, class R>
+SIMT_DEVICE void update_reset(const StepForward<T>& args, std::int64_t row, const UnitsAt& at,
+                              const Units<R>& h) {
+  using Cell = GruResetBeforeStep;
+  const Units<R> input_r = gate_input<Cell>(args, at, 0), input_z = gate_input<Cell>(args, at, 1);
+  const Units<R> product_r = load_units(args.product, 2 * row * at.units + at.unit);
+  const Units<R> product_z = load_units(args.product, (2 * row + 1) * at.units + at.unit);
+  Units<R> r, z, reset_h;
+  SIMT_UNROLL
+  for (int i = 0; i < units_per_thread<R>; ++i)
+    reset_h[i] = Cell::forward_reset<R>({input_r[i], input_z[i]}, {product_r[i], product_z[i]},
+                                        h[i], r[i], z[i]);
+  const std::int64_t by_row = row * at.units + at.unit;
+  const int present = at.template present<R>();
+  store_units(args.reset_operand, by_row, reset_h, present);
+  store_units(args.update, by_row, z, present);
+  save_gate<Cell>(args, at, 0, r);
+  save_gate<Cell>(args, at, 1, z);
+}
+
 template <class T>
 SIMT_KERNEL(threads_per_block, resident_blocks)
 void reset_forward(StepForward<T> args, std::int64_t step, std::int64_t rows) {
   using R = simt::Real<T>;
-  using Cell = GruResetBeforeStep;
   for_each_group<R>(rows, args.units, [&](std::int64_t row, std::int64_t unit) {
     const SequenceReading reading = args.sequences.row(row);
     if (step >= reading.length()) return;
     const UnitsAt at{reading.token(step), unit, args.hidden, args.units};
-    if (!does_fire(args.fires, at.token)) return;
-    const std::int64_t by_row = row * at.units + unit;
-    const Units<R> input_r = gate_input<Cell>(args, at, 0), input_z = gate_input<Cell>(args, at, 1);
-    const Units<R> product_r = load_units(args.product, 2 * row * at.units + unit);
-    const Units<R> product_z = load_units(args.product, (2 * row + 1) * at.units + unit);
-    const Units<R> h = load_units(args.state, by_row);
-    Units<R> r, z, reset_h;
-    SIMT_UNROLL
-    for (int i = 0; i < units_per_thread<R>; ++i)
-      reset_h[i] = Cell::forward_reset<R>({input_r[i], input_z[i]}, {product_r[i], product_z[i]},
-                                          h[i], r[i], z[i]);
-    const int present = at.template present<R>();
-    store_units(args.reset_operand, by_row, reset_h, present);
-    store_units(args.update, by_row, z, present);
-    save_gate<Cell>(args, at, 0, r);
-    save_gate<Cell>(args, at, 1, z);
+    if (does_fire(args.fires, at.token))
+      update_reset(args, row, at, load_units(args.state, row * at.units + unit));
   });
 }
 

@@ -131,13 +131,19 @@ template <class T>
 void Device::multiply(simt::Stream, const Product<T>& p, ProductChoices&, void*,
                       std::size_t) const {
   using R = simt::Real<T>;
+  const auto operand = [&](T stored) {
+    const R value = simt::to_real(stored);
+    if constexpr (std::is_same_v<T, float>)
+      if (p.tf32) return simt::bits_as<float>(simt::to_tf32(value));
+    return value;
+  };
   for (std::int64_t i = 0; i < p.m; ++i)
     for (std::int64_t j = 0; j < p.n; ++j) {
       R sum = 0;
       for (std::int64_t l = 0; l < p.k; ++l) {
         const T a = p.form == Form::tn ? p.a[l * p.a_stride + i] : p.a[i * p.a_stride + l];
         const T b = p.form == Form::nt ? p.b[j * p.b_stride + l] : p.b[l * p.b_stride + j];
-        sum += simt::to_real(a) * simt::to_real(b);
+        sum += operand(a) * operand(b);
       }
       p.c[i * p.c_stride + j] = sum;
     }

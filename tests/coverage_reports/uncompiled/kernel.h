@@ -1,0 +1,3 @@
+template <class T>
+SIMT_KERNEL(256)
+void scale(T* x) {}

@@ -1,0 +1,242 @@
+// What products of the CUDA backend round: the precision that a plan is asked for, in either regime against the oracle,
+// and numbers that are not finite.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "support/against_oracle.h"
+#include "support/cuda.h"
+
+namespace {
+
+using support::InPrecision;
+using support::InRegime;
+using support::must;
+using support::refused;
+
+lacuna_layer layer_of(const char* text) {
+  return support::library_layer(support::parse_case(text));
+}
+
+// ---- The choice ----
+
+lacuna_status create(const lacuna_layer& layer, lacuna_precision precision,
+                     lacuna_regime regime = LACUNA_REGIME_BEST,
+                     std::string* explanation = nullptr) {
+  const auto context = support::make_context();
+  const lacuna_capacity capacity{100, 10, 0};
+  lacuna_plan_options options{};
+  options.precision = precision;
+  options.regime = regime;
+  lacuna_plan* plan = nullptr;
+  const lacuna_status status =
+      lacuna_plan_create(context.get(), &layer, &capacity, &options, &plan);
+  const support::PlanHandle made(plan);
+  if (explanation != nullptr && plan != nullptr) {
+    char text[4096];
+    std::size_t length = sizeof text;
+    must(lacuna_plan_explain(plan, text, &length));
+    *explanation = text;
+  }
+  return status;
+}
+
+TEST(Precision, IsRefusedWhereThereIsNothingToRound) {
+  for (const auto& [text, type] : {std::pair{"lstm_f64_n1_h8_len1_seed1", "fp64"},
+                                   std::pair{"lstm_f16_n1_h8_len1_seed1", "fp16"},
+                                   std::pair{"lstm_bf16_n1_h8_len1_seed1", "bf16"}})
+    EXPECT_TRUE(refused(create(layer_of(text), LACUNA_PRECISION_TF32), LACUNA_UNSUPPORTED,
+                        std::string("options.precision: 1, tf32, which is for fp32 layers; this "
+                                    "one's type is ") +
+                            type));
+  lacuna_precision wrong{};
+  const int no_precision = 2;
+  std::memcpy(&wrong, &no_precision, sizeof wrong);
+  EXPECT_TRUE(refused(create(layer_of("lstm_f32_n1_h8_len1_seed1"), wrong), LACUNA_INVALID_ARGUMENT,
+                      "options.precision: 2, expected a lacuna_precision, 0 to 1"));
+}
+
+TEST(Precision, IsExplained) {
+  for (const lacuna_regime regime : {LACUNA_REGIME_STEPWISE, LACUNA_REGIME_RESIDENT}) {
+    std::string text;
+    ASSERT_EQ(create(layer_of("gru_f32_n1_h8_len1_seed1"), LACUNA_PRECISION_TF32, regime, &text),
+              LACUNA_OK);
+    EXPECT_NE(text.find("in tf32: operands of 11 bits"), std::string::npos) << text;
+    ASSERT_EQ(create(layer_of("gru_f32_n1_h8_len1_seed1"), LACUNA_PRECISION_DEFAULT, regime, &text),
+              LACUNA_OK);
+    EXPECT_EQ(text.find("tf32"), std::string::npos) << text;
+  }
+}
+
+// ---- Against the oracle ----
+
+class InTf32 : public testing::TestWithParam<std::tuple<const char*, lacuna_regime>> {};
+
+TEST_P(InTf32, Agrees) {
+  const auto [text, asked] = GetParam();
+  const InRegime regime(asked);
+  const InPrecision precision(LACUNA_PRECISION_TF32);
+  support::expect_agreement(text);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Models, InTf32,
+    testing::Combine(testing::Values("rnn_f32_n7_h34_len0-19_seed1",
+                                     "rnn_relu_f32_n5_d3_h17_len0-9_seed2",
+                                     "lstm_f32_n9_h31_len0-23_init_seed3",
+                                     "gru_f32_n6_d7_h16_len1-12_seed4",
+                                     "gru_reset_before_f32_n7_h33_len0-9_init_seed5",
+                                     "lstm_f32_n11_d3_h128_len0-5_init_seed128",
+                                     "gru_f32_n11_d3_h100_len0-5_init_seed9",
+                                     "gru_reset_before_f32_n11_d3_h127_len0-5_init_seed9",
+                                     "lstm_decay_f32_n7_h34_len0-19_miss80_times_seed8",
+                                     "grud_f32_n7_d41_h64_len0-19_miss80_eo_nan_times_seed3",
+                                     "grud_relax_f32_n4_h5_len1-30_miss90_carry_rev_init_seed10",
+                                     "lstm+none+relax_f32_n5_d3_h20_len0-7_init_seed5",
+                                     "ode_euler_f32_n7_h13_len0-19_miss50_seed12",
+                                     "gru_decay_f32_n3_d2_h9_len0-3+400_miss30_seed7"),
+                     testing::Values(LACUNA_REGIME_STEPWISE, LACUNA_REGIME_RESIDENT)));
+
+std::vector<float> hidden(const support::Case& c, const reference::Batch& batch,
+                          lacuna_regime asked) {
+  const InRegime regime(asked);
+  support::LibraryRun<float> run(c, support::make_parameters(c), batch, support::make_upstream(c));
+  const auto context = support::make_context();
+  run.run(context.get());
+  const auto& values = *run.results.find("hidden");
+  return {values.data(), values.data() + values.size()};
+}
+
+TEST(Precision, DecidesTheBits) {
+  const support::Case c = support::parse_case("lstm_f32_n3_d3_h20_len5_seed1");
+  const reference::Batch batch = support::make_batch(c);
+  // cuBLASLt may round operands, and need not.
+#ifdef LACUNA_TEST_ON_DEVICE
+  const std::vector<lacuna_regime> regimes{LACUNA_REGIME_RESIDENT};
+#else
+  const std::vector<lacuna_regime> regimes{LACUNA_REGIME_STEPWISE, LACUNA_REGIME_RESIDENT};
+#endif
+  for (const lacuna_regime regime : regimes) {
+    const std::vector<float> whole = hidden(c, batch, regime);
+    const InPrecision precision(LACUNA_PRECISION_TF32);
+    EXPECT_NE(hidden(c, batch, regime), whole);
+  }
+}
+
+// ---- How much is lost over long sequences ----
+
+struct Error {
+  double hidden = 0;     // largest, of states, which lie between -1 and 1
+  double gradients = 0;  // largest of dL/dW_h, relative to its largest element
+};
+
+double largest(const std::vector<double>& values) {
+  double most = 0;
+  for (const double value : values) most = std::max(most, std::abs(value));
+  return most;
+}
+
+template <class Stored>
+Error error_of(const support::Case& c) {
+  const auto parameters = support::make_parameters(c);
+  auto batch = support::make_batch(c);
+  auto upstream = support::make_upstream(c);
+  if constexpr (!std::is_same_v<Stored, float>) support::round_to<Stored>(batch, upstream);
+  const auto forward = reference::forward(c.layer, parameters, batch);
+  const auto backward = reference::backward(c.layer, parameters, batch, forward, upstream);
+  support::LibraryRun<float, Stored> run(c, parameters, batch, upstream);
+  run.wanted = [](const std::string& name) { return name == "hidden" || name == "d_weights_h"; };
+  const auto context = support::make_context();
+  run.run(context.get());
+  const auto worst = [&](const char* name, const std::vector<double>& expected) {
+    const auto& found = *run.results.find(name);
+    std::vector<double> errors(expected.size());
+    for (std::size_t i = 0; i < errors.size(); ++i) errors[i] = found.data()[i] - expected[i];
+    return largest(errors);
+  };
+  return {worst("hidden", forward.hidden), worst("d_weights_h", backward.parameters.weights_h) /
+                                               largest(backward.parameters.weights_h)};
+}
+
+// The table of docs/numerics.md, which takes an emulator minutes:
+//   cuda_precision_emulated_test --gtest_also_run_disabled_tests --gtest_filter='*ErrorTable'
+TEST(Precision, DISABLED_ErrorTable) {
+  struct Mode {
+    const char* name;
+    const char* type;
+    lacuna_precision precision;
+    lacuna_regime regime;
+  };
+  const Mode modes[] = {
+      {"fp32", "f32", LACUNA_PRECISION_DEFAULT, LACUNA_REGIME_RESIDENT},
+      {"fp32, stepwise", "f32", LACUNA_PRECISION_DEFAULT, LACUNA_REGIME_STEPWISE},
+      {"tf32", "f32", LACUNA_PRECISION_TF32, LACUNA_REGIME_RESIDENT},
+      {"fp16", "f16", LACUNA_PRECISION_DEFAULT, LACUNA_REGIME_RESIDENT},
+      {"bf16", "bf16", LACUNA_PRECISION_DEFAULT, LACUNA_REGIME_RESIDENT},
+  };
+  for (const auto& [model, rest] : {std::pair{"lstm", ""}, {"gru", ""}, {"grud", "_miss70"}})
+    for (const Mode& mode : modes) {
+      const InRegime regime(mode.regime);
+      const InPrecision precision(mode.precision);
+      std::printf("| %s | %s |", model, mode.name);
+      for (const int length : {50, 200, 1000, 5000}) {
+        const support::Case c =
+            support::parse_case(std::string(model) + "_" + mode.type + "_n4_d8_h64_len" +
+                                std::to_string(length) + rest + "_seed1");
+        const Error error = c.type == support::Type::f16    ? error_of<support::Fp16>(c)
+                            : c.type == support::Type::bf16 ? error_of<support::Bf16>(c)
+                                                            : error_of<float>(c);
+        std::printf(" %.1e / %.1e |", error.hidden, error.gradients);
+        std::fflush(stdout);
+      }
+      std::printf("\n");
+    }
+}
+
+// ---- What is not finite ----
+
+// States that are infinite in the caller's hands make the same gates in both regimes: saturated ones, infinite ones, or
+// NaN where infinities of both signs meet.
+class Infinite : public testing::TestWithParam<std::tuple<const char*, lacuna_precision>> {};
+
+TEST_P(Infinite, StatesAreAlikeInBothRegimes) {
+  const auto [text, asked] = GetParam();
+  const InPrecision precision(asked);
+  const support::Case c = support::parse_case(text);
+  reference::Batch batch = support::make_batch(c);
+  const auto h = static_cast<std::size_t>(c.layer.hidden);
+  ASSERT_GE(batch.initial_hidden.size(), 3 * h);
+  batch.initial_hidden[2] = std::numeric_limits<double>::infinity();
+  batch.initial_hidden[h + 5] = -std::numeric_limits<double>::infinity();
+  const std::vector<float> stepwise = hidden(c, batch, LACUNA_REGIME_STEPWISE);
+  const std::vector<float> resident = hidden(c, batch, LACUNA_REGIME_RESIDENT);
+  ASSERT_EQ(stepwise.size(), resident.size());
+  std::size_t finite = 0;
+  for (std::size_t i = 0; i < resident.size(); ++i) {
+    finite += std::isfinite(stepwise[i]);
+    if (std::isfinite(stepwise[i]))
+      EXPECT_NEAR(resident[i], stepwise[i], 1e-2f * std::max(1.0f, std::abs(stepwise[i]))) << i;
+    else if (std::isnan(stepwise[i]))
+      EXPECT_TRUE(std::isnan(resident[i])) << i << ": " << resident[i];
+    else
+      EXPECT_EQ(resident[i], stepwise[i]) << i;
+  }
+  EXPECT_GT(finite, 0u);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Cells, Infinite,
+    testing::Combine(testing::Values("rnn_f32_n3_d2_h20_len3_init_seed1",
+                                     "rnn_relu_f32_n3_d2_h20_len1_init_seed2",
+                                     "rnn_euler+none+none_f32_n3_d2_h20_len3_init_seed3",
+                                     "lstm_f32_n3_d2_h20_len3_init_seed4",
+                                     "gru_f32_n3_d2_h20_len1_init_seed5",
+                                     "gru_reset_before_f32_n3_d2_h20_len1_init_seed6"),
+                     testing::Values(LACUNA_PRECISION_DEFAULT, LACUNA_PRECISION_TF32)));
+
+}  // namespace
