@@ -24,13 +24,16 @@ class Backward : Run<T> {
         d_outputs_(call.d_outputs),
         tape_(call.tape),
         d_parameters_(call.d_parameters),
-        d_inputs_(call.d_inputs) {}
+        d_inputs_(call.d_inputs),
+        d_carry_out_(call.d_carry_out),
+        d_carry_in_(call.d_carry_in) {}
 
   void run() {
     this->arrange();
     if (this->sequences() == 0) return;
     this->pack();
     recur();
+    pass_carry_gradients(this->stream_, observed());
     if (this->tokens() == 0) return;
     weight_gradients();
     evolve_gradients();
@@ -258,7 +261,8 @@ class Backward : Run<T> {
 
   bool wants_input() const {
     return d_inputs_.d_values || wants_gaps() || wanted(LACUNA_X_MEAN) ||
-           wanted(LACUNA_IMPUTE_WEIGHT) || wanted(LACUNA_IMPUTE_BIAS);
+           wanted(LACUNA_IMPUTE_WEIGHT) || wanted(LACUNA_IMPUTE_BIAS) || d_carry_in_.last_values ||
+           d_carry_in_.since;
   }
 
   void input_gradients() const {
@@ -276,13 +280,18 @@ class Backward : Run<T> {
                           this->template work<const R>(this->at_.d_exponent), lay.units,
                           this->template work<const R>(this->at_.weights_decay), lay.delta_stride,
                           d_delta, lay.delta_stride);
+    observe_backward(this->stream_, observed());
+  }
+
+  ObserveBackward<T> observed() const {
+    const DeviceLayout& lay = this->lay_;
     ObserveBackward<T> args;
     args.batch = this->batch_;
     args.impute = this->layer_.impute;
     args.sequence_of = this->template work<const std::int32_t>(this->at_.sequence_of);
-    args.d_input = d_input;
+    args.d_input = this->template work<const R>(this->at_.d_input);
     args.d_input_stride = lay.input_stride;
-    if (decays()) args.d_delta = d_delta;
+    if (decays()) args.d_delta = this->template work<const R>(this->at_.d_delta);
     args.d_delta_stride = lay.delta_stride;
     args.input = taped<T>(lay.tape.input);
     args.input_stride = lay.input_stride;
@@ -299,7 +308,11 @@ class Backward : Run<T> {
     args.d_mean = wanted(LACUNA_X_MEAN);
     args.d_weight = wanted(LACUNA_IMPUTE_WEIGHT);
     args.d_bias = wanted(LACUNA_IMPUTE_BIAS);
-    observe_backward(this->stream_, args);
+    args.d_last_out = static_cast<const R*>(d_carry_out_.last_values);
+    args.d_since_out = static_cast<const R*>(d_carry_out_.since);
+    args.d_last_in = static_cast<R*>(d_carry_in_.last_values);
+    args.d_since_in = static_cast<R*>(d_carry_in_.since);
+    return args;
   }
 
   // dL/d(gap) of every token: from each stage that reads the gap.
@@ -334,6 +347,7 @@ class Backward : Run<T> {
   const std::byte* tape_;
   const lacuna_parameter_gradients& d_parameters_;
   const lacuna_input_gradients& d_inputs_;
+  CarryGradient d_carry_out_, d_carry_in_;
 };
 
 }  // namespace lacuna::cuda

@@ -52,7 +52,8 @@ struct Cells {
   SIMT_DEVICE bool ends(unsigned i) const { return sequence[i + 2] != sequence[i + 1]; }
 };
 
-// The cells from `first` on, which must be in use. `masked` false: every value is measured.
+// The cells from `first` on, which must be in use. `masked` false: every value is measured, and may
+// be absent where nobody wants it.
 template <unsigned length, class T>
 SIMT_DEVICE Cells<T, length> fetch_cells(const DeviceBatch<T>& batch, const Reading& read,
                                          bool masked, std::int64_t first, std::int64_t feature) {
@@ -63,7 +64,9 @@ SIMT_DEVICE Cells<T, length> fetch_cells(const DeviceBatch<T>& batch, const Read
   for (unsigned i = 0; i < length; ++i) {
     const std::int64_t position = first + i < read.used ? first + i : read.used - 1;
     cells.token[i] = read.token(position);
-    cells.value[i] = simt::to_real(batch.values[cells.token[i] * batch.features + feature]);
+    cells.value[i] = batch.values != nullptr
+                         ? simt::to_real(batch.values[cells.token[i] * batch.features + feature])
+                         : simt::Real<T>(0);
   }
   if (!masked) {
     SIMT_UNROLL

@@ -42,6 +42,10 @@ struct ObserveBackward {
   ObserveGradient<T>* summaries = nullptr;
   R* sums = nullptr;
 
+  // [B, D] what the pieces that come later found of what this one hands to them; null: 0.
+  const R* d_last_out = nullptr;
+  const R* d_since_out = nullptr;
+
   // Null: not wanted. Rows beyond the tokens in use are not written in d_values, which is the
   // caller's, and zero in d_age.
   T* d_values = nullptr;  // [N, D] "="
@@ -51,6 +55,10 @@ struct ObserveBackward {
   R* d_mean = nullptr;    // [D] "+="
   R* d_weight = nullptr;  // [D] "+=" with respect to the parameter
   R* d_bias = nullptr;    // [D] "+="
+  // [B, D] "=" of what the piece before handed to this one: 0 where it handed no value, whose part
+  // is in d_mean. Of sequences without tokens pass_carry_gradients writes them.
+  R* d_last_in = nullptr;
+  R* d_since_in = nullptr;
 };
 
 inline namespace SIMT_PATH {
@@ -114,6 +122,13 @@ template <class R>
 struct Flow {
   R d_last = 0, d_age = 0;
 
+  // Behind the token of a sequence that is read last. `at`: the sequence's feature.
+  template <class T>
+  SIMT_DEVICE void begin(const ObserveBackward<T>& args, std::int64_t at) {
+    d_last = args.d_last_out != nullptr ? args.d_last_out[at] : R(0);
+    d_age = args.d_since_out != nullptr ? args.d_since_out[at] : R(0);
+  }
+
   // From behind the cell to before it.
   SIMT_DEVICE void pass(bool measured, const CellGradient<R>& cell) {
     d_last = (measured ? R(0) : d_last) + cell.d_last;
@@ -141,6 +156,7 @@ void summarize_gradients(ObserveBackward<T> args) {
       SIMT_UNROLL
       for (unsigned c = ahead; c-- > 0;) {
         if (!at.cells.in_use(c)) continue;
+        if (at.cells.ends(c)) flow.begin(args, at.cells.sequence[c + 1] * features + feature);
         flow.pass(at.cells.measured[c], at.gradient(missing, c));
         if (at.cells.begins(c)) flow = {};
         open = open && !at.cells.begins(c) && !at.cells.measured[c];
@@ -182,6 +198,8 @@ void observe_chunks_backward(ObserveBackward<T> args) {
       for (unsigned c = ahead; c-- > 0;) {
         if (!at.cells.in_use(c)) continue;
         const bool measured = at.cells.measured[c];
+        const std::int64_t carried = at.cells.sequence[c + 1] * features + feature;
+        if (at.cells.ends(c)) flow.begin(args, carried);
         const std::int64_t cell = at.cells.token[c] * features + feature;
         if (args.d_values != nullptr)
           args.d_values[cell] = simt::from_real<T>(measured ? at.d_x[c] + flow.d_last : R(0));
@@ -194,11 +212,14 @@ void observe_chunks_backward(ObserveBackward<T> args) {
         if (!at.cells.begins(c)) continue;
         // What met no measurement belongs to the mean, which stood in for it, unless a carried
         // value did.
-        const std::int64_t carried = at.cells.sequence[c + 1] * features + feature;
         const R before = batch.carry_last_values != nullptr
                              ? simt::to_real(batch.carry_last_values[carried])
                              : absent<R>();
         if (before != before) d_mean += flow.d_last;
+        if (args.d_last_in != nullptr)
+          args.d_last_in[carried] = before != before ? R(0) : flow.d_last;
+        if (args.d_since_in != nullptr)
+          args.d_since_in[carried] = batch.delta != nullptr ? R(0) : flow.d_age;
         flow = {};
       }
     }
@@ -212,6 +233,20 @@ void observe_chunks_backward(ObserveBackward<T> args) {
   }
 }
 
+template <class T>
+SIMT_KERNEL(flat_threads)
+void pass_empty_sequences(ObserveBackward<T> args) {
+  const DeviceBatch<T>& batch = args.batch;
+  for (std::int64_t i = flat_index(); i < batch.sequences * batch.features; i += flat_step()) {
+    const std::int64_t b = i / batch.features;
+    if (batch.offsets[b] != batch.offsets[b + 1]) continue;
+    Flow<simt::Real<T>> flow;
+    flow.begin(args, i);
+    if (args.d_last_in != nullptr) args.d_last_in[i] = flow.d_last;
+    if (args.d_since_in != nullptr) args.d_since_in[i] = flow.d_age;
+  }
+}
+
 }  // namespace tokens
 
 inline constexpr std::int64_t observe_backward_summaries(std::int64_t tokens,
@@ -222,6 +257,14 @@ inline constexpr std::int64_t observe_backward_summaries(std::int64_t tokens,
 inline std::int64_t observe_backward_sums(std::int64_t tokens, std::int64_t features) {
   const std::int64_t chunks = tokens::chunk_count(tokens);
   return 3 * chunks * features + column_sum_partials(chunks, features);
+}
+
+// Of a sequence without tokens, what comes from later pieces goes on to earlier ones.
+template <class T>
+void pass_carry_gradients(simt::Stream stream, const ObserveBackward<T>& args) {
+  const std::int64_t count = args.batch.sequences * args.batch.features;
+  if (count > 0 && (args.d_last_in != nullptr || args.d_since_in != nullptr))
+    simt::launch(tokens::flat_launch(count), stream, tokens::pass_empty_sequences<T>, args);
 }
 
 template <class T>
