@@ -10,6 +10,7 @@
 #include "host/memory/memory.h"
 #include "host/plan/recipe.h"
 #include "host/rows.h"
+#include "host/staging.h"
 #include "lacuna/lacuna.h"
 
 namespace lacuna {
@@ -35,6 +36,7 @@ struct ForwardRun {
   std::byte* tape;  // null: inference
   std::byte* workspace;
   void* stream;
+  bool staged = false;  // every array is the backend's, or was staged
 };
 
 // dL/d of the context that a piece of a sequence hands to the next (lacuna_carry); wide [B,D]. Null: 0, or not wanted.
@@ -56,8 +58,9 @@ struct BackwardRun {
   void* stream;
   CarryGradient d_carry_out{};  // read: what the piece after this one found
   CarryGradient d_carry_in{};   // "=": what the piece before this one is owed
-  void* d_hidden_norms =
-      nullptr;  // wide [N] "=": Euclidean norm of dL/dh after each token; null: not wanted
+  // wide [N] "=": Euclidean norm of dL/dh after each token; null: not wanted
+  void* d_hidden_norms = nullptr;
+  bool staged = false;  // as in ForwardRun; what is carried always is
 };
 
 struct LinearShape {
@@ -181,13 +184,27 @@ class Backend {
   virtual void pack(const PackRun& run) = 0;
   virtual void unpack(const UnpackRun& run) = 0;
 
+  // Calls work(job, staging) once, for a call that is made of several runs. What `staging` gives for the caller's arrays
+  // serves all of them; null: the arrays themselves do.
+  virtual void stage(void* /*stream*/, void* job, void (*work)(void* job, Staging* staging)) {
+    work(job, nullptr);
+  }
+
+  // The three below take arrays that are the backend's, or were staged.
   virtual void rows(const RowsRun& run) = 0;
   virtual void gaps(const GapsRun& run) = 0;
   virtual void gap_gradients(const GapGradientsRun& run) = 0;
+  // Bytes of its own memory in which a backend wants a window of so many sequences before it is used, as `prepared`; and
+  // puts it there.
+  virtual std::size_t window_bytes(std::int64_t /*sequences*/) const { return 0; }
+  virtual void prepare_window(const WindowRows&, void* /*stream*/) {}
+
   // Calls work(job, i, its stream) for i in [0, count): pieces of work that do not depend on each other, each of which
-  // can be cut into so many parts by the backend itself. They may run at the same time, and must not throw then.
-  virtual void side_by_side(int count, std::int64_t parts, void* stream, void* job,
-                            void (*work)(void* job, int index, void* stream)) = 0;
+  // can be cut into so many parts by the backend itself. They may run at the same time, and must not throw where threads
+  // do so. `prepared`: of as many pieces or more.
+  virtual void side_by_side(Prepared* prepared, int count, std::int64_t parts, void* stream,
+                            void* job, void (*work)(void* job, int index, void* stream)) = 0;
+  virtual std::unique_ptr<Prepared> prepare_side_by_side(int /*count*/) { return nullptr; }
 };
 
 }  // namespace lacuna

@@ -1,6 +1,7 @@
 // What moves rows between a batch and a window of it, and adds, drops or scales them on the way. Part of what a backend does.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "kernels/cells/philox.h"
@@ -15,6 +16,7 @@ struct WindowRows {
   bool reverse = false;                   // sequences are read from their ends
   const std::int64_t* offsets = nullptr;  // [B+1] of the batch, on the host
   const std::int64_t* packed = nullptr;   // [B+1] of the window, on the host
+  std::byte* prepared = nullptr;          // what Backend::prepare_window has made of it
 
   std::int64_t rows() const { return sequences > 0 ? packed[sequences] : 0; }
   // Whether the sequence's last token to be read is in the window; of one without tokens: whether the window is the first.

@@ -155,7 +155,7 @@ class CpuBackend final : public Backend {
 
   // Whole pieces for each thread wait for nobody inside; but pieces that have many parts for each thread are spread
   // more evenly one after the other.
-  void side_by_side(int count, std::int64_t parts, void* stream, void* job,
+  void side_by_side(Prepared*, int count, std::int64_t parts, void* stream, void* job,
                     void (*work)(void* job, int index, void* stream)) override {
     if (parts >= std::int64_t{4} * team_.size()) {
       for (int i = 0; i < count; ++i) work(job, i, stream);

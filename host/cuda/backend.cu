@@ -1,5 +1,6 @@
 #include "host/cuda/backend.h"
 
+#include <algorithm>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -7,9 +8,11 @@
 
 #include "host/cuda/device.h"
 #include "host/cuda/engine.h"
+#include "host/cuda/fork.h"
 #include "host/cuda/layout.h"
 #include "host/cuda/staged.h"
 #include "host/cuda/training.h"
+#include "host/cuda/window.h"
 #include "host/memory/caller_memory.h"
 
 namespace lacuna::cuda {
@@ -29,6 +32,14 @@ void with_type(lacuna_type type, Work&& work) {
     default: return work.template operator()<float>();
   }
 }
+
+// More would not run at once: a recurrence has many small kernels, and its products fill the device.
+constexpr int most_branches = 8;
+
+struct Branches final : Prepared {
+  explicit Branches(StreamBranchesHandle made) : handle(std::move(made)) {}
+  StreamBranchesHandle handle;
+};
 
 class CudaBackend final : public Backend {
  public:
@@ -66,6 +77,8 @@ class CudaBackend final : public Backend {
 
   void forward(const ForwardRun& run) override {
     queue("forward", run.stream, [&](Stage& stage) {
+      if (run.staged)
+        return with_type(run.recipe.layer.type, [&]<class T> { Engine<T>::forward(device_, run); });
       const auto parameters = staged(stage, run.recipe.layer, run.parameters);
       const auto batch = staged(stage, run.recipe.layer, run.batch);
       const auto outputs = staged(stage, run.recipe.layer, run.batch, run.outputs);
@@ -77,13 +90,16 @@ class CudaBackend final : public Backend {
   void backward(const BackwardRun& run) override {
     queue("backward", run.stream, [&](Stage& stage) {
       const lacuna_layer& layer = run.recipe.layer;
+      if (run.staged)
+        return with_type(layer.type, [&]<class T> { Engine<T>::backward(device_, run); });
       const auto parameters = staged(stage, layer, run.parameters);
       const auto batch = staged(stage, layer, run.batch);
       const auto d_outputs = staged(stage, layer, run.batch, run.d_outputs);
       const auto d_parameters = staged(stage, layer, run.d_parameters);
       const auto d_inputs = staged(stage, layer, run.batch, run.d_inputs);
-      const BackwardRun there{run.recipe, run.prepared, parameters, batch,         d_outputs,
-                              run.tape,   d_parameters, d_inputs,   run.workspace, run.stream};
+      const BackwardRun there{run.recipe,    run.prepared, parameters,      batch,
+                              d_outputs,     run.tape,     d_parameters,    d_inputs,
+                              run.workspace, run.stream,   run.d_carry_out, run.d_carry_in};
       with_type(layer.type, [&]<class T> { Engine<T>::backward(device_, there); });
     });
   }
@@ -125,6 +141,46 @@ class CudaBackend final : public Backend {
   }
   void unpack(const UnpackRun& run) override {
     queue("unpack", run.stream, [&](Stage& stage) { queue_unpack(staged(stage, run)); });
+  }
+
+  void stage(void* stream, void* job, void (*work)(void* job, Staging* staging)) override {
+    queue("stack", stream, [&](Stage& stage) { work(job, &stage); });
+  }
+  void rows(const RowsRun& run) override {
+    queue("rows", run.stream, [&](Stage&) { queue_rows(run); });
+  }
+  void gaps(const GapsRun& run) override {
+    queue("gaps", run.stream, [&](Stage&) { queue_gaps(run); });
+  }
+  void gap_gradients(const GapGradientsRun& run) override {
+    queue("gap_gradients", run.stream, [&](Stage&) { queue_gap_gradients(run); });
+  }
+  std::size_t window_bytes(std::int64_t sequences) const override {
+    return cuda::window_bytes(sequences);
+  }
+  void prepare_window(const WindowRows& window, void* stream) override {
+    queue("window", stream, [&](Stage&) { queue_window(window, stream); });
+  }
+
+  std::unique_ptr<Prepared> prepare_side_by_side(int count) override {
+    if (count < 2) return nullptr;
+    const Device::Current current(device_);
+    return std::make_unique<Branches>(device_.make_branches(std::min(count, most_branches)));
+  }
+  // One thread queues all of it, a piece after the other: what they share of the host's memory is never used by two at a
+  // time. On the device they run beside each other, the first on the caller's stream.
+  void side_by_side(Prepared* prepared, int count, std::int64_t, void* stream, void* job,
+                    void (*work)(void* job, int index, void* stream)) override {
+    if (count < 2 || prepared == nullptr) {
+      for (int i = 0; i < count; ++i) work(job, i, stream);
+      return;
+    }
+    queue("side_by_side", stream, [&](Stage&) {
+      Fork fork(device_, static_cast<simt::Stream>(stream),
+                *static_cast<Branches*>(prepared)->handle, count);
+      for (int i = 0; i < count; ++i) work(job, i, fork.stream(i));
+      fork.join();
+    });
   }
 
  private:

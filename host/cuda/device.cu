@@ -1,7 +1,10 @@
 #include "host/cuda/device.h"
 
+#include <algorithm>
 #include <cub/device/device_radix_sort.cuh>
 #include <limits>
+#include <span>
+#include <vector>
 
 #include "host/cuda/check.h"
 
@@ -175,6 +178,60 @@ void Device::sort(simt::Stream stream, void* scratch, std::size_t bytes, const s
                                                   sorted_index, static_cast<int>(count), 0, 64,
                                                   stream),
         "sorting lengths");
+}
+
+struct StreamBranches {
+  struct Branch {
+    cudaStream_t stream = nullptr;
+    cudaEvent_t end = nullptr;
+  };
+  ~StreamBranches() {
+    if (begin != nullptr) (void)cudaEventDestroy(begin);
+    for (const Branch& branch : beside) {
+      if (branch.end != nullptr) (void)cudaEventDestroy(branch.end);
+      if (branch.stream != nullptr) (void)cudaStreamDestroy(branch.stream);
+    }
+  }
+  // Those that so many pieces use.
+  std::span<const Branch> used(int pieces) const {
+    return std::span(beside).first(std::min(static_cast<std::size_t>(pieces) - 1, beside.size()));
+  }
+  cudaEvent_t begin = nullptr;
+  std::vector<Branch> beside;
+};
+void DestroyBranches::operator()(StreamBranches* branches) const { delete branches; }
+
+StreamBranchesHandle Device::make_branches(int count) const {
+  StreamBranchesHandle made(new StreamBranches);
+  const auto make_event = [](cudaEvent_t& event) {
+    check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "making an event");
+  };
+  make_event(made->begin);
+  made->beside.resize(static_cast<std::size_t>(count) - 1);
+  for (StreamBranches::Branch& branch : made->beside) {
+    // Non-blocking: the null stream has nothing to do with them but through events.
+    check(cudaStreamCreateWithFlags(&branch.stream, cudaStreamNonBlocking), "making a stream");
+    make_event(branch.end);
+  }
+  return made;
+}
+
+void Device::fork(simt::Stream stream, StreamBranches& branches, int pieces) const {
+  check(cudaEventRecord(branches.begin, stream), "forking a stream");
+  for (const StreamBranches::Branch& branch : branches.used(pieces))
+    check(cudaStreamWaitEvent(branch.stream, branches.begin, 0), "forking a stream");
+}
+
+simt::Stream Device::branch(simt::Stream stream, const StreamBranches& branches, int piece) const {
+  const std::size_t place = static_cast<std::size_t>(piece) % (branches.beside.size() + 1);
+  return place == 0 ? stream : branches.beside[place - 1].stream;
+}
+
+void Device::join(simt::Stream stream, StreamBranches& branches, int pieces) const {
+  for (const StreamBranches::Branch& branch : branches.used(pieces)) {
+    check(cudaEventRecord(branch.end, branch.stream), "joining streams");
+    check(cudaStreamWaitEvent(stream, branch.end, 0), "joining streams");
+  }
 }
 
 Device::Current::Current(const Device& device) : before_(-1) {

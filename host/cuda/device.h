@@ -41,6 +41,13 @@ struct DestroyChoices {
 };
 using ProductChoicesHandle = std::unique_ptr<ProductChoices, DestroyChoices>;
 
+// Streams beside the caller's and the events that tie them to it. A plan has its own, for two threads must not mix theirs.
+struct StreamBranches;
+struct DestroyBranches {
+  void operator()(StreamBranches* branches) const;
+};
+using StreamBranchesHandle = std::unique_ptr<StreamBranches, DestroyBranches>;
+
 // Calls come from several threads at once. All throw BackendError. Work is queued on the stream; nothing waits but
 // what make_memory's memory does when a block comes or goes.
 class Device {
@@ -85,6 +92,14 @@ class Device {
   template <class T>
   void multiply(simt::Stream stream, const Product<T>& product, ProductChoices& choices,
                 void* scratch, std::size_t bytes) const;
+
+  // So many, the caller's own stream among them. Work that is queued on branches between fork and join comes after what
+  // the stream held before, and before what it gets then; a capture of the stream captures all of it. Of more branches
+  // than pieces the last are left alone.
+  StreamBranchesHandle make_branches(int count) const;
+  void fork(simt::Stream stream, StreamBranches& branches, int pieces) const;
+  simt::Stream branch(simt::Stream stream, const StreamBranches& branches, int piece) const;
+  void join(simt::Stream stream, StreamBranches& branches, int pieces) const;
 
   // The device is this thread's current one while this lives.
   class Current {

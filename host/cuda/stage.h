@@ -9,30 +9,14 @@
 #include <vector>
 
 #include "host/cuda/scratch.h"
+#include "host/staging.h"
 
 namespace lacuna::cuda {
 
-class Stage {
+class Stage final : public Staging {
  public:
   Stage(const Device& device, const lacuna_allocator& table, void* stream)
       : device_(device), table_(table), stream_(static_cast<simt::Stream>(stream)) {}
-
-  template <class T>
-  const T* in(const T* array, std::int64_t count, std::size_t bytes_each = sizeof(T)) {
-    return static_cast<const T*>(
-        there(const_cast<T*>(array), static_cast<std::size_t>(count) * bytes_each, false));
-  }
-  const void* in(const void* array, std::int64_t count, std::size_t bytes_each) {
-    return there(const_cast<void*>(array), static_cast<std::size_t>(count) * bytes_each, false);
-  }
-  // Written or added to. What a call leaves alone comes back as it was.
-  template <class T>
-  T* out(T* array, std::int64_t count, std::size_t bytes_each = sizeof(T)) {
-    return static_cast<T*>(there(array, static_cast<std::size_t>(count) * bytes_each, true));
-  }
-  void* out(void* array, std::int64_t count, std::size_t bytes_each) {
-    return there(array, static_cast<std::size_t>(count) * bytes_each, true);
-  }
 
   bool needs_copy(const void* array) const { return array != nullptr && device_.needs_copy(array); }
 
@@ -51,7 +35,8 @@ class Stage {
     bool out;
   };
 
-  void* there(void* array, std::size_t bytes, bool out) {
+  void* there(void* array, std::int64_t count, std::size_t bytes_each, bool out) override {
+    const std::size_t bytes = static_cast<std::size_t>(count) * bytes_each;
     if (bytes == 0 || !needs_copy(array)) return array;
     blocks_.push_back(std::make_unique<Scratch>(device_, table_, stream_));
     void* const device = blocks_.back()->take(bytes);

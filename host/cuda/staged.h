@@ -1,5 +1,5 @@
-// The arguments of each call with every array where the device can reach it: what has which size stands here, and only
-// here.
+// The arguments of each call with every array where the device can reach it: what has which size stands here, and for what
+// stacks need, too, in host/staging.h.
 #pragma once
 
 #include <algorithm>
@@ -10,53 +10,10 @@
 
 namespace lacuna::cuda {
 
-inline lacuna_parameters staged(Stage& stage, const lacuna_layer& layer,
-                                const lacuna_parameters& from) {
-  lacuna_parameters to{};
-  for (int kind = 0; kind < LACUNA_PARAMETERS; ++kind)
-    to.tensor[kind] = stage.in(from.tensor[kind],
-                               parameter_shape(layer, static_cast<lacuna_parameter>(kind)).count(),
-                               wide_size_of(layer.type));
-  return to;
-}
-
-inline lacuna_parameter_gradients staged(Stage& stage, const lacuna_layer& layer,
-                                         const lacuna_parameter_gradients& from) {
-  lacuna_parameter_gradients to{};
-  for (int kind = 0; kind < LACUNA_PARAMETERS; ++kind)
-    to.tensor[kind] = stage.out(from.tensor[kind],
-                                parameter_shape(layer, static_cast<lacuna_parameter>(kind)).count(),
-                                wide_size_of(layer.type));
-  return to;
-}
-
-inline lacuna_batch staged(Stage& stage, const lacuna_layer& layer, const lacuna_batch& from) {
-  const std::int64_t N = from.tokens, B = from.sequences, D = layer.features, H = layer.hidden;
-  const std::size_t real = size_of(layer.type), wide = wide_size_of(layer.type);
-  lacuna_batch to = from;
-  if (from.offsets_on_device) to.offsets = stage.in(from.offsets, B + 1);
-  to.values = stage.in(from.values, N * D, real);
-  to.mask = stage.in(from.mask, N * D);
-  to.delta_t = stage.in(from.delta_t, N, wide);
-  to.times = stage.in(from.times, N);
-  to.delta = stage.in(from.delta, N * D, wide);
-  to.initial_hidden = stage.in(from.initial_hidden, B * H, real);
-  to.initial_cell = stage.in(from.initial_cell, B * H, real);
-  // The struct serves outputs, too; these are only read.
-  const auto read = [&](void* array, std::int64_t count, std::size_t bytes) {
-    return const_cast<void*>(stage.in(static_cast<const void*>(array), count, bytes));
-  };
-  to.carry_in.last_values = read(from.carry_in.last_values, B * D, real);
-  to.carry_in.since = read(from.carry_in.since, B * D, wide);
-  to.carry_in.last_time = static_cast<double*>(read(from.carry_in.last_time, B, sizeof(double)));
-  to.carry_in.first_gap = read(from.carry_in.first_gap, B, wide);
-  return to;
-}
-
 inline lacuna_outputs staged(Stage& stage, const lacuna_layer& layer, const lacuna_batch& batch,
                              const lacuna_outputs& from) {
   const std::int64_t N = batch.tokens, B = batch.sequences, D = layer.features, H = layer.hidden;
-  const std::size_t real = size_of(layer.type), wide = wide_size_of(layer.type);
+  const std::size_t real = size_of(layer.type);
   lacuna_outputs to{};
   to.hidden = stage.out(from.hidden, N * H, real);
   to.cell = stage.out(from.cell, N * H, real);
@@ -64,10 +21,7 @@ inline lacuna_outputs staged(Stage& stage, const lacuna_layer& layer, const lacu
   to.imputed = stage.out(from.imputed, N * D, real);
   to.final_hidden = stage.out(from.final_hidden, B * H, real);
   to.final_cell = stage.out(from.final_cell, B * H, real);
-  to.carry_out.last_values = stage.out(from.carry_out.last_values, B * D, real);
-  to.carry_out.since = stage.out(from.carry_out.since, B * D, wide);
-  to.carry_out.last_time = stage.out(from.carry_out.last_time, B);
-  to.carry_out.first_gap = stage.out(from.carry_out.first_gap, B, wide);
+  to.carry_out = staged_carry_out(stage, layer, B, from.carry_out);
   return to;
 }
 

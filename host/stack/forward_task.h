@@ -20,7 +20,7 @@ class ForwardTask : TaskRun {
     leave(out);
     const lacuna_batch batch = layer_batch(input_rows());
     call_.backend.forward({layer_recipe(), layer_prepared(), call_.parameters[place_], batch, out,
-                           buffer(task_.tape), buffer(task_.workspace), stream_});
+                           buffer(task_.tape), buffer(task_.workspace), stream_, true});
     hand_on(hidden);
   }
 

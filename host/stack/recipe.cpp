@@ -55,7 +55,8 @@ class Search {
                                       recipe_.recipes[recipe_.state_place(layer, direction) *
                                                           recipe_.windows.class_tokens.size() +
                                                       static_cast<std::size_t>(size_class)];
-                                  return schedule::LayerSizes{one.tape_bytes, one.workspace_bytes};
+                                  return schedule::LayerSizes{
+                                      one.tape_bytes, one.workspace_bytes + recipe_.window_bytes};
                                 },
                             .inference = recipe_.options.inference,
                             .tapes = choice.tapes,
@@ -169,6 +170,7 @@ StackRecipe make_recipe(const Backend& backend, const Stack& stack, const lacuna
                                                                   : capacity.tokens);
   recipe.windows = schedule::cut(capacity, segment);
   recipe.recipes = layer_recipes(backend, recipe);
+  if (!recipe.windows.whole()) recipe.window_bytes = backend.window_bytes(capacity.sequences);
   Search(recipe).run();
   return recipe;
 }

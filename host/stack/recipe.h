@@ -29,6 +29,7 @@ struct StackRecipe {
   std::size_t unlimited_bytes = 0;  // of the block without a budget
   std::size_t least_bytes = 0;      // of the block under the tightest one
   std::vector<Recipe> recipes;      // [layer][direction][size class]
+  std::size_t window_bytes = 0;     // of a task's window, behind its workspace
 
   std::size_t place(int layer, int direction, std::int64_t window) const {
     return (static_cast<std::size_t>(layer * stack.directions() + direction)) *

@@ -8,6 +8,14 @@
 
 namespace lacuna::stack {
 
+// Room for what a call's arrays are while they are staged: per layer and direction.
+struct StagedArrays {
+  std::vector<lacuna_parameters> parameters;
+  std::vector<lacuna_parameter_gradients> d_parameters;
+  std::vector<lacuna_state> initial_states, final_states, d_initial_states;
+  std::vector<void*> d_hidden_norms;
+};
+
 // What a plan keeps besides the recipe and its block.
 struct Prepared {
   Prepared(Backend& backend, const StackRecipe& recipe);
@@ -15,6 +23,8 @@ struct Prepared {
   std::vector<std::unique_ptr<lacuna::Prepared>> layers;  // as StackRecipe::recipes
   // A window's offsets, for each of the tasks that may run at the same time.
   std::vector<std::int64_t> offsets;
+  std::unique_ptr<lacuna::Prepared> side_by_side;
+  StagedArrays staged;
 };
 
 // What both runs of a batch are given.

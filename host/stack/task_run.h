@@ -34,6 +34,8 @@ class TaskRun {
           packed[b] + std::clamp<std::int64_t>(length - window_.first, 0, window_.count);
     }
     window_.packed = packed;
+    window_.prepared = buffer(task.workspace) + layer_recipe().workspace_bytes;
+    call.backend.prepare_window(window_, stream_);
   }
 
  protected:

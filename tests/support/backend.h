@@ -24,6 +24,11 @@ namespace support {
 
 inline constexpr lacuna_backend tested_backend = LACUNA_TEST_BACKEND;
 inline constexpr bool on_cpu = tested_backend == LACUNA_BACKEND_CPU;
+#ifdef LACUNA_TEST_BACKEND_IS_EMULATED
+inline constexpr bool on_emulator = true;
+#else
+inline constexpr bool on_emulator = false;
+#endif
 
 // Copies of a call's arrays where the backend can read them; the host's own on the CPU and the emulator. Outputs are
 // copied whole, with their guards, so that what is written beside them shows.

@@ -1,9 +1,15 @@
 // What a test may set of the emulated device (device.cpp).
 #pragma once
 
+#include <atomic>
+#include <cstdint>
+
 namespace lacuna::emulated_backend {
 
 // The device then takes for its own only what it has handed out, as a GPU does. Otherwise all memory is the device's.
 inline bool tells_host_memory = false;
+
+// How often streams have branched.
+inline std::atomic<std::uint64_t> forks{0};
 
 }  // namespace lacuna::emulated_backend

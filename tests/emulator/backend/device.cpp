@@ -14,6 +14,7 @@
 
 #include "emulator/backend/backend.h"
 #include "emulator/emulator.h"
+#include "host/backend.h"
 
 namespace lacuna::cuda {
 namespace {
@@ -157,6 +158,32 @@ LACUNA_MULTIPLY(double)
 LACUNA_MULTIPLY(simt::Fp16)
 LACUNA_MULTIPLY(simt::Bf16)
 #undef LACUNA_MULTIPLY
+
+// A launch has ended when it returns, so branches stand one behind the other; that each fork meets its join is checked.
+struct StreamBranches {
+  int count = 1;
+  bool forked = false;
+};
+void DestroyBranches::operator()(StreamBranches* branches) const { delete branches; }
+StreamBranchesHandle Device::make_branches(int count) const {
+  return StreamBranchesHandle(new StreamBranches{count});
+}
+void Device::fork(simt::Stream, StreamBranches& branches, int) const {
+  if (branches.forked) throw BackendError(LACUNA_DEVICE_ERROR, "forked twice");
+  branches.forked = true;
+  emulated_backend::forks += 1;
+}
+simt::Stream Device::branch(simt::Stream stream, const StreamBranches& branches, int piece) const {
+  if (!branches.forked) throw BackendError(LACUNA_DEVICE_ERROR, "a branch of nothing forked");
+  const int place = piece % branches.count;
+  if (place == 0) return stream;
+  return reinterpret_cast<simt::Stream>(reinterpret_cast<std::uintptr_t>(&branches) +
+                                        static_cast<std::uintptr_t>(place));
+}
+void Device::join(simt::Stream, StreamBranches& branches, int) const {
+  if (!branches.forked) throw BackendError(LACUNA_DEVICE_ERROR, "joined twice");
+  branches.forked = false;
+}
 
 // Every call of the backend runs its threads in another order: forward, backward, and at random more often.
 Device::Current::Current(const Device&) : before_(0) {
