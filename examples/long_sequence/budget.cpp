@@ -50,8 +50,8 @@ BudgetReport compare_budgets(const lacuna::Context& context, const Rules& rules,
 
 std::string draw_small_plan(const lacuna::Context& context, const Rules& rules) {
   const lacuna::Stack stack = stack_of(rules, lacuna::Cell::gru);
-  const lacuna::Capacity capacity{.tokens = 4 * 128, .sequences = 4, .max_length = 128};
-  lacuna::StackOptions options{.segment = 8};
+  const lacuna::Capacity capacity{.tokens = 32 * 640, .sequences = 32, .max_length = 640};
+  lacuna::StackOptions options{.segment = 40};
   const auto all = lacuna::measure(context, stack, capacity, options);
   options.memory_budget = std::max(all.memory_without_budget / 4, all.memory_least);
   return lacuna::StackPlan(context, stack, capacity, options).timeline();

@@ -21,7 +21,7 @@ BudgetReport compare_budgets(const lacuna::Context& context, const Rules& rules,
                              const Contestant& contestant, int fraction, int steps,
                              const std::function<void()>& after_step);
 
-// The schedule of a sequence short enough for every task to be seen, as SVG.
+// The schedule of few enough windows for every task to be seen, within a quarter of the memory, as SVG.
 std::string draw_small_plan(const lacuna::Context& context, const Rules& rules);
 
 }  // namespace long_sequence

@@ -32,7 +32,7 @@ std::vector<Contestant> make_contestants() {
   namespace palette = examples::palette;
   return {
       {"GRU, chrono start", Cell::gru, Start::chrono, 0.02, {}, {.color = palette::blue}},
-      {"LSTM, chrono start", Cell::lstm, Start::chrono, 0.015, {}, {.color = palette::green}},
+      {"LSTM, chrono start", Cell::lstm, Start::chrono, 0.03, {}, {.color = palette::green}},
       {"GRU, chrono start, truncated (50, 50)",
        Cell::gru,
        Start::chrono,
@@ -82,7 +82,8 @@ Model make_model(const lacuna::Context& context, const Rules& rules, const Conte
               {.learning_rate = contestant.learning_rate, .seed = rules.seed});
   if (contestant.start == Start::chrono)
     chrono_start(model.parameters(), rules.task.longest(), rules.seed);
-  if (contestant.start == Start::large_weights) recurrent_gain(model.parameters(), 2, rules.seed);
+  if (contestant.start == Start::large_weights)
+    recurrent_gain(model.parameters(), 1.75, rules.seed);
   return model;
 }
 

@@ -28,7 +28,7 @@ struct Rules {
   std::size_t batch_size = 32;
   std::int64_t hidden = 32;
   std::int64_t segment = 8;  // tokens in a window
-  int steps = 400;
+  int steps = 300;
   std::size_t tested = 512;  // sequences that nobody was trained on
   std::uint64_t seed = 1;
 
@@ -50,8 +50,8 @@ struct Outcome {
 std::vector<Contestant> make_contestants();
 
 lacuna::Stack stack_of(const Rules& rules, lacuna::Cell cell);
-// May use 1/fraction of the memory that it would use without a budget, or the least that its plan can do
-// with, where that is more.
+// `fraction` 20: may use a twentieth of the memory that it would use without a budget, or the least that
+// its plan can do with, where that is more.
 inline constexpr int no_budget = 0;
 Model make_model(const lacuna::Context& context, const Rules& rules, const Contestant& contestant,
                  int fraction);

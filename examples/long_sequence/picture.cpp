@@ -48,15 +48,16 @@ void draw_gradient_flow(const std::string& path, const Task& task,
   // Gradients that are cut have no flow to show, and the network itself is another's.
   std::vector<Contestant> shown;
   std::vector<const Outcome*> theirs;
+  constexpr double lowest = -24, highest = 60;
   double high = 0;
   for (std::size_t i = 0; i < contestants.size(); ++i) {
     if (contestants[i].truncation.every > 0) continue;
     shown.push_back(contestants[i]);
     theirs.push_back(&outcomes[i]);
     for (const auto* flow : {&outcomes[i].flow_before, &outcomes[i].flow_after})
-      for (const double norm : *flow) high = std::max(high, std::log10(norm));
+      for (const double norm : *flow)
+        if (norm > 0) high = std::max(high, std::min(std::log10(norm), highest));
   }
-  constexpr double lowest = -24;
   Axis powers = examples::axis_around(lowest, high, 8);
   powers.format = "1e%g";
   const auto reach = static_cast<double>(outcomes.front().flow_before.size());

@@ -11,7 +11,7 @@ namespace long_sequence {
 
 struct Task {
   int length = 1000;     // tokens of a sequence, give or take a tenth
-  int cue = 6;           // how many of them, the first ones, carry the code
+  int cue = 10;          // how many of them, the first ones, carry the code
   int bits = 3;          // of the code
   double missing = 0.4;  // of what stands after the cue
 
