@@ -333,6 +333,58 @@ TEST(StackThreads, AnyNumberGivesTheSameBits) {
   }
 }
 
+// What vanishes or explodes is seen far beyond where its square would be: in float, too.
+TEST(StackGradientFlow, NormsReachAsFarAsTheirType) {
+  if (!support::on_cpu) GTEST_SKIP() << "not on CUDA yet";
+  StackCase c;
+  c.stack = lacuna::stacked(lacuna::rnn(2, 3), {.depth = 1});
+  c.lengths = {4};
+  c.initial = false;
+  auto data = generate<float>(c);
+  const auto context = support::stack_context();
+  const lacuna::StackParameters<float> weights(c.stack, 3);
+  for (const float scale : {1e-30F, 1.0F, 1e30F}) {
+    std::fill(data.d_hidden.begin(), data.d_hidden.end(), 0.0F);
+    for (std::size_t u = 0; u < 3; ++u) data.d_hidden[9 + u] = static_cast<float>(u + 1) * scale;
+    std::vector<float> norms(4);
+    lacuna::StackPlan plan(context, c.stack, capacity_of(data));
+    lacuna::StackGradients<float> gradients(weights);
+    plan.forward<float>(weights, data.batch(), {});
+    plan.backward<float>(weights, data.batch(), {.d_hidden = data.d_hidden}, gradients,
+                         {.d_hidden_norms = {norms}});
+    EXPECT_NEAR(norms[3] / scale, std::sqrt(14.0F), 1e-5F) << scale;
+    for (const float norm : norms) EXPECT_TRUE(norm > 0 && std::isfinite(norm)) << norm;
+  }
+}
+
+TEST(StackTraining, ClipsAndStepsAllLayersTogether) {
+  if (!support::on_cpu) GTEST_SKIP() << "takes arrays of the host";
+  const auto context = support::stack_context();
+  const auto stack = lacuna::stacked(lacuna::gru(3, 4), {.depth = 3, .bidirectional = true});
+  lacuna::StackParameters<float> weights(stack, 1);
+  const lacuna::StackParameters<float> before = weights;
+  lacuna::StackGradients<float> gradients(weights);
+  std::size_t count = 0;
+  for (const auto& array : gradients.flat()) {
+    std::fill(array.begin(), array.end(), 2.0F);
+    count += array.size();
+  }
+  weights[3].freeze(lacuna::Parameter::bias);
+  const double norm = lacuna::clip_gradient_norm<float>(context, gradients.flat(), 1.0);
+  EXPECT_NEAR(norm, 2 * std::sqrt(static_cast<double>(count)), 1e-6 * norm);
+  lacuna::StackAdam<float> adam(weights, {.learning_rate = 0.5});
+  adam.step(context, gradients, weights);
+  EXPECT_EQ(adam.steps(), 1);
+  for (std::size_t place = 0; place < weights.size(); ++place)
+    for (int kind = 0; kind < lacuna::parameter_kinds; ++kind) {
+      const auto parameter = static_cast<lacuna::Parameter>(kind);
+      const bool frozen = place == 3 && parameter == lacuna::Parameter::bias;
+      for (std::size_t i = 0; i < weights[place][parameter].size(); ++i)
+        EXPECT_NEAR(weights[place][parameter][i],
+                    before[place][parameter][i] - (frozen ? 0.0F : 0.5F), 1e-3F);
+    }
+}
+
 TEST(StackPlan, SaysWhatItWillDo) {
   const auto context = support::stack_context();
   const auto stack = lacuna::stacked(lacuna::gru_d(6, 16), {.depth = 2, .bidirectional = true});

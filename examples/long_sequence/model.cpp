@@ -24,8 +24,8 @@ Model::Model(const lacuna::Context& context, const lacuna::Stack& stack,
       gradients_(parameters_),
       head_(stack.output_width(), classes),
       head_gradients_(head_.count()),
+      adam_(parameters_),
       head_adam_(head_.count()) {
-  for (const auto& layer : parameters_) adam_.emplace_back(layer.count());
   examples::Random random(examples::mix_seed(options.seed, 1));
   const double bound = 1 / std::sqrt(static_cast<double>(head_.in()));
   for (float& weight : head_.weights())
@@ -50,15 +50,14 @@ double Model::train(const Sequences& batch) {
                         {.d_final_states = at_the_top<const float>(plan_.stack(), d_state_)},
                         gradients_);
 
-  static_assert(depth == 2);
-  const double norm = lacuna::clip_gradient_norm<float>(
-      context_, {gradients_[0].flat(), gradients_[1].flat(), head_gradients_}, options_.clip_norm);
+  std::vector<std::span<float>> all = gradients_.flat();
+  all.emplace_back(head_gradients_);
+  const double norm = lacuna::clip_gradient_norm<float>(context_, all, options_.clip_norm);
   if (!std::isfinite(norm)) {
     ++skipped_steps_;
     return loss.mean();
   }
-  for (std::size_t layer = 0; layer < adam_.size(); ++layer)
-    adam_[layer].step(context_, gradients_[layer], parameters_[layer]);
+  adam_.step(context_, gradients_, parameters_);
   head_adam_.step(context_, head_gradients_, head_.flat());
   return loss.mean();
 }
@@ -72,7 +71,7 @@ const std::vector<float>& Model::answer(const Sequences& batch) {
 }
 
 void Model::set_learning_rate(double rate) {
-  for (auto& adam : adam_) adam.options.learning_rate = rate;
+  adam_.options.learning_rate = rate;
   head_adam_.options.learning_rate = rate;
 }
 

@@ -62,7 +62,7 @@ class Model {
   lacuna::StackGradients<float> gradients_;
   lacuna::Linear<float> head_;
   std::vector<float> head_gradients_;
-  std::vector<lacuna::Adam<float>> adam_;  // one per layer
+  lacuna::StackAdam<float> adam_;
   lacuna::Adam<float> head_adam_;
   std::vector<float> state_, d_state_, logits_, d_logits_;
   int skipped_steps_ = 0;

@@ -81,6 +81,9 @@ struct GraphRequest {
   bool inference = false;
   // Windows whose tapes are kept together, and kept states: the two ways to spend memory.
   std::int64_t tapes = 1, slots = 1;
+  // All layers of a stage work in one workspace, one after the other; otherwise each has its own, and neighbouring windows
+  // may be in different layers at the same time.
+  bool shares_workspace = false;
   bool truncated = false;
   std::int64_t reach =
       0;  // truncated: windows that a gradient flows back through, the one it comes from included

@@ -50,7 +50,8 @@ class WindowTasks {
   std::size_t state(int layer) const;
   LayerSizes sizes(int layer, std::int64_t window) const;
   Id acquire(Role role, int layer, std::size_t bytes) {
-    return emitter_.acquire({role, stage_, layer, direction_}, bytes);
+    const bool shared = role == Role::workspace && request_.shares_workspace;
+    return emitter_.acquire({role, stage_, shared ? stage().first : layer, direction_}, bytes);
   }
 
   static std::size_t at(std::int64_t index) { return static_cast<std::size_t>(index); }

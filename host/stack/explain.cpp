@@ -55,8 +55,11 @@ std::string explain(const StackRecipe& recipe, const Backend& backend) {
   if (!recipe.options.inference) {
     const std::int64_t all =
         recipe.windows.count * stack.directions() * (stack.bidirectional ? stack.depth() : 1);
-    text << "run again  " << graph.recomputed << " windows of " << all << '\n';
+    text << "run again  " << graph.recomputed << " windows; a sweep over all is " << all << '\n';
   }
+  if (recipe.shares_workspace && stack.depth() > 1 && !stack.bidirectional)
+    text
+        << "workspace  one for all layers, which therefore take turns: one for each does not fit\n";
   text << "tasks      " << graph.tasks.size() << " in " << graph.waves()
        << " waves; those of a wave may run side by side\n"
        << "memory     " << mebibytes(graph.bytes) << " in one block, of which "

@@ -38,6 +38,7 @@ std::vector<Recipe> layer_recipes(const Backend& backend, const StackRecipe& rec
 
 struct Choice {
   std::int64_t tapes = 1, slots = 1;
+  bool shares_workspace = false;
 };
 
 // Tries what memory can be spent on. Two ways: tapes of more windows at once, so that fewer are run again, and more states.
@@ -61,6 +62,7 @@ class Search {
                             .inference = recipe_.options.inference,
                             .tapes = choice.tapes,
                             .slots = choice.slots,
+                            .shares_workspace = choice.shares_workspace,
                             .truncated = recipe_.options.truncated(),
                             .reach = reach()});
   }
@@ -69,14 +71,16 @@ class Search {
     Graph whole = graph({count_, 1});
     recipe_.unlimited_bytes = whole.bytes;
     const Choice tightest = least();
-    const bool has_choice = tightest.tapes < count_;
-    recipe_.least_bytes = has_choice ? graph(tightest).bytes : whole.bytes;
+    recipe_.least_bytes = std::min(whole.bytes, graph(tightest).bytes);
     if (fits(whole)) return take({count_, 1}, std::move(whole));
     if (recipe_.least_bytes > recipe_.options.budget) throw BudgetTooSmall{recipe_.least_bytes};
-    if (recipe_.options.truncated()) return take(tightest, graph(tightest));
-    std::optional<Choice> found = with_all_states();
-    if (!found) found = with_few_states();
-    take(*found, graph(*found));
+    if (recipe_.options.truncated() || recipe_.options.inference)
+      return take(tightest, graph(tightest));
+    // Workspaces of their own let layers run side by side, but not at the price of running more windows again.
+    const std::optional<Choice> apart = with_all_states(false), shared = with_all_states(true);
+    std::optional<Choice> best = apart && apart->tapes >= shared->tapes ? apart : shared;
+    if (!best) best = with_few_states();
+    take(*best, graph(*best));
   }
 
  private:
@@ -94,13 +98,14 @@ class Search {
     return schedule::Checkpoints::fewest_slots(steps(tapes), most_repetitions);
   }
   Choice least() const {
-    if (recipe_.options.inference) return {count_, 1};
-    if (recipe_.options.truncated()) return {std::min(reach(), count_), 1};
-    return {1, fewest_slots(1)};
+    if (recipe_.options.inference) return {count_, 1, true};
+    if (recipe_.options.truncated()) return {std::min(reach(), count_), 1, true};
+    return {1, fewest_slots(1), true};
   }
   void take(const Choice& choice, Graph graph) {
     recipe_.tapes = choice.tapes;
     recipe_.slots = std::min(choice.slots, steps(choice.tapes));
+    recipe_.shares_workspace = choice.shares_workspace;
     recipe_.graph = std::move(graph);
   }
 
@@ -113,8 +118,10 @@ class Search {
   }
 
   // Every window but those whose tapes are kept is run again once: the more tapes, the fewer.
-  std::optional<Choice> with_all_states() const {
-    const auto all = [&](std::int64_t tapes) { return Choice{tapes, steps(tapes)}; };
+  std::optional<Choice> with_all_states(bool shares_workspace) const {
+    const auto all = [&](std::int64_t tapes) {
+      return Choice{tapes, steps(tapes), shares_workspace};
+    };
     std::int64_t too_many = count_;
     for (const std::int64_t tapes : tape_counts()) {
       if (!fits(all(tapes))) {
@@ -137,14 +144,14 @@ class Search {
     std::int64_t least_again = 0;
     for (const std::int64_t tapes : tape_counts()) {
       std::int64_t slots = fewest_slots(tapes), too_many = steps(tapes);
-      if (!fits(Choice{tapes, slots})) continue;
+      if (!fits(Choice{tapes, slots, true})) continue;
       while (too_many - slots > 1) {
         const std::int64_t middle = (too_many + slots) / 2;
-        (fits(Choice{tapes, middle}) ? slots : too_many) = middle;
+        (fits(Choice{tapes, middle, true}) ? slots : too_many) = middle;
       }
       const std::int64_t again = schedule::Checkpoints(steps(tapes), slots).recomputed() * tapes;
       if (!best || again < least_again) {
-        best = Choice{tapes, slots};
+        best = Choice{tapes, slots, true};
         least_again = again;
       }
     }

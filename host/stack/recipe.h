@@ -25,6 +25,7 @@ struct StackRecipe {
   Options options;
   schedule::Windows windows;
   std::int64_t tapes = 1, slots = 1;
+  bool shares_workspace = false;
   schedule::Graph graph;
   std::size_t unlimited_bytes = 0;  // of the block without a budget
   std::size_t least_bytes = 0;      // of the block under the tightest one

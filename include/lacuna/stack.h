@@ -42,12 +42,14 @@ typedef struct lacuna_stack_options {
    * budget costs time, never a bit: gradients are the same under any. */
   size_t memory_budget;
   /* Tokens of each sequence in a window, 1 .. capacity.max_length; 0: chosen from
-   * capacity.max_length alone. Gradients of parameters are summed window by window, so another
+   * capacity.max_length alone, whatever the budget: a smaller one lets tighter budgets serve (see
+   * lacuna_stack_info.memory_least), at some cost in time. Gradients of parameters are summed window by window, so another
    * segment rounds differently. At most 1024 windows. */
   int64_t segment;
   /* Truncated backpropagation through time (k1, k2): every `truncate_every` tokens a gradient is
    * taken, which flows back through the `truncate_reach` tokens before; states cross as constants.
-   * 0, 0: all the way. Otherwise the segment is truncate_every, and truncate_reach a multiple of
+   * 0, 0: all the way. As the forward run comes before the backward run, this saves no memory by
+   * itself: a budget does. Otherwise the segment is truncate_every, and truncate_reach a multiple of
    * it. Gradients are what running the windows by hand gives, bit for bit. */
   int64_t truncate_every;
   int64_t truncate_reach;
@@ -60,7 +62,8 @@ typedef struct lacuna_stack_info {
   size_t memory_bytes; /* the one block that the plan uses */
   size_t memory_floor; /* the most that is in use at one time: no layout of the block is smaller */
   size_t memory_without_budget;
-  size_t memory_least; /* the least that a budget may be */
+  size_t
+      memory_least; /* the least that a budget may be; more threads and a longer segment need more */
   int64_t segment;
   int64_t windows;       /* at capacity */
   int64_t kept_tapes;    /* windows whose tapes are kept together, in each stage and direction */
@@ -129,7 +132,7 @@ typedef struct lacuna_stack_input_gradients {
   lacuna_state* d_initial_states;
   /* One per layer and direction, wide [N] or null: the Euclidean norm of dL/d(h after each token),
    * all of it, what comes back through later tokens included. Shows where gradients vanish or
-   * explode. Truncated, that of the window's own gradient. CPU only: UNSUPPORTED on CUDA. */
+   * explode. (Of an LSTM, dL/dc is not in it.) Truncated, that of the window's own gradient. CPU only: UNSUPPORTED on CUDA. */
   void* const* d_hidden_norms;
 } lacuna_stack_input_gradients;
 

@@ -162,10 +162,20 @@ class BackwardGroup {
     for (; u < lay_.hidden; ++u) to[u] += row[u];
   }
 
+  // Scaled by the largest: what vanishes or explodes is to be seen far beyond where its square would be.
   T norm(const T* row) const {
+    T largest = T(0);
+    for (std::int64_t u = 0; u < lay_.hidden; ++u) {
+      const T size = std::fabs(row[u]);
+      if (!(size <= largest)) largest = size;
+    }
+    if (!(largest > T(0)) || !std::isfinite(largest)) return largest;
     T squares = T(0);
-    for (std::int64_t u = 0; u < lay_.hidden; ++u) squares += row[u] * row[u];
-    return std::sqrt(squares);
+    for (std::int64_t u = 0; u < lay_.hidden; ++u) {
+      const T scaled = row[u] / largest;
+      squares += scaled * scaled;
+    }
+    return largest * std::sqrt(squares);
   }
 
   // From the evolved state's gradient to the previous state's, in place.

@@ -122,6 +122,12 @@ class StackGradients {
     for (auto& one : places_) one.set_zero();
   }
   std::size_t size() const { return places_.size(); }
+  // The flat array of every place, for what acts on all of them together.
+  std::vector<std::span<Wide<Real>>> flat() {
+    std::vector<std::span<Wide<Real>>> all;
+    for (auto& one : places_) all.push_back(one.flat());
+    return all;
+  }
   Gradients<Real>& operator[](std::size_t place) { return places_[place]; }
   const Gradients<Real>& operator[](std::size_t place) const { return places_[place]; }
 

@@ -9,6 +9,7 @@
 
 #include "lacuna/cpp/context.hpp"
 #include "lacuna/cpp/parameters.hpp"
+#include "lacuna/cpp/stack.hpp"
 
 namespace lacuna {
 
@@ -158,7 +159,7 @@ LossValue absolute_error(const Context& context, const Predictions& predictions,
 // before. One that is not finite changes nothing. For example: clip_gradient_norm<float>(context,
 // {gradients.flat(), d_head}, 1.0). Of a layer of 16 bits, too, gradients are floats.
 template <std::floating_point Real>
-double clip_gradient_norm(const Context& context, std::initializer_list<std::span<Real>> gradients,
+double clip_gradient_norm(const Context& context, std::span<const std::span<Real>> gradients,
                           double max_norm) {
   std::vector<void*> arrays;
   std::vector<std::int64_t> counts;
@@ -171,6 +172,13 @@ double clip_gradient_norm(const Context& context, std::initializer_list<std::spa
                                           static_cast<std::int64_t>(arrays.size()), arrays.data(),
                                           counts.data(), max_norm, &norm, nullptr));
   return norm;
+}
+
+template <std::floating_point Real>
+double clip_gradient_norm(const Context& context, std::initializer_list<std::span<Real>> gradients,
+                          double max_norm) {
+  return clip_gradient_norm(
+      context, std::span<const std::span<Real>>(gradients.begin(), gradients.size()), max_norm);
 }
 
 struct AdamOptions {
@@ -235,6 +243,37 @@ class Adam {
 
   AlignedVector<Wide<Real>> first_moment_, second_moment_;
   std::int64_t steps_ = 0;
+};
+
+// The same for a stack: one for each layer and direction, changed together.
+template <RealNumber Real>
+class StackAdam {
+ public:
+  // May be changed between steps, for a schedule.
+  AdamOptions options;
+
+  explicit StackAdam(const StackParameters<Real>& parameters, const AdamOptions& chosen = {})
+      : options(chosen) {
+    for (const auto& one : parameters) places_.emplace_back(one.count(), chosen);
+  }
+
+  // Leaves frozen parameters alone.
+  void step(const Context& context, const StackGradients<Real>& gradients,
+            StackParameters<Real>& parameters) {
+    if (gradients.size() != places_.size() || parameters.size() != places_.size())
+      detail::refuse("gradients: of " + std::to_string(gradients.size()) +
+                     " layers and directions, parameters of " + std::to_string(parameters.size()) +
+                     ", expected " + std::to_string(places_.size()));
+    for (std::size_t place = 0; place < places_.size(); ++place) {
+      places_[place].options = options;
+      places_[place].step(context, gradients[place], parameters[place]);
+    }
+  }
+
+  std::int64_t steps() const { return places_.front().steps(); }
+
+ private:
+  std::vector<Adam<Real>> places_;
 };
 
 }  // namespace lacuna
