@@ -95,6 +95,17 @@ LACUNA_FN T sum(Vec<T, A> x) {
   return part[0];
 }
 
+// Copies a row. Rows are short, and a call of memmove, which has to look at length and overlap, costs as much as the copy.
+template <class V, class T>
+LACUNA_FN void copy_row(const T* from, std::int64_t n, T* to) {
+  if (n < V::size) {
+    for (std::int64_t i = 0; i < n; ++i) to[i] = from[i];
+    return;
+  }
+  for (std::int64_t i = 0; i < n - V::size; i += V::size) V::load(from + i).store(to + i);
+  V::load(from + n - V::size).store(to + n - V::size);
+}
+
 namespace exponent {
 
 // exp(x) = 2^n exp(r) with n = round(x / ln 2). Adding 1.5 2^mantissa leaves n in the low bits of the sum, from where a

@@ -63,10 +63,10 @@ class ForwardGroup {
       evolve(l, row[l], cell_in[l], decay[l], dt[l]);
       const std::int64_t token = job_.token(sequence(l), walk_[l].at);
       if (job_.evolved_hidden != nullptr)
-        std::copy_n(row[l] + lay_.h, lay_.hidden, job_.evolved_hidden + token * lay_.hidden);
+        copy_row<V>(row[l] + lay_.h, lay_.hidden, job_.evolved_hidden + token * lay_.hidden);
       if (!fires[l]) {
-        std::copy_n(row[l] + lay_.h, lay_.units, h(l));
-        if (lstm()) std::copy_n(cell_in[l], lay_.units, c(l));
+        copy_row<V>(row[l] + lay_.h, lay_.units, h(l));
+        if (lstm()) copy_row<V>(cell_in[l], lay_.units, c(l));
         // Its gates have no gradient, but the weight products multiply that zero with what stands here.
         if (job_.gates != nullptr)
           std::fill_n(job_.saved(token, 0), lay_.saved_gates * lay_.units, T(0));
@@ -90,8 +90,8 @@ class ForwardGroup {
 
     for (int l = 0; l < active; ++l) {
       const std::int64_t token = job_.token(sequence(l), walk_[l].at);
-      if (job_.hidden != nullptr) std::copy_n(h(l), lay_.hidden, job_.hidden + token * lay_.hidden);
-      if (job_.cell != nullptr) std::copy_n(c(l), lay_.hidden, job_.cell + token * lay_.hidden);
+      if (job_.hidden != nullptr) copy_row<V>(h(l), lay_.hidden, job_.hidden + token * lay_.hidden);
+      if (job_.cell != nullptr) copy_row<V>(c(l), lay_.hidden, job_.cell + token * lay_.hidden);
       if (++walk_[l].at == job_.length(sequence(l))) end(l, token);
     }
   }
@@ -162,7 +162,7 @@ class ForwardGroup {
   void evolve(int lane, T* row, T* cell_in, const T* decay, T dt) {
     T* const evolved = row + lay_.h;
     switch (job_.layer.evolve) {
-      case LACUNA_EVOLVE_NONE: std::copy_n(h(lane), lay_.units, evolved); break;
+      case LACUNA_EVOLVE_NONE: copy_row<V>(h(lane), lay_.units, evolved); break;
       case LACUNA_EVOLVE_DECAY:
       case LACUNA_EVOLVE_DECAY_STEP:
         for (std::int64_t u = 0; u < lay_.units; u += V::size)
@@ -173,7 +173,7 @@ class ForwardGroup {
         if (lstm()) relax_row(c(lane), dt, lay_.units, cell_in);
         return;
     }
-    if (lstm()) std::copy_n(c(lane), lay_.units, cell_in);
+    if (lstm()) copy_row<V>(c(lane), lay_.units, cell_in);
   }
 
   void relax_row(const T* state, T dt, std::int64_t part, T* evolved) const {

@@ -60,7 +60,7 @@ struct WeightSums {
       if (product.times_reset) {
         for (std::int64_t c = 0; c < n; ++c) panel[c] = from[c] * window.reset[k][first + c];
       } else {
-        std::copy_n(from, n, panel);
+        copy_row<V>(from, n, panel);
       }
       std::fill(panel + n, panel + width, T(0));
     }
