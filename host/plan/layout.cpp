@@ -140,7 +140,7 @@ void choose_groups(Layout& out, const lacuna_capacity& capacity, std::int64_t by
   const std::int64_t weight_bytes =
       times(out.panel_x + out.panel_h + out.panel_candidate, bytes_each);
   constexpr std::int64_t megabyte = std::int64_t{1} << 20;
-  const std::int64_t lanes = weight_bytes <= megabyte ? 8 : weight_bytes <= 4 * megabyte ? 16 : 32;
+  const std::int64_t lanes = weight_bytes <= 4 * megabyte ? 16 : 32;
   out.groups = std::clamp<std::int64_t>(b / lanes, b >= 8 ? 2 : 1, 16);
   out.max_lanes = std::clamp<std::int64_t>((b + out.groups - 1) / out.groups, 1, most_lanes);
 
