@@ -56,9 +56,8 @@ class ForwardGroup {
       fires[l] = observe<V>(job_, token, dt[l], scratch_.last + l * lay_.channels,
                             scratch_.since + l * lay_.channels, scratch_.observe, row[l]);
     }
-    if (lay_.elapsed_width > 0) decay_exponents(active, row, decay);
-
     Step<T> firing;
+    if (lay_.elapsed_width > 0) decay_exponents(active, row, decay, firing.ahead);
     for (int l = 0; l < active; ++l) {
       evolve(l, row[l], cell_in[l], decay[l], dt[l]);
       const std::int64_t token = job_.token(sequence(l), walk_[l].at);
@@ -86,7 +85,7 @@ class ForwardGroup {
     for (int l = 0; l < active; ++l)
       if (walk_[l].at + 1 < job_.length(sequence(l)))
         look_ahead(job_.token(sequence(l), walk_[l].at + 1), firing.ahead);
-    Cell::run(job_, firing);
+    if (firing.count > 0) Cell::run(job_, firing);
 
     for (int l = 0; l < active; ++l) {
       const std::int64_t token = job_.token(sequence(l), walk_[l].at);
@@ -138,24 +137,15 @@ class ForwardGroup {
     walk_[lane] = {walk_[lane].position + 1, 0};
   }
 
-  template <int L, int Width>
-  void decay_block(int first, std::int64_t unit, T* const (&row)[most_lanes],
-                   T* const (&decay)[most_lanes]) {
-    const T* rows[L];
-    for (int l = 0; l < L; ++l) rows[l] = row[first + l] + lay_.elapsed;
-    V sum[L][Width];
-    clear(sum);
-    const std::int64_t length = lay_.elapsed_width + 1;
-    accumulate_all(sum, rows, job_.panel_decay + unit * length, length);
-    for (int l = 0; l < L; ++l)
-      for (int a = 0; a < Width; ++a) sum[l][a].store(decay[first + l] + unit + a * V::size);
-  }
-
-  void decay_exponents(int active, T* const (&row)[most_lanes], T* const (&decay)[most_lanes]) {
-    for_panel_blocks<V, most_rows<Arch>>(
-        lay_.units, active, [&](std::int64_t unit, auto width, int first, auto rows) {
-          decay_block<decltype(rows)::value, decltype(width)::value>(first, unit, row, decay);
-        });
+  void decay_exponents(int active, T* const (&row)[most_lanes], T* const (&decay)[most_lanes],
+                       Ahead& ahead) {
+    for (int l = 0; l < active; ++l) std::fill_n(decay[l], lay_.units, T(0));
+    const T* panel = job_.panel_decay;
+    for_panels<V>(lay_.units, [&](std::int64_t first, auto width) {
+      panel = Product<V, Arch, AllSlots<decltype(width)::value>>::add(
+          panel, lay_.elapsed_width + 1, active, [&](int l) { return row[l] + lay_.elapsed; },
+          [&](int l) { return decay[l] + first; }, ahead);
+    });
   }
 
   // From the lane's state to the operand row, and for lstm to the row of cells.
