@@ -150,8 +150,11 @@ void choose_groups(Layout& out, const lacuna_capacity& capacity, std::int64_t by
   const std::int64_t row_bytes = times(out.gradient_stride, bytes_each);
   out.window = std::clamp<std::int64_t>(row_budget / row_bytes, 256, most_window);
 
-  constexpr std::int64_t sums_budget = std::int64_t{16} << 20;
-  out.windowed = times(times(out.weight_sums, bytes_each), out.groups) <= sums_budget;
+  // Weight gradients: sums of every group, or the gradient rows of all tokens and one pass over them at the end. Sums
+  // that the caches do not hold are read and written once per window, so rows are kept where they take less room.
+  const std::int64_t sums_bytes = times(times(out.weight_sums, bytes_each), out.groups);
+  const std::int64_t rows_bytes = times(capacity.tokens, row_bytes);
+  out.windowed = sums_bytes <= 4 * megabyte || sums_bytes <= std::min(16 * megabyte, rows_bytes);
 }
 
 }  // namespace
