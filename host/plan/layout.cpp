@@ -141,7 +141,9 @@ void choose_groups(Layout& out, const lacuna_capacity& capacity, std::int64_t by
       times(out.panel_x + out.panel_h + out.panel_candidate, bytes_each);
   constexpr std::int64_t megabyte = std::int64_t{1} << 20;
   const std::int64_t lanes = weight_bytes <= 4 * megabyte ? 16 : 32;
-  out.groups = std::clamp<std::int64_t>(b / lanes, b >= 8 ? 2 : 1, 16);
+  // Weights that stay in the cache lose little with 8 lanes, and eight threads then find work.
+  const std::int64_t shared = weight_bytes <= megabyte ? std::min<std::int64_t>(b / 8, 8) : 0;
+  out.groups = std::clamp<std::int64_t>(std::max(b / lanes, shared), b >= 8 ? 2 : 1, 16);
   out.max_lanes = std::clamp<std::int64_t>((b + out.groups - 1) / out.groups, 1, most_lanes);
 
   // Rows of a partial product: as many as stay in the second-level cache, but enough to make up for reading and writing
