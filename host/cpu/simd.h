@@ -39,19 +39,12 @@ struct Vec {
     for (std::int64_t i = 0; i < n; ++i) p[i] = part[i];
   }
 
-  // Past the caches, for what is not read again before they have been filled anew. p is aligned to the vector.
+  // Past the caches where one store fills a cache line, for what is not read again before they have been filled anew.
+  // Parts of lines would wait for the rest in buffers that are too few. p is aligned to the vector.
   LACUNA_FN void stream(T* p) const {
-#if defined(__x86_64__)
-    if constexpr (sizeof(Batch) == 16)
-      return _mm_stream_si128(reinterpret_cast<__m128i*>(p), __m128i(b.data));
-#if defined(__AVX2__)
-    if constexpr (sizeof(Batch) == 32)
-      return _mm256_stream_si256(reinterpret_cast<__m256i*>(p), __m256i(b.data));
-#endif
 #if defined(__AVX512F__)
     if constexpr (sizeof(Batch) == 64)
       return _mm512_stream_si512(reinterpret_cast<__m512i*>(p), __m512i(b.data));
-#endif
 #endif
     store(p);
   }
@@ -100,6 +93,17 @@ LACUNA_FN T sum(Vec<T, A> x) {
   for (int width = Vec<T, A>::size / 2; width > 0; width /= 2)
     for (int i = 0; i < width; ++i) part[i] += part[i + width];
   return part[0];
+}
+
+// Copies a row. Rows are short, and a call of memmove, which has to look at length and overlap, costs as much as the copy.
+template <class V, class T>
+LACUNA_FN void copy_row(const T* from, std::int64_t n, T* to) {
+  if (n < V::size) {
+    for (std::int64_t i = 0; i < n; ++i) to[i] = from[i];
+    return;
+  }
+  for (std::int64_t i = 0; i < n - V::size; i += V::size) V::load(from + i).store(to + i);
+  V::load(from + n - V::size).store(to + n - V::size);
 }
 
 namespace exponent {

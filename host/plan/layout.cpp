@@ -39,11 +39,11 @@ class Arena {
   std::int64_t at_ = 0;
 };
 
-// Rows a multiple of 2 KB apart fall into few cache sets and cost up to half the speed.
+// The same columns of many rows are read one after the other. An odd number of cache lines between them spreads them over
+// all sets of a cache; rows a multiple of 2 KB apart would share two, and cost up to half the speed.
 std::int64_t row_stride(std::int64_t elements, std::int64_t bytes_each) {
   const std::int64_t line = line_bytes / bytes_each;
-  const std::int64_t stride = round_up(elements, line);
-  return times(stride, bytes_each) % 2048 == 0 ? stride + line : stride;
+  return times(round_up(elements, line) / line | 1, line);
 }
 
 void lay_out_rows(Layout& out, const lacuna_layer& layer, std::int64_t bytes_each) {
@@ -140,8 +140,10 @@ void choose_groups(Layout& out, const lacuna_capacity& capacity, std::int64_t by
   const std::int64_t weight_bytes =
       times(out.panel_x + out.panel_h + out.panel_candidate, bytes_each);
   constexpr std::int64_t megabyte = std::int64_t{1} << 20;
-  const std::int64_t lanes = weight_bytes <= megabyte ? 8 : weight_bytes <= 4 * megabyte ? 16 : 32;
-  out.groups = std::clamp<std::int64_t>(b / lanes, b >= 8 ? 2 : 1, 16);
+  const std::int64_t lanes = weight_bytes <= 4 * megabyte ? 16 : 32;
+  // Weights that stay in the cache lose little with 8 lanes, and eight threads then find work.
+  const std::int64_t shared = weight_bytes <= megabyte ? std::min<std::int64_t>(b / 8, 8) : 0;
+  out.groups = std::clamp<std::int64_t>(std::max(b / lanes, shared), b >= 8 ? 2 : 1, 16);
   out.max_lanes = std::clamp<std::int64_t>((b + out.groups - 1) / out.groups, 1, most_lanes);
 
   // Rows of a partial product: as many as stay in the second-level cache, but enough to make up for reading and writing
@@ -150,8 +152,11 @@ void choose_groups(Layout& out, const lacuna_capacity& capacity, std::int64_t by
   const std::int64_t row_bytes = times(out.gradient_stride, bytes_each);
   out.window = std::clamp<std::int64_t>(row_budget / row_bytes, 256, most_window);
 
-  constexpr std::int64_t sums_budget = std::int64_t{16} << 20;
-  out.windowed = times(times(out.weight_sums, bytes_each), out.groups) <= sums_budget;
+  // Weight gradients: sums of every group, or the gradient rows of all tokens and one pass over them at the end. Sums
+  // that the caches do not hold are read and written once per window, so rows are kept where they take less room.
+  const std::int64_t sums_bytes = times(times(out.weight_sums, bytes_each), out.groups);
+  const std::int64_t rows_bytes = times(capacity.tokens, row_bytes);
+  out.windowed = sums_bytes <= 4 * megabyte || sums_bytes <= std::min(16 * megabyte, rows_bytes);
 }
 
 }  // namespace

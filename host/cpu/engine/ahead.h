@@ -47,7 +47,7 @@ class Ahead {
   int count_ = 0, next_ = 0;
 };
 
-// What one product of a few rows hides well.
-inline constexpr int lines_per_product = 24;
+// What one tile's product hides well.
+inline constexpr int lines_per_tile = 24;
 
 }  // namespace lacuna::cpu

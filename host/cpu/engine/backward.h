@@ -151,6 +151,12 @@ class BackwardGroup {
     if (job_.d_hidden != nullptr) ahead.add(job_.d_hidden + token * lay_.hidden, lay_.hidden);
     if (lay_.elapsed_width > 0) ahead.add(job_.decay + token * lay_.units, lay_.units);
     ahead.add(job_.operands + token * lay_.operand_stride, lay_.operand_stride);
+    if (!has_mask(job_.layer)) return;
+    if (job_.mask != nullptr) {
+      ahead.add(job_.mask + token * lay_.features, lay_.features);
+    } else {
+      ahead.add(job_.values + token * lay_.features, lay_.features);
+    }
   }
 
   void add_row(T* to, const T* from, std::int64_t token) const {

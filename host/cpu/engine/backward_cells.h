@@ -30,36 +30,14 @@ struct BackStep {
 // d_h += (gradient columns of `gates`, from `gate` on) * panel.
 template <class V, class T, class Arch>
 struct BackProduct {
-  template <int L, int Width>
-  static void block(const Layout& lay, BackStep<T>& step, int first, std::int64_t unit,
-                    std::int64_t gate, std::int64_t gates, const T* panel,
-                    T* const (&out)[most_lanes]) {
-    V sum[L][Width];
-#pragma GCC unroll 8
-    for (int l = 0; l < L; ++l)
-#pragma GCC unroll 8
-      for (int a = 0; a < Width; ++a) sum[l][a] = V::load(out[first + l] + unit + a * V::size);
-    const T* at = panel + unit * gates * lay.hidden;
-    for (std::int64_t g = gate; g < gate + gates; ++g) {
-      step.ahead.pull(lines_per_product);
-      const T* rows[L];
-#pragma GCC unroll 8
-      for (int l = 0; l < L; ++l) rows[l] = step.gradient[first + l] + g * lay.units;
-      at = accumulate_all(sum, rows, at, lay.hidden);
-    }
-#pragma GCC unroll 8
-    for (int l = 0; l < L; ++l)
-#pragma GCC unroll 8
-      for (int a = 0; a < Width; ++a) sum[l][a].store(out[first + l] + unit + a * V::size);
-  }
-
   static void run(const Layout& lay, BackStep<T>& step, std::int64_t gate, std::int64_t gates,
                   std::int64_t columns, const T* panel, T* const (&out)[most_lanes]) {
-    for_panel_blocks<V, most_rows<Arch>>(columns, step.count,
-                                         [&](std::int64_t unit, auto width, int first, auto rows) {
-                                           block<decltype(rows)::value, decltype(width)::value>(
-                                               lay, step, first, unit, gate, gates, panel, out);
-                                         });
+    for_panels<V>(columns, [&](std::int64_t first, auto width) {
+      for (std::int64_t g = gate; g < gate + gates; ++g)
+        panel = Product<V, Arch, AllSlots<decltype(width)::value>>::add(
+            panel, lay.hidden, step.count, [&](int i) { return step.gradient[i] + g * lay.units; },
+            [&](int i) { return out[i] + first; }, step.ahead);
+    });
   }
 };
 

@@ -56,17 +56,16 @@ class ForwardGroup {
       fires[l] = observe<V>(job_, token, dt[l], scratch_.last + l * lay_.channels,
                             scratch_.since + l * lay_.channels, scratch_.observe, row[l]);
     }
-    if (lay_.elapsed_width > 0) decay_exponents(active, row, decay);
-
     Step<T> firing;
+    if (lay_.elapsed_width > 0) decay_exponents(active, row, decay, firing.ahead);
     for (int l = 0; l < active; ++l) {
       evolve(l, row[l], cell_in[l], decay[l], dt[l]);
       const std::int64_t token = job_.token(sequence(l), walk_[l].at);
       if (job_.evolved_hidden != nullptr)
-        std::copy_n(row[l] + lay_.h, lay_.hidden, job_.evolved_hidden + token * lay_.hidden);
+        copy_row<V>(row[l] + lay_.h, lay_.hidden, job_.evolved_hidden + token * lay_.hidden);
       if (!fires[l]) {
-        std::copy_n(row[l] + lay_.h, lay_.units, h(l));
-        if (lstm()) std::copy_n(cell_in[l], lay_.units, c(l));
+        copy_row<V>(row[l] + lay_.h, lay_.units, h(l));
+        if (lstm()) copy_row<V>(cell_in[l], lay_.units, c(l));
         // Its gates have no gradient, but the weight products multiply that zero with what stands here.
         if (job_.gates != nullptr)
           std::fill_n(job_.saved(token, 0), lay_.saved_gates * lay_.units, T(0));
@@ -86,12 +85,12 @@ class ForwardGroup {
     for (int l = 0; l < active; ++l)
       if (walk_[l].at + 1 < job_.length(sequence(l)))
         look_ahead(job_.token(sequence(l), walk_[l].at + 1), firing.ahead);
-    Cell::run(job_, firing);
+    if (firing.count > 0) Cell::run(job_, firing);
 
     for (int l = 0; l < active; ++l) {
       const std::int64_t token = job_.token(sequence(l), walk_[l].at);
-      if (job_.hidden != nullptr) std::copy_n(h(l), lay_.hidden, job_.hidden + token * lay_.hidden);
-      if (job_.cell != nullptr) std::copy_n(c(l), lay_.hidden, job_.cell + token * lay_.hidden);
+      if (job_.hidden != nullptr) copy_row<V>(h(l), lay_.hidden, job_.hidden + token * lay_.hidden);
+      if (job_.cell != nullptr) copy_row<V>(c(l), lay_.hidden, job_.cell + token * lay_.hidden);
       if (++walk_[l].at == job_.length(sequence(l))) end(l, token);
     }
   }
@@ -138,31 +137,22 @@ class ForwardGroup {
     walk_[lane] = {walk_[lane].position + 1, 0};
   }
 
-  template <int L, int Width>
-  void decay_block(int first, std::int64_t unit, T* const (&row)[most_lanes],
-                   T* const (&decay)[most_lanes]) {
-    const T* rows[L];
-    for (int l = 0; l < L; ++l) rows[l] = row[first + l] + lay_.elapsed;
-    V sum[L][Width];
-    clear(sum);
-    const std::int64_t length = lay_.elapsed_width + 1;
-    accumulate_all(sum, rows, job_.panel_decay + unit * length, length);
-    for (int l = 0; l < L; ++l)
-      for (int a = 0; a < Width; ++a) sum[l][a].store(decay[first + l] + unit + a * V::size);
-  }
-
-  void decay_exponents(int active, T* const (&row)[most_lanes], T* const (&decay)[most_lanes]) {
-    for_panel_blocks<V, most_rows<Arch>>(
-        lay_.units, active, [&](std::int64_t unit, auto width, int first, auto rows) {
-          decay_block<decltype(rows)::value, decltype(width)::value>(first, unit, row, decay);
-        });
+  void decay_exponents(int active, T* const (&row)[most_lanes], T* const (&decay)[most_lanes],
+                       Ahead& ahead) {
+    for (int l = 0; l < active; ++l) std::fill_n(decay[l], lay_.units, T(0));
+    const T* panel = job_.panel_decay;
+    for_panels<V>(lay_.units, [&](std::int64_t first, auto width) {
+      panel = Product<V, Arch, AllSlots<decltype(width)::value>>::add(
+          panel, lay_.elapsed_width + 1, active, [&](int l) { return row[l] + lay_.elapsed; },
+          [&](int l) { return decay[l] + first; }, ahead);
+    });
   }
 
   // From the lane's state to the operand row, and for lstm to the row of cells.
   void evolve(int lane, T* row, T* cell_in, const T* decay, T dt) {
     T* const evolved = row + lay_.h;
     switch (job_.layer.evolve) {
-      case LACUNA_EVOLVE_NONE: std::copy_n(h(lane), lay_.units, evolved); break;
+      case LACUNA_EVOLVE_NONE: copy_row<V>(h(lane), lay_.units, evolved); break;
       case LACUNA_EVOLVE_DECAY:
       case LACUNA_EVOLVE_DECAY_STEP:
         for (std::int64_t u = 0; u < lay_.units; u += V::size)
@@ -173,7 +163,7 @@ class ForwardGroup {
         if (lstm()) relax_row(c(lane), dt, lay_.units, cell_in);
         return;
     }
-    if (lstm()) std::copy_n(c(lane), lay_.units, cell_in);
+    if (lstm()) copy_row<V>(c(lane), lay_.units, cell_in);
   }
 
   void relax_row(const T* state, T dt, std::int64_t part, T* evolved) const {

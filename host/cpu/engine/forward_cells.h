@@ -1,4 +1,5 @@
-// One step of each cell for all lanes that fire: product, gates and state while the sums are still in registers.
+// One step of each cell for all lanes that fire: the sums of a vector of units, then their gates and state while the sums
+// are in the first-level cache.
 #pragma once
 
 #include "host/cpu/engine/ahead.h"
@@ -26,179 +27,146 @@ struct Step {
   Ahead ahead;
 };
 
-template <int L, class T>
-LACUNA_FN void block_rows(const T* const (&from)[most_lanes], int first, std::int64_t column,
-                          const T* (&rows)[L]) {
-#pragma GCC unroll 8
-  for (int l = 0; l < L; ++l) rows[l] = from[first + l] + column;
-}
+// Sums of one vector of units, for every lane: gate after gate, lane after lane.
+template <class V, class T, int gates>
+struct UnitSums {
+  alignas(64) T sum[most_lanes * gates * V::size];
+
+  explicit UnitSums(int lanes) { std::fill_n(sum, lanes * gates * V::size, T(0)); }
+  T* of(int lane) { return sum + lane * gates * V::size; }
+  V gate(int lane, int g) { return V::load(of(lane) + g * V::size); }
+};
 
 template <class V, class T, class Arch>
 struct LstmForward {
-  template <int L>
-  static void block(const Job<T>& job, Step<T>& step, int first, std::int64_t unit) {
+  static void run(const Job<T>& job, Step<T>& step) {
     const Layout& lay = *job.layout;
-    step.ahead.pull(lines_per_product);
-    const std::int64_t length = lay.input + 1 + lay.hidden;
-    const T* rows[L];
-    block_rows(step.row, first, lay.x, rows);
-    V sum[L][4];
-    clear(sum);
-    accumulate_all(sum, rows, job.panel_x + unit * 4 * length, length);
-    for (int l = 0; l < L; ++l) {
-      const int lane = first + l;
-      const auto gate = lstm_gates(sum[l][0], sum[l][1], sum[l][2], sum[l][3]);
-      const auto next = lstm_next(gate, V::load(step.cell_in[lane] + unit));
-      next.h.store(step.h[lane] + unit);
-      next.c.store(step.c[lane] + unit);
-      if (T* saved = step.gates[lane]; saved != nullptr) {
-        gate.i.stream(saved + unit);
-        gate.f.stream(saved + lay.units + unit);
-        gate.g.stream(saved + 2 * lay.units + unit);
-        gate.o.stream(saved + 3 * lay.units + unit);
+    const T* panel = job.panel_x;
+    for (std::int64_t unit = 0; unit < lay.units; unit += V::size) {
+      UnitSums<V, T, 4> sums(step.count);
+      panel = Product<V, Arch, AllSlots<4>>::add(
+          panel, lay.input + 1 + lay.hidden, step.count, [&](int i) { return step.row[i] + lay.x; },
+          [&](int i) { return sums.of(i); }, step.ahead);
+      for (int i = 0; i < step.count; ++i) {
+        const auto gate =
+            lstm_gates(sums.gate(i, 0), sums.gate(i, 1), sums.gate(i, 2), sums.gate(i, 3));
+        const auto next = lstm_next(gate, V::load(step.cell_in[i] + unit));
+        next.h.store(step.h[i] + unit);
+        next.c.store(step.c[i] + unit);
+        if (T* saved = step.gates[i]; saved != nullptr) {
+          gate.i.stream(saved + unit);
+          gate.f.stream(saved + lay.units + unit);
+          gate.g.stream(saved + 2 * lay.units + unit);
+          gate.o.stream(saved + 3 * lay.units + unit);
+        }
       }
     }
-  }
-
-  static void run(const Job<T>& job, Step<T>& step) {
-    for_unit_blocks<V, most_rows<Arch>>(job.layout->units, step.count,
-                                        [&](std::int64_t unit, int first, auto rows) {
-                                          block<decltype(rows)::value>(job, step, first, unit);
-                                        });
   }
 };
 
 template <class V, class T, class Arch>
 struct GruForward {
-  template <int L>
-  static void block(const Job<T>& job, Step<T>& step, int first, std::int64_t unit) {
+  static void run(const Job<T>& job, Step<T>& step) {
     const Layout& lay = *job.layout;
-    step.ahead.pull(lines_per_product);
-    const T* rows[L];
-    V sum[L][4];  // r, z, the input's and the state's part of n
-    clear(sum);
-    block_rows(step.row, first, lay.x, rows);
-    accumulate<0, 1, 2>(sum, rows, job.panel_x + unit * 3 * (lay.input + 1), lay.input + 1);
-    block_rows(step.row, first, lay.one, rows);
-    accumulate<0, 1, 3>(sum, rows, job.panel_h + unit * 3 * (1 + lay.hidden), 1 + lay.hidden);
-    for (int l = 0; l < L; ++l) {
-      const int lane = first + l;
-      const V r = sigmoid(sum[l][0]);
-      const V z = sigmoid(sum[l][1]);
-      const V n = hyperbolic_tangent(multiply_add(r, sum[l][3], sum[l][2]));
-      gru_next(z, n, V::load(step.row[lane] + lay.h + unit)).store(step.h[lane] + unit);
-      if (T* saved = step.gates[lane]; saved != nullptr) {
-        r.stream(saved + unit);
-        z.stream(saved + lay.units + unit);
-        n.stream(saved + 2 * lay.units + unit);
-        sum[l][3].stream(saved + 3 * lay.units + unit);
+    const T *panel_x = job.panel_x, *panel_h = job.panel_h;
+    for (std::int64_t unit = 0; unit < lay.units; unit += V::size) {
+      UnitSums<V, T, 4> sums(step.count);  // r, z, the input's and the state's part of n
+      const auto out = [&](int i) { return sums.of(i); };
+      panel_x = Product<V, Arch, Slots<0, 1, 2>>::add(
+          panel_x, lay.input + 1, step.count, [&](int i) { return step.row[i] + lay.x; }, out,
+          step.ahead);
+      panel_h = Product<V, Arch, Slots<0, 1, 3>>::add(
+          panel_h, 1 + lay.hidden, step.count, [&](int i) { return step.row[i] + lay.one; }, out,
+          step.ahead);
+      for (int i = 0; i < step.count; ++i) {
+        const V r = sigmoid(sums.gate(i, 0));
+        const V z = sigmoid(sums.gate(i, 1));
+        const V n = hyperbolic_tangent(multiply_add(r, sums.gate(i, 3), sums.gate(i, 2)));
+        gru_next(z, n, V::load(step.row[i] + lay.h + unit)).store(step.h[i] + unit);
+        if (T* saved = step.gates[i]; saved != nullptr) {
+          r.stream(saved + unit);
+          z.stream(saved + lay.units + unit);
+          n.stream(saved + 2 * lay.units + unit);
+          sums.gate(i, 3).stream(saved + 3 * lay.units + unit);
+        }
       }
     }
-  }
-
-  static void run(const Job<T>& job, Step<T>& step) {
-    for_unit_blocks<V, most_rows<Arch>>(job.layout->units, step.count,
-                                        [&](std::int64_t unit, int first, auto rows) {
-                                          block<decltype(rows)::value>(job, step, first, unit);
-                                        });
   }
 };
 
 // Two products a step: W_hn sees r h, which needs all of r first.
 template <class V, class T, class Arch>
 struct GruResetBeforeForward {
-  template <int L>
-  static void gates(const Job<T>& job, Step<T>& step, int first, std::int64_t unit) {
+  static void gates(const Job<T>& job, Step<T>& step) {
     const Layout& lay = *job.layout;
-    step.ahead.pull(lines_per_product);
-    const T* rows[L];
-    V sum[L][3];
-    clear(sum);
-    block_rows(step.row, first, lay.x, rows);
-    accumulate<0, 1, 2>(sum, rows, job.panel_x + unit * 3 * (lay.input + 1), lay.input + 1);
-    block_rows(step.row, first, lay.h, rows);
-    accumulate<0, 1>(sum, rows, job.panel_h + unit * 2 * lay.hidden, lay.hidden);
-    for (int l = 0; l < L; ++l) {
-      const int lane = first + l;
-      const V r = sigmoid(sum[l][0]);
-      const V z = sigmoid(sum[l][1]);
-      (r * V::load(step.row[lane] + lay.h + unit)).store(step.reset_h[lane] + unit);
-      z.store(step.update[lane] + unit);
-      sum[l][2].store(step.candidate[lane] + unit);
-      if (T* saved = step.gates[lane]; saved != nullptr) {
-        r.stream(saved + unit);
-        z.stream(saved + lay.units + unit);
+    const T *panel_x = job.panel_x, *panel_h = job.panel_h;
+    for (std::int64_t unit = 0; unit < lay.units; unit += V::size) {
+      UnitSums<V, T, 3> sums(step.count);
+      const auto out = [&](int i) { return sums.of(i); };
+      panel_x = Product<V, Arch, Slots<0, 1, 2>>::add(
+          panel_x, lay.input + 1, step.count, [&](int i) { return step.row[i] + lay.x; }, out,
+          step.ahead);
+      panel_h = Product<V, Arch, Slots<0, 1>>::add(
+          panel_h, lay.hidden, step.count, [&](int i) { return step.row[i] + lay.h; }, out,
+          step.ahead);
+      for (int i = 0; i < step.count; ++i) {
+        const V r = sigmoid(sums.gate(i, 0));
+        const V z = sigmoid(sums.gate(i, 1));
+        (r * V::load(step.row[i] + lay.h + unit)).store(step.reset_h[i] + unit);
+        z.store(step.update[i] + unit);
+        sums.gate(i, 2).store(step.candidate[i] + unit);
+        if (T* saved = step.gates[i]; saved != nullptr) {
+          r.stream(saved + unit);
+          z.stream(saved + lay.units + unit);
+        }
       }
     }
   }
 
-  template <int L, int Width>
-  static void candidate(const Job<T>& job, Step<T>& step, int first, std::int64_t unit) {
+  static void candidate(const Job<T>& job, Step<T>& step) {
     const Layout& lay = *job.layout;
-    step.ahead.pull(lines_per_product);
-    const T* rows[L];
-#pragma GCC unroll 8
-    for (int l = 0; l < L; ++l) rows[l] = step.reset_h[first + l];
-    V sum[L][Width];
-#pragma GCC unroll 8
-    for (int l = 0; l < L; ++l)
-#pragma GCC unroll 8
-      for (int a = 0; a < Width; ++a)
-        sum[l][a] = V::load(step.candidate[first + l] + unit + a * V::size);
-    accumulate_all(sum, rows, job.panel_candidate + unit * lay.hidden, lay.hidden);
-    for (int l = 0; l < L; ++l) {
-      const int lane = first + l;
-      for (int a = 0; a < Width; ++a) {
-        const std::int64_t u = unit + a * V::size;
-        const V n = hyperbolic_tangent(sum[l][a]);
-        gru_next(V::load(step.update[lane] + u), n, V::load(step.row[lane] + lay.h + u))
-            .store(step.h[lane] + u);
-        if (T* saved = step.gates[lane]; saved != nullptr) n.stream(saved + 2 * lay.units + u);
-      }
-    }
+    const T* panel = job.panel_candidate;
+    for_panels<V>(lay.units, [&](std::int64_t first, auto width) {
+      panel = Product<V, Arch, AllSlots<decltype(width)::value>>::add(
+          panel, lay.hidden, step.count, [&](int i) { return step.reset_h[i]; },
+          [&](int i) { return step.candidate[i] + first; }, step.ahead);
+      for (int i = 0; i < step.count; ++i)
+        for (int a = 0; a < decltype(width)::value; ++a) {
+          const std::int64_t u = first + a * V::size;
+          const V n = hyperbolic_tangent(V::load(step.candidate[i] + u));
+          gru_next(V::load(step.update[i] + u), n, V::load(step.row[i] + lay.h + u))
+              .store(step.h[i] + u);
+          if (T* saved = step.gates[i]; saved != nullptr) n.stream(saved + 2 * lay.units + u);
+        }
+    });
   }
 
   static void run(const Job<T>& job, Step<T>& step) {
-    for_unit_blocks<V, most_rows<Arch>>(job.layout->units, step.count,
-                                        [&](std::int64_t unit, int first, auto rows) {
-                                          gates<decltype(rows)::value>(job, step, first, unit);
-                                        });
-    for_panel_blocks<V, most_rows<Arch>>(
-        job.layout->units, step.count, [&](std::int64_t unit, auto width, int first, auto rows) {
-          candidate<decltype(rows)::value, decltype(width)::value>(job, step, first, unit);
-        });
+    gates(job, step);
+    candidate(job, step);
   }
 };
 
 template <class V, class T, class Arch, class Form>
 struct RnnForward {
-  template <int L, int Width>
-  static void block(const Job<T>& job, Step<T>& step, int first, std::int64_t unit) {
-    const Layout& lay = *job.layout;
-    step.ahead.pull(lines_per_product);
-    const std::int64_t length = lay.input + 1 + lay.hidden;
-    const T* rows[L];
-    block_rows(step.row, first, lay.x, rows);
-    V sum[L][Width];
-    clear(sum);
-    accumulate_all(sum, rows, job.panel_x + unit * length, length);
-    for (int l = 0; l < L; ++l) {
-      const int lane = first + l;
-      for (int a = 0; a < Width; ++a) {
-        const std::int64_t u = unit + a * V::size;
-        const V activation = Form::activate(sum[l][a]);
-        Form::next(activation, V::load(step.row[lane] + lay.h + u), V(step.dt[lane]))
-            .store(step.h[lane] + u);
-        if (T* saved = step.gates[lane]; saved != nullptr) activation.stream(saved + u);
-      }
-    }
-  }
-
   static void run(const Job<T>& job, Step<T>& step) {
-    for_panel_blocks<V, most_rows<Arch>>(
-        job.layout->units, step.count, [&](std::int64_t unit, auto width, int first, auto rows) {
-          block<decltype(rows)::value, decltype(width)::value>(job, step, first, unit);
-        });
+    const Layout& lay = *job.layout;
+    const T* panel = job.panel_x;
+    for_panels<V>(lay.units, [&](std::int64_t first, auto width) {
+      constexpr int vectors = decltype(width)::value;
+      UnitSums<V, T, vectors> sums(step.count);
+      panel = Product<V, Arch, AllSlots<vectors>>::add(
+          panel, lay.input + 1 + lay.hidden, step.count, [&](int i) { return step.row[i] + lay.x; },
+          [&](int i) { return sums.of(i); }, step.ahead);
+      for (int i = 0; i < step.count; ++i)
+        for (int a = 0; a < vectors; ++a) {
+          const std::int64_t u = first + a * V::size;
+          const V activation = Form::activate(sums.gate(i, a));
+          Form::next(activation, V::load(step.row[i] + lay.h + u), V(step.dt[i]))
+              .store(step.h[i] + u);
+          if (T* saved = step.gates[i]; saved != nullptr) activation.stream(saved + u);
+        }
+    });
   }
 };
 

@@ -21,7 +21,7 @@ struct Window {
 
 template <class V, class T, class Arch>
 struct WeightSums {
-  // sum[l][...] += gradient[k][l] * panel[k][...]: rows of the result are neighbouring gradient columns.
+  // out[l][...] += gradient[k][l] * panel[k][...]: rows of the result are neighbouring gradient columns.
   template <int L, int Width>
   static void block(const T* gradient, std::int64_t stride, const T* panel, std::int64_t count,
                     T* out, std::int64_t out_stride) {
@@ -30,21 +30,10 @@ struct WeightSums {
     for (int l = 0; l < L; ++l)
 #pragma GCC unroll 8
       for (int a = 0; a < Width; ++a) sum[l][a] = V::load(out + l * out_stride + a * V::size);
-    for (std::int64_t k = 0; k < count; ++k) {
-      V weight[Width];
-#pragma GCC unroll 8
-      for (int a = 0; a < Width; ++a) weight[a] = V::load(panel + a * V::size);
-#pragma GCC unroll 8
-      for (int l = 0; l < L; ++l) {
-        const V element(gradient[l]);
-#pragma GCC unroll 8
-        for (int a = 0; a < Width; ++a) sum[l][a] = multiply_add(element, weight[a], sum[l][a]);
-      }
-      // The next blocks read on from here in every row; rows are too far apart for the hardware to know.
-      __builtin_prefetch(gradient + 64 / sizeof(T));
-      gradient += stride;
-      panel += Width * V::size;
-    }
+    // The next blocks read on from here in every row; rows are too far apart for the hardware to know.
+    accumulate<Arch, true>(
+        sum, [&](int l, std::int64_t k) { return gradient[k * stride + l]; }, panel, count,
+        reinterpret_cast<const char*>(gradient + 64 / sizeof(T)), stride * sizeof(T));
 #pragma GCC unroll 8
     for (int l = 0; l < L; ++l)
 #pragma GCC unroll 8
@@ -60,7 +49,7 @@ struct WeightSums {
       if (product.times_reset) {
         for (std::int64_t c = 0; c < n; ++c) panel[c] = from[c] * window.reset[k][first + c];
       } else {
-        std::copy_n(from, n, panel);
+        copy_row<V>(from, n, panel);
       }
       std::fill(panel + n, panel + width, T(0));
     }
@@ -71,17 +60,20 @@ struct WeightSums {
   static void add_panel(const Layout& lay, const GradientProduct& product, const Window<T>& window,
                         std::int64_t first, T* panel, T* sums) {
     pack(product, window, first, Width * V::size, panel);
-    for (std::int64_t g = 0; g < product.gates; ++g) {
-      const T* const gradient = window.gradient + (product.first_gate + g) * lay.units;
-      T* const out = sums + product.offset + g * lay.hidden * product.stride + first;
-      for (std::int64_t u = 0; u < lay.hidden;) {
-        const int rows = static_cast<int>(std::min<std::int64_t>(most_rows<Arch>, lay.hidden - u));
-        with_count<most_rows<Arch>>(rows, [&](auto count) {
-          block<decltype(count)::value, Width>(gradient + u, window.stride, panel, window.count,
-                                               out + u * product.stride, product.stride);
+    constexpr int most = tile_rows<Arch, Width>;
+    for (std::int64_t k = 0; k < window.count;) {
+      const std::int64_t part = piece_length<V, T, Arch, Width>(window.count - k);
+      for (std::int64_t g = 0; g < product.gates; ++g) {
+        const T* const gradient =
+            window.gradient + k * window.stride + (product.first_gate + g) * lay.units;
+        T* const out = sums + product.offset + g * lay.hidden * product.stride + first;
+        for_row_blocks<most>(static_cast<int>(lay.hidden), [&](int u, auto rows) {
+          block<decltype(rows)::value, Width>(gradient + u, window.stride,
+                                              panel + k * Width * V::size, part,
+                                              out + u * product.stride, product.stride);
         });
-        u += rows;
       }
+      k += part;
     }
   }
 

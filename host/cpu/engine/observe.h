@@ -94,9 +94,9 @@ bool observe(const Job<T>& job, std::int64_t token, T dt, T* last, T* since,
   bool fired = true;
   if (has_mask(job.layer)) {
     fired = fires(job, read_mask<V>(job, token, scratch.measured));
-    std::copy_n(values, lay.features, scratch.value);
+    copy_row<V>(values, lay.features, scratch.value);
     if (job.delta != nullptr)
-      std::copy_n(job.delta + token * lay.features, lay.features, scratch.delta);
+      copy_row<V>(job.delta + token * lay.features, lay.features, scratch.delta);
     const ImputeFactors<V> factors{job.layer.impute};
     for (std::int64_t d = 0; d < lay.channels; d += V::size) {
       const auto measured = V::load(scratch.measured + d) > V(0);
@@ -113,7 +113,7 @@ bool observe(const Job<T>& job, std::int64_t token, T dt, T* last, T* since,
       if (keep_delta) delta.store(row + lay.delta + d);
     }
   } else {
-    std::copy_n(values, lay.features, x);
+    copy_row<V>(values, lay.features, x);
     if (keep_delta) {
       // Without a mask every feature was measured at the previous token.
       std::fill_n(row + lay.delta, lay.features, dt);
@@ -121,7 +121,7 @@ bool observe(const Job<T>& job, std::int64_t token, T dt, T* last, T* since,
         std::copy_n(job.delta + token * lay.features, lay.features, row + lay.delta);
     }
   }
-  if (job.imputed != nullptr) std::copy_n(x, lay.features, job.imputed + token * lay.features);
+  if (job.imputed != nullptr) copy_row<V>(x, lay.features, job.imputed + token * lay.features);
   if (job.layer.mask_input) {
     for (std::int64_t d = 0; d < lay.channels; d += V::size)
       V::load(scratch.measured + d).store(x + lay.features + d);
@@ -160,7 +160,7 @@ T observe_backward(const Job<T>& job, std::int64_t token, const T* row, const T*
   const Layout& lay = *job.layout;
   if (!has_mask(job.layer)) {
     if (job.d_values != nullptr)
-      std::copy_n(d_x, lay.features, job.d_values + token * lay.features);
+      copy_row<V>(d_x, lay.features, job.d_values + token * lay.features);
     T d_dt = T(0);
     if (d_delta != nullptr && job.delta == nullptr) {
       for (std::int64_t d = 0; d < lay.features; ++d) d_dt += d_delta[d];
@@ -204,7 +204,7 @@ T observe_backward(const Job<T>& job, std::int64_t token, const T* row, const T*
     }
   }
   if (job.d_values != nullptr)
-    std::copy_n(scratch.value, lay.features, job.d_values + token * lay.features);
+    copy_row<V>(scratch.value, lay.features, job.d_values + token * lay.features);
   return sum(d_dt);
 }
 

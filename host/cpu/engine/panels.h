@@ -67,8 +67,11 @@ struct Panels {
   // Units in panels of up to four vectors: the panel, and the slot within it, that `unit` belongs to.
   static Slot in_columns(T* panels, std::int64_t rows, std::int64_t units, std::int64_t unit,
                          std::int64_t hidden) {
-    const std::int64_t first = unit / (4 * V::size) * (4 * V::size);
-    const std::int64_t width = std::min<std::int64_t>(4, (units - first) / V::size);
+    std::int64_t first = 0, width = panel_width<V>(units);
+    while (unit >= first + width * V::size) {
+      first += width * V::size;
+      width = panel_width<V>(units - first);
+    }
     return {panels + first * rows, width, (unit - first) / V::size, unit, hidden};
   }
 

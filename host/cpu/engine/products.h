@@ -1,62 +1,54 @@
 // The one inner loop of the CPU backend: a few rows times a panel of packed weights, summed in registers.
 //
 // A panel is as wide as a few registers and as long as the sum; row k of it holds the weights that multiply element k of
-// every row. Each product element is one chain of fused multiply-adds in rising k, whatever the number of rows, so how
-// lanes are gathered into blocks never changes a bit of the result.
+// every row. Each product element is one chain of fused multiply-adds in rising k, whatever the number of rows and
+// wherever the sum is cut, so how lanes are gathered into tiles never changes a bit of the result.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <utility>
 
+#include "host/cpu/engine/ahead.h"
 #include "host/cpu/simd.h"
 
 namespace lacuna::cpu {
 
-// The registers of the instruction set: 32 hold 6 rows x 4 vectors and what they need, 16 hold 3 x 4.
+// What suits the registers of an instruction set. Of 16, a tile takes 12 for sums, 3 rows x 4 vectors: each weight read
+// serves 3 rows, for which the second-level cache is too slow, so panels are read in pieces that wait in the first for
+// all rows to pass. 32 hold 6 x 4, and pieces would cost more than they save.
 template <class Arch>
-inline constexpr int most_rows = 3;
+struct Tile {
+  static constexpr int registers = 16, sums = 12;
+  static constexpr bool in_pieces = true;
+};
+struct LargeTile {
+  static constexpr int registers = 32, sums = 24;
+  static constexpr bool in_pieces = false;
+};
 template <>
-inline constexpr int most_rows<xsimd::avx512bw> = 6;
+struct Tile<xsimd::avx512bw> : LargeTile {};
 #if defined(__aarch64__)
 template <>
-inline constexpr int most_rows<xsimd::neon64> = 6;
+struct Tile<xsimd::neon64> : LargeTile {};
 #endif
 
-// sum[l][Slot...] += rows[l][k] * panel[k][0...] for k in [0, count). The panel has as many vectors a row as there are
-// slots; returns its end.
-template <int... Slot, class V, class T, int L, int Width>
-LACUNA_FN const T* accumulate(V (&sum)[L][Width], const T* const (&rows)[L], const T* panel,
-                              std::int64_t count) {
-  constexpr int width = sizeof...(Slot);
-  for (std::int64_t k = 0; k < count; ++k) {
-    V weight[width];
-#pragma GCC unroll 8
-    for (int a = 0; a < width; ++a) weight[a] = V::load(panel + a * V::size);
-#pragma GCC unroll 8
-    for (int l = 0; l < L; ++l) {
-      const V element(rows[l][k]);
-      int a = 0;
-      ((sum[l][Slot] = multiply_add(element, weight[a++], sum[l][Slot])), ...);
-    }
-    panel += width * V::size;
-  }
-  return panel;
+// Rows of a tile that is `width` vectors wide. More than 6 run slower, even of 3 vectors each.
+template <class Arch, int width>
+inline constexpr int tile_rows = std::min(Tile<Arch>::sums / width, 6);
+
+// Splits `total` into parts of at most `most`, as even as they can be: the next part, with `total` still to come.
+constexpr std::int64_t even_part(std::int64_t total, std::int64_t most) {
+  const std::int64_t parts = (total + most - 1) / most;
+  return (total + parts - 1) / parts;
 }
 
-template <class V, class T, int L, int Width>
-LACUNA_FN const T* accumulate_all(V (&sum)[L][Width], const T* const (&rows)[L], const T* panel,
-                                  std::int64_t count) {
-  if constexpr (Width == 1) return accumulate<0>(sum, rows, panel, count);
-  if constexpr (Width == 2) return accumulate<0, 1>(sum, rows, panel, count);
-  if constexpr (Width == 3) return accumulate<0, 1, 2>(sum, rows, panel, count);
-  if constexpr (Width == 4) return accumulate<0, 1, 2, 3>(sum, rows, panel, count);
-}
-
-template <class V, int L, int Width>
-LACUNA_FN void clear(V (&sum)[L][Width]) {
-#pragma GCC unroll 8
-  for (int l = 0; l < L; ++l)
-#pragma GCC unroll 8
-    for (int a = 0; a < Width; ++a) sum[l][a] = V(0);
+// The elements of a sum, out of `length` that are to come, that the next piece of a panel takes.
+template <class V, class T, class Arch, int width>
+constexpr std::int64_t piece_length(std::int64_t length) {
+  constexpr std::int64_t piece_bytes = 8 << 10;
+  if constexpr (!Tile<Arch>::in_pieces) return length;
+  return even_part(length, piece_bytes / (width * V::size * sizeof(T)));
 }
 
 template <int N>
@@ -73,41 +65,121 @@ LACUNA_FN void with_count(int n, F&& f) {
   f(Count<Most>{});
 }
 
-// Splits `total` rows into blocks of at most Most, as even as they can be, and calls f(first, Count<rows>).
+// Splits `total` rows into even blocks of at most Most: f(first, Count<rows>).
 template <int Most, class F>
 LACUNA_FN void for_row_blocks(int total, F&& f) {
-  int blocks = (total + Most - 1) / Most;
   for (int first = 0; first < total;) {
-    const int rows = (total - first + blocks - 1) / blocks;
+    const int rows = static_cast<int>(even_part(total - first, Most));
     with_count<Most>(rows, [&](auto count) { f(first, count); });
     first += rows;
-    --blocks;
   }
 }
 
-// Splits `elements` (a multiple of V::size) into panels of up to four vectors; f(first element, Count<vectors>).
+// Vectors of the first of the panels that `elements` (a multiple of V::size) are split into.
+template <class V>
+constexpr std::int64_t panel_width(std::int64_t elements) {
+  return even_part(elements / V::size, 4);
+}
+
+// Splits `elements` into panels of up to four vectors; f(first element, Count<vectors>).
 template <class V, class F>
 LACUNA_FN void for_panels(std::int64_t elements, F&& f) {
-  std::int64_t first = 0;
-  for (; elements - first >= 4 * V::size; first += 4 * V::size) f(first, Count<4>{});
-  const int rest = static_cast<int>((elements - first) / V::size);
-  if (rest > 0) with_count<3>(rest, [&](auto count) { f(first, count); });
+  for (std::int64_t first = 0; first < elements;) {
+    const std::int64_t width = panel_width<V>(elements - first);
+    with_count<4>(static_cast<int>(width), [&](auto vectors) { f(first, vectors); });
+    first += width * V::size;
+  }
 }
 
-// Rows x single vectors of units: f(unit, first row, Count<rows>). Units come outermost, so that a panel is read by all
-// rows while it is in cache.
-template <class V, int Most, class F>
-LACUNA_FN void for_unit_blocks(std::int64_t units, int rows, F&& f) {
-  for (std::int64_t unit = 0; unit < units; unit += V::size)
-    for_row_blocks<Most>(rows, [&](int first, auto count) { f(unit, first, count); });
+// sum[l][a] += element(l, k) * panel[k][a] for k in [0, count). With `asks`, what will be read later is asked for, from
+// `next` on and `step` bytes further per k.
+template <class Arch, bool asks, class V, class T, int L, int Width, class Element>
+LACUNA_FN void accumulate(V (&sum)[L][Width], Element element, const T* panel, std::int64_t count,
+                          const char* next, std::int64_t step) {
+#pragma GCC unroll 4
+  for (std::int64_t k = 0; k < count; ++k) {
+    if constexpr (asks) __builtin_prefetch(next);
+    next += step;
+    if constexpr (L * Width + Width + 1 > Tile<Arch>::registers) {
+      // The rows' elements are fewer than the weights, which then come one at a time.
+      V e[L];
+#pragma GCC unroll 8
+      for (int l = 0; l < L; ++l) e[l] = V(element(l, k));
+#pragma GCC unroll 8
+      for (int a = 0; a < Width; ++a) {
+        const V weight = V::load(panel + a * V::size);
+#pragma GCC unroll 8
+        for (int l = 0; l < L; ++l) sum[l][a] = multiply_add(e[l], weight, sum[l][a]);
+      }
+    } else {
+      V weight[Width];
+#pragma GCC unroll 8
+      for (int a = 0; a < Width; ++a) weight[a] = V::load(panel + a * V::size);
+#pragma GCC unroll 8
+      for (int l = 0; l < L; ++l) {
+        const V e(element(l, k));
+#pragma GCC unroll 8
+        for (int a = 0; a < Width; ++a) sum[l][a] = multiply_add(e, weight[a], sum[l][a]);
+      }
+    }
+    panel += Width * V::size;
+  }
 }
 
-// Rows x panels: f(first element, Count<vectors>, first row, Count<rows>).
-template <class V, int Most, class F>
-LACUNA_FN void for_panel_blocks(std::int64_t elements, int rows, F&& f) {
-  for_panels<V>(elements, [&](std::int64_t element, auto vectors) {
-    for_row_blocks<Most>(rows, [&](int first, auto count) { f(element, vectors, first, count); });
-  });
-}
+// out[i][Slot...] += row[i][k] * panel[k][0...] for k in [0, length) and `count` rows i; slots of a row of sums are
+// vectors. There is at least one row, and the panel has as many vectors a row as there are slots. Returns its end.
+template <class V, class Arch, class Slots>
+struct Product;
+template <class V, class Arch, int... Slot>
+struct Product<V, Arch, std::integer_sequence<int, Slot...>> {
+  static constexpr int width = sizeof...(Slot);
+
+  template <class T, class Row, class Out>
+  static const T* add(const T* panel, std::int64_t length, int count, Row row, Out out,
+                      Ahead& ahead) {
+    constexpr int most = tile_rows<Arch, width>;
+    const int tiles = (count + most - 1) / most;
+    for (std::int64_t k = 0; k < length;) {
+      const std::int64_t part = piece_length<V, T, Arch, width>(length - k);
+      // Each tile asks for its share of the next piece.
+      const char* next = reinterpret_cast<const char*>(panel + part * width * V::size);
+      const std::int64_t step = width * V::size * sizeof(T) / tiles;
+      for_row_blocks<most>(count, [&](int first, auto rows) {
+        ahead.pull(lines_per_tile);
+        tile<decltype(rows)::value>(panel, part, k, first, row, out, next, step);
+        next += part * step;
+      });
+      panel += part * width * V::size;
+      k += part;
+    }
+    return panel;
+  }
+
+ private:
+  template <int L, class T, class Row, class Out>
+  static void tile(const T* panel, std::int64_t length, std::int64_t k, int first, Row row, Out out,
+                   const char* next, std::int64_t step) {
+    const T* rows[L];
+    V sum[L][width];
+#pragma GCC unroll 8
+    for (int l = 0; l < L; ++l) {
+      rows[l] = row(first + l) + k;
+      int a = 0;
+      ((sum[l][a++] = V::load(out(first + l) + Slot * V::size)), ...);
+    }
+    accumulate<Arch, Tile<Arch>::in_pieces>(
+        sum, [&](int l, std::int64_t i) { return rows[l][i]; }, panel, length, next, step);
+#pragma GCC unroll 8
+    for (int l = 0; l < L; ++l) {
+      int a = 0;
+      (sum[l][a++].store(out(first + l) + Slot * V::size), ...);
+    }
+  }
+};
+
+template <int... Slot>
+using Slots = std::integer_sequence<int, Slot...>;
+template <int width>
+using AllSlots = std::make_integer_sequence<int, width>;
 
 }  // namespace lacuna::cpu
