@@ -270,6 +270,38 @@ TEST(Layout, GrowsWithTheCapacityAndShrinksWithoutABackward) {
   });
 }
 
+TEST(Layout, RowsAreAnOddNumberOfCacheLinesApart) {
+  for_every_model([](const lacuna_layer& layer) {
+    const lacuna::Layout lay = lacuna::make_layout(layer, {100, 10}, false, 2);
+    const std::int64_t line = layer.type == LACUNA_F64 ? 8 : 16;
+    EXPECT_EQ(lay.operand_stride / line % 2, 1);
+    EXPECT_EQ(lay.gradient_stride / line % 2, 1);
+  });
+}
+
+TEST(Layout, EightThreadsFindWorkWhereWeightsStayInTheCache) {
+  const auto layer = layer_of(LACUNA_LSTM, LACUNA_IMPUTE_NONE, LACUNA_EVOLVE_NONE, 41, 64);
+  const auto groups = [&](std::int64_t sequences) {
+    return lacuna::make_layout(layer, {100 * sequences, sequences}, false, 1).groups;
+  };
+  EXPECT_EQ(groups(16), 2);
+  EXPECT_EQ(groups(64), 8);
+  EXPECT_EQ(groups(128), 8);
+  EXPECT_EQ(groups(256), 16);
+}
+
+// Of groups' sums and all tokens' gradient rows, the smaller; sums that the caches hold are kept in any case.
+TEST(Layout, GradientRowsAreKeptWhereTheyTakeLessRoomThanSums) {
+  const auto windowed = [](std::int64_t hidden, std::int64_t tokens) {
+    const auto layer = layer_of(LACUNA_GRU, LACUNA_IMPUTE_NONE, LACUNA_EVOLVE_NONE, hidden, hidden);
+    return lacuna::make_layout(layer, {tokens, 16}, false, 1).windowed;
+  };
+  EXPECT_TRUE(windowed(64, 16));
+  EXPECT_FALSE(windowed(512, 800));
+  EXPECT_TRUE(windowed(512, 8000));
+  EXPECT_FALSE(windowed(1024, 8000));
+}
+
 TEST(Layout, SizesThatDoNotFitAreRefused) {
   auto layer = layer_of(LACUNA_LSTM, LACUNA_IMPUTE_NONE, LACUNA_EVOLVE_NONE, 1 << 24, 1 << 24);
   EXPECT_THROW(lacuna::make_layout(layer, {std::int64_t{1} << 48, 1}, false, 1), std::length_error);
