@@ -45,7 +45,8 @@ class StackChecks {
   Recipe door_;  // of the first layer with the whole batch, as a plan for it alone would see it
   std::vector<Arrays::Array> room_;
   // Per layer and direction, as messages name them: "parameters[3]." and so on.
-  std::vector<std::string> parameters_, d_parameters_, initial_, final_, d_final_, d_initial_, d_norms_;
+  std::vector<std::string> parameters_, d_parameters_, initial_, final_, d_final_, d_initial_,
+      d_norms_;
 };
 
 }  // namespace lacuna::api
