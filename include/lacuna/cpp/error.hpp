@@ -80,5 +80,17 @@ Element* optional(std::string_view argument, std::span<Element> array, Extent ro
   return array.data();
 }
 
+// What a call of the C ABI writes that hands out text: call(text, length), as lacuna_plan_explain.
+template <class Call>
+std::string text_of(Call call) {
+  std::size_t length = 0;
+  check(call(nullptr, &length));
+  std::string text(length + 1, '\0');
+  std::size_t room = text.size();
+  check(call(text.data(), &room));
+  text.resize(length);
+  return text;
+}
+
 }  // namespace detail
 }  // namespace lacuna

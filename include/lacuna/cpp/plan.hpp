@@ -134,13 +134,9 @@ class Plan {
 
   // What will run and why, as text for people.
   std::string explain() const {
-    std::size_t length = 0;
-    detail::check(lacuna_plan_explain(get(), nullptr, &length));
-    std::string text(length + 1, '\0');
-    std::size_t room = text.size();
-    detail::check(lacuna_plan_explain(get(), text.data(), &room));
-    text.resize(length);
-    return text;
+    return detail::text_of([this](char* text, std::size_t* length) {
+      return lacuna_plan_explain(get(), text, length);
+    });
   }
 
   lacuna_plan* get() const noexcept { return handle_.get(); }

@@ -322,8 +322,16 @@ class StackPlan {
     return detail::info_of(info);
   }
   // What will run and why, as text for people; the schedule as a picture (SVG).
-  std::string explain() const { return text_of(lacuna_stack_plan_explain); }
-  std::string timeline() const { return text_of(lacuna_stack_plan_timeline); }
+  std::string explain() const {
+    return detail::text_of([this](char* text, std::size_t* length) {
+      return lacuna_stack_plan_explain(get(), text, length);
+    });
+  }
+  std::string timeline() const {
+    return detail::text_of([this](char* svg, std::size_t* length) {
+      return lacuna_stack_plan_timeline(get(), svg, length);
+    });
+  }
 
   lacuna_stack_plan* get() const noexcept { return handle_.get(); }
 
@@ -358,17 +366,6 @@ class StackPlan {
     for (const std::span<Number> one : norms)
       c.push_back(detail::optional("d_inputs.d_hidden_norms", one, tokens));
     return c;
-  }
-
-  template <class Call>
-  std::string text_of(Call call) const {
-    std::size_t length = 0;
-    detail::check(call(get(), nullptr, &length));
-    std::string text(length + 1, '\0');
-    std::size_t room = text.size();
-    detail::check(call(get(), text.data(), &room));
-    text.resize(length);
-    return text;
   }
 
   struct Destroy {
