@@ -58,8 +58,7 @@ BatchIdentity identity_of(const lacuna_stack_plan& plan, const lacuna_batch& bat
                           const lacuna_state* initial_states) {
   BatchIdentity identity = identify(batch);
   if (initial_states == nullptr) return identity;
-  const auto& stack = plan.recipe.stack;
-  for (int i = 0; i < stack.depth() * stack.directions(); ++i)
+  for (std::size_t i = 0; i < plan.recipe.stack.places(); ++i)
     for (const void* array : {initial_states[i].hidden, initial_states[i].cell})
       identity.presence = identity.presence * 31 + (array != nullptr ? 2 : 1);
   return identity;

@@ -52,8 +52,10 @@ void check_layers_agree(const lacuna_stack& stack) {
 }
 
 std::vector<std::string> groups_of(const stack::StackRecipe& recipe, const char* name) {
+  const std::size_t places = recipe.stack.places();
   std::vector<std::string> groups;
-  for (int i = 0; i < recipe.stack.depth() * recipe.stack.directions(); ++i)
+  groups.reserve(places);
+  for (std::size_t i = 0; i < places; ++i)
     groups.push_back(std::string(name) + "[" + std::to_string(i) + "].");
   return groups;
 }

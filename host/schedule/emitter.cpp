@@ -20,6 +20,7 @@ Id Emitter::make(Role role, std::size_t bytes) {
 
 std::vector<Id> Emitter::markers(int count) {
   std::vector<Id> made;
+  made.reserve(at(count));
   for (int i = 0; i < count; ++i) made.push_back(make(Role::marker, 0));
   return made;
 }

@@ -27,6 +27,11 @@ struct Stack {
   // What a layer's output goes through on its way to the next one.
   bool drops(int layer) const { return dropout > 0 && layer + 1 < depth(); }
   bool adds_input(int layer) const { return residual && layer > 0; }
+  // What there is one of per layer and direction: how many, and which is whose.
+  std::size_t places() const { return layers.size() * (bidirectional ? 2 : 1); }
+  std::size_t place(int layer, int direction) const {
+    return at(layer) * (bidirectional ? 2 : 1) + at(direction);
+  }
 
   static std::size_t at(int layer) { return static_cast<std::size_t>(layer); }
 };
@@ -38,8 +43,9 @@ struct Stage {
 };
 
 inline std::vector<Stage> stages_of(const Stack& stack) {
-  std::vector<Stage> stages;
   if (!stack.bidirectional) return {{0, stack.depth()}};
+  std::vector<Stage> stages;
+  stages.reserve(stack.layers.size());
   for (int layer = 0; layer < stack.depth(); ++layer) stages.push_back({layer, layer + 1});
   return stages;
 }

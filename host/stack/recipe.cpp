@@ -53,7 +53,7 @@ class Search {
                             .measure =
                                 [this](int layer, int direction, int size_class) {
                                   const Recipe& one =
-                                      recipe_.recipes[recipe_.state_place(layer, direction) *
+                                      recipe_.recipes[recipe_.stack.place(layer, direction) *
                                                           recipe_.windows.class_tokens.size() +
                                                       static_cast<std::size_t>(size_class)];
                                   return schedule::LayerSizes{

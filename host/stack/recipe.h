@@ -33,16 +33,11 @@ struct StackRecipe {
   std::size_t window_bytes = 0;     // of a task's window, behind its workspace
 
   std::size_t place(int layer, int direction, std::int64_t window) const {
-    return (static_cast<std::size_t>(layer * stack.directions() + direction)) *
-               windows.class_tokens.size() +
+    return stack.place(layer, direction) * windows.class_tokens.size() +
            static_cast<std::size_t>(windows.size_class[static_cast<std::size_t>(window)]);
   }
   const Recipe& recipe(int layer, int direction, std::int64_t window) const {
     return recipes[place(layer, direction, window)];
-  }
-  // Of which states are given per layer and direction.
-  std::size_t state_place(int layer, int direction) const {
-    return static_cast<std::size_t>(layer * stack.directions() + direction);
   }
   lacuna_stack_info info() const;
 };

@@ -76,7 +76,7 @@ Prepared::Prepared(Backend& backend, const StackRecipe& recipe) {
   if (!recipe.windows.whole())
     offsets.resize(static_cast<std::size_t>(widest * (recipe.capacity.sequences + 1)));
   side_by_side = backend.prepare_side_by_side(static_cast<int>(widest));
-  const auto places = static_cast<std::size_t>(recipe.stack.depth() * recipe.stack.directions());
+  const std::size_t places = recipe.stack.places();
   staged.parameters.resize(places);
   staged.d_parameters.resize(places);
   for (auto* states : {&staged.initial_states, &staged.final_states, &staged.d_initial_states})

@@ -17,7 +17,7 @@ class TaskRun {
         stack_(call.recipe.stack),
         task_(task),
         layer_(stack_.layers[schedule::Stack::at(task.layer)]),
-        place_(recipe_.state_place(task.layer, task.direction)),
+        place_(stack_.place(task.layer, task.direction)),
         stream_(stream) {
     if (whole()) return;
     window_.sequences = call.batch.sequences;
