@@ -316,6 +316,7 @@ TEST(StackGradientFlow, NormsAreThoseOfTheGradientsByEachState) {
 
 // Waves of tasks run side by side, or one after the other with a team for each: the same bits.
 TEST(StackThreads, AnyNumberGivesTheSameBits) {
+  if (!support::on_cpu) GTEST_SKIP() << "threads are the CPU's";
   for (const std::uint64_t number : {3, 10, 12, 27}) {
     StackCase c = draw_stack(number);
     const auto data = generate<float>(c);
