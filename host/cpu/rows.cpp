@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/cells/gap.h"
+
 namespace lacuna::cpu {
 namespace {
 
@@ -110,23 +112,9 @@ void gaps_typed(Team& team, const GapsRun& run) {
   const lacuna_carry& in = run.carry_in != nullptr ? *run.carry_in : none;
   const auto* const first_gap = static_cast<const T*>(in.first_gap);
 
+  const GapSource<T> source{delta_t, run.times, in.last_time, first_gap, window.reverse};
   const auto gap = [&](std::int64_t b, std::int64_t step) {
-    const std::int64_t row = window.row(b, step);
-    const bool first = window.first + step == 0;
-    if (delta_t != nullptr) {
-      if (!window.reverse) return delta_t[row];
-      if (!first) return delta_t[row + 1];
-      return first_gap != nullptr ? first_gap[b] : T(0);
-    }
-    if (run.times == nullptr) return T(0);
-    const double now = run.times[row];
-    double before = now;
-    if (!first) {
-      before = run.times[window.row(b, step - 1)];
-    } else if (in.last_time != nullptr && !std::isnan(in.last_time[b])) {
-      before = in.last_time[b];
-    }
-    return static_cast<T>(window.reverse ? before - now : now - before);
+    return gap_before_row(source, b, window.row(b, step), window.first + step == 0);
   };
 
   team.run(window.sequences, [&](std::int64_t b, int) {

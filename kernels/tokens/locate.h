@@ -1,5 +1,6 @@
 // Whose token is this, and how much time passed before it: found once, read by every kernel after.
 #pragma once
+#include "kernels/cells/gap.h"
 #include "kernels/tokens/batch.h"
 #include "kernels/tokens/flat.h"
 
@@ -27,22 +28,9 @@ SIMT_DEVICE simt::Real<T> gap_before(const DeviceBatch<T>& batch, std::int64_t s
   using R = simt::Real<T>;
   const bool first =
       token == (batch.reverse ? batch.offsets[sequence + 1] - 1 : batch.offsets[sequence]);
-  if (batch.delta_t != nullptr) {
-    if (!batch.reverse) return batch.delta_t[token];
-    if (!first) return batch.delta_t[token + 1];
-    return batch.carry_first_gap != nullptr ? batch.carry_first_gap[sequence] : R(0);
-  }
-  if (batch.times == nullptr) return R(0);
-  const double now = batch.times[token];
-  double before = now;
-  if (!first) {
-    before = batch.times[batch.reverse ? token + 1 : token - 1];
-  } else if (batch.carry_last_time != nullptr) {
-    const double carried = batch.carry_last_time[sequence];
-    if (carried == carried) before = carried;  // NaN: earlier pieces held no token
-  }
-  // Stamps are doubles, and so is their difference: seconds over years do not fit a float.
-  return static_cast<R>(batch.reverse ? before - now : now - before);
+  return gap_before_row(GapSource<R>{batch.delta_t, batch.times, batch.carry_last_time,
+                                     batch.carry_first_gap, batch.reverse},
+                        sequence, token, first);
 }
 
 template <class T>

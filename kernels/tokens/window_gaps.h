@@ -1,5 +1,6 @@
 // The gaps before a window's tokens, and the way back of their gradients to the batch's delta_t.
 #pragma once
+#include "kernels/cells/gap.h"
 #include "kernels/tokens/batch.h"
 #include "kernels/tokens/window.h"
 
@@ -37,21 +38,9 @@ SIMT_DEVICE R window_gap(const WindowGaps<R>& args, const WindowToken& token) {
   const DeviceWindow& window = args.window;
   const std::int64_t row = batch_row(window, token), b = token.sequence;
   const bool first = window.first + token.step == 0;
-  if (args.delta_t != nullptr) {
-    if (!window.reverse) return args.delta_t[row];
-    if (!first) return args.delta_t[row + 1];
-    return args.first_gap != nullptr ? args.first_gap[b] : R(0);
-  }
-  if (args.times == nullptr) return R(0);
-  const double now = args.times[row];
-  double before = now;
-  if (!first) {
-    before = args.times[window.reverse ? row + 1 : row - 1];
-  } else if (args.last_time != nullptr) {
-    const double carried = args.last_time[b];
-    if (carried == carried) before = carried;  // NaN: earlier pieces held no token
-  }
-  return static_cast<R>(window.reverse ? before - now : now - before);
+  return gap_before_row(
+      GapSource<R>{args.delta_t, args.times, args.last_time, args.first_gap, window.reverse}, b,
+      row, first);
 }
 
 template <class R>

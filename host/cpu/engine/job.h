@@ -7,6 +7,7 @@
 
 #include "host/plan/lanes.h"
 #include "host/plan/layout.h"
+#include "kernels/cells/gap.h"
 #include "lacuna/lacuna.h"
 
 namespace lacuna::cpu {
@@ -109,22 +110,9 @@ struct Job {
     return step == 0 ? -1 : token(sequence, step) + 1;
   }
   T gap(std::int64_t sequence, std::int64_t step) const {
-    if (delta_t != nullptr) {
-      const std::int64_t at = gap_index(sequence, step);
-      if (at >= 0) return delta_t[at];
-      return carry_in.first_gap != nullptr ? carry_in.first_gap[sequence] : T(0);
-    }
-    if (times == nullptr) return T(0);
-    const double now = times[token(sequence, step)];
-    double before = now;
-    if (step > 0) {
-      before = times[token(sequence, step - 1)];
-    } else if (carry_in.last_time != nullptr &&
-               carry_in.last_time[sequence] == carry_in.last_time[sequence]) {
-      before = carry_in.last_time[sequence];  // NaN: earlier pieces held no token
-    }
-    // Stamps are doubles, and so is their difference: seconds over years do not fit a float.
-    return static_cast<T>(layer.reverse ? before - now : now - before);
+    return gap_before_row(
+        GapSource<T>{delta_t, times, carry_in.last_time, carry_in.first_gap, layer.reverse != 0},
+        sequence, token(sequence, step), step == 0);
   }
 
   T* saved(std::int64_t token, std::int64_t gate) const {
