@@ -8,7 +8,8 @@ LacunaError with the library's own message. Whoever passes an array keeps it ali
 """
 
 import ctypes
-from ctypes import POINTER, Structure, c_char_p, c_int, c_int32, c_int64, c_size_t, c_uint64, c_void_p
+from ctypes import (POINTER, Structure, c_char_p, c_double, c_int, c_int32, c_int64, c_size_t,
+                    c_uint64, c_void_p)
 
 VERSION = (0, 1)  # of the header written down here
 
@@ -21,7 +22,8 @@ EMPTY_ROWS_UPDATE, EMPTY_ROWS_EVOLVE_ONLY = range(2)
 
 # lacuna_parameter, by the names that lacuna_layer_parameter reports.
 PARAMETERS = ("weights_x", "weights_h", "bias", "bias_hn", "x_mean", "impute_weight", "impute_bias",
-              "evolve_weight", "evolve_bias", "evolve_target")
+              "evolve_weight", "evolve_bias", "evolve_target", "norm_gain_x", "norm_gain_h",
+              "norm_gain_c", "norm_bias_c", "projection")
 
 
 class LacunaError(RuntimeError):
@@ -36,18 +38,21 @@ class Allocator(Structure):
 
 class ContextOptions(Structure):
     _fields_ = [("backend", c_int), ("threads", c_int32), ("isa", c_int), ("allocator", Allocator),
-                ("device", c_int32)]
+                ("device", c_int32), ("memory_limit", c_size_t), ("memory_kept_limit", c_size_t)]
 
 
 class ContextInfo(Structure):
     _fields_ = [("backend", c_int), ("threads", c_int32), ("isa", c_int), ("bytes_in_use", c_size_t),
-                ("bytes_peak", c_size_t), ("allocations", c_size_t), ("device", c_int32)]
+                ("bytes_peak", c_size_t), ("allocations", c_size_t), ("device", c_int32),
+                ("bytes_kept", c_size_t)]
 
 
 class Layer(Structure):
     _fields_ = [("cell", c_int), ("impute", c_int), ("evolve", c_int), ("empty_rows", c_int),
                 ("type", c_int), ("features", c_int64), ("hidden", c_int64),
-                ("mask_input", c_int32), ("gap_input", c_int32), ("reverse", c_int32)]
+                ("mask_input", c_int32), ("gap_input", c_int32), ("reverse", c_int32),
+                ("zoneout_hidden", c_double), ("zoneout_cell", c_double),
+                ("recurrent_dropout", c_double), ("layer_norm", c_int32), ("projection", c_int64)]
 
 
 class Parameters(Structure):
@@ -79,11 +84,16 @@ class Carry(Structure):
                 ("first_gap", c_void_p)]
 
 
+class Noise(Structure):
+    _fields_ = [("seed", c_uint64), ("sequence", c_void_p), ("position", c_void_p)]
+
+
 class Batch(Structure):
     _fields_ = [("sequences", c_int64), ("tokens", c_int64), ("offsets", c_void_p),
                 ("values", c_void_p), ("mask", c_void_p), ("delta_t", c_void_p),
                 ("times", c_void_p), ("delta", c_void_p), ("initial_hidden", c_void_p),
-                ("initial_cell", c_void_p), ("carry_in", Carry), ("offsets_on_device", c_int32)]
+                ("initial_cell", c_void_p), ("carry_in", Carry), ("offsets_on_device", c_int32),
+                ("noise", Noise)]
 
 
 class Outputs(Structure):
@@ -111,6 +121,7 @@ CALLS = {
     "lacuna_context_trim": [HANDLE],
     "lacuna_layer_check": [POINTER(Layer)],
     "lacuna_layer_input_width": [POINTER(Layer), POINTER(c_int64)],
+    "lacuna_layer_output_width": [POINTER(Layer), POINTER(c_int64)],
     "lacuna_layer_parameter": [POINTER(Layer), c_int, POINTER(ParameterInfo)],
     "lacuna_layer_parameter_count": [POINTER(Layer), POINTER(c_int64)],
     "lacuna_layer_initialize": [POINTER(Layer), c_uint64, c_void_p],

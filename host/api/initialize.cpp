@@ -34,10 +34,14 @@ double start(const lacuna_layer& layer, lacuna_parameter kind, double u) {
     case LACUNA_WEIGHTS_X:
     case LACUNA_WEIGHTS_H:
     case LACUNA_BIAS:
-    case LACUNA_BIAS_HN: return reach * (2 * u - 1);
+    case LACUNA_BIAS_HN:
+    case LACUNA_PROJECTION: return reach * (2 * u - 1);
     case LACUNA_IMPUTE_WEIGHT: return layer.impute == LACUNA_IMPUTE_RELAX ? relax_rate() : u;
     case LACUNA_EVOLVE_WEIGHT:
       return layer.evolve == LACUNA_EVOLVE_RELAX ? relax_rate() : reach * u;
+    case LACUNA_NORM_GAIN_X:
+    case LACUNA_NORM_GAIN_H:
+    case LACUNA_NORM_GAIN_C: return 1;
     default: return 0;
   }
 }

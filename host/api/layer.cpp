@@ -7,6 +7,11 @@
 namespace lacuna::api {
 namespace {
 
+void check_probability(double probability, std::string_view argument) {
+  if (!(probability >= 0 && probability < 1))
+    refuse(LACUNA_INVALID_ARGUMENT, argument, ": ", probability, ", expected 0 to below 1");
+}
+
 void check_size(std::int64_t size, std::string_view argument) {
   if (size < 1 || size > most_units)
     refuse(LACUNA_INVALID_ARGUMENT, argument, ": ", size, ", expected 1 to ", most_units);
@@ -27,6 +32,21 @@ const lacuna_layer& checked(const lacuna_layer* given) {
   check_flag(layer.mask_input, "layer.mask_input");
   check_flag(layer.gap_input, "layer.gap_input");
   check_flag(layer.reverse, "layer.reverse");
+  check_probability(layer.zoneout_hidden, "layer.zoneout_hidden");
+  check_probability(layer.zoneout_cell, "layer.zoneout_cell");
+  check_probability(layer.recurrent_dropout, "layer.recurrent_dropout");
+  check_flag(layer.layer_norm, "layer.layer_norm");
+  if (layer.projection < 0 || layer.projection > layer.hidden)
+    refuse(LACUNA_INVALID_ARGUMENT, "layer.projection: ", layer.projection, ", expected 0 to ",
+           layer.hidden, ", as layer.hidden says");
+  if (layer.cell != LACUNA_LSTM) {
+    if (layer.zoneout_cell != 0)
+      refuse(LACUNA_INVALID_ARGUMENT, "layer.zoneout_cell: ", layer.zoneout_cell,
+             " is for LACUNA_LSTM: no other cell has a c");
+    if (layer.projection != 0)
+      refuse(LACUNA_INVALID_ARGUMENT, "layer.projection: ", layer.projection,
+             " is for LACUNA_LSTM, expected 0");
+  }
   if (layer.impute == LACUNA_IMPUTE_NONE) {
     constexpr std::string_view because =
         " needs a mask, which impute LACUNA_IMPUTE_NONE does not have";
@@ -47,6 +67,12 @@ void check_type(const lacuna_type& type, const Backend& backend, std::string_vie
 const lacuna_layer& checked(const lacuna_layer* given, const Backend& backend) {
   const lacuna_layer& layer = checked(given);
   check_type(layer.type, backend, "layer.type");
+  if (layer.zoneout_hidden != 0 || layer.zoneout_cell != 0)
+    refuse(LACUNA_UNSUPPORTED, "layer.zoneout_hidden: not built yet");
+  if (layer.recurrent_dropout != 0)
+    refuse(LACUNA_UNSUPPORTED, "layer.recurrent_dropout: not built yet");
+  if (layer.layer_norm != 0) refuse(LACUNA_UNSUPPORTED, "layer.layer_norm: not built yet");
+  if (layer.projection != 0) refuse(LACUNA_UNSUPPORTED, "layer.projection: not built yet");
   return layer;
 }
 
@@ -95,6 +121,11 @@ std::string_view name_of(lacuna_parameter kind) {
     case LACUNA_EVOLVE_WEIGHT: return "evolve_weight";
     case LACUNA_EVOLVE_BIAS: return "evolve_bias";
     case LACUNA_EVOLVE_TARGET: return "evolve_target";
+    case LACUNA_NORM_GAIN_X: return "norm_gain_x";
+    case LACUNA_NORM_GAIN_H: return "norm_gain_h";
+    case LACUNA_NORM_GAIN_C: return "norm_gain_c";
+    case LACUNA_NORM_BIAS_C: return "norm_bias_c";
+    case LACUNA_PROJECTION: return "projection";
     case LACUNA_PARAMETERS: break;
   }
   return "?";
@@ -124,11 +155,18 @@ lacuna_status lacuna_layer_input_width(const lacuna_layer* layer, int64_t* width
   });
 }
 
+lacuna_status lacuna_layer_output_width(const lacuna_layer* layer, int64_t* width) {
+  return api::guarded([&] {
+    const std::int64_t answer = lacuna::output_width(api::checked(layer));
+    api::not_null(width, "width") = answer;
+  });
+}
+
 lacuna_status lacuna_layer_parameter(const lacuna_layer* layer, lacuna_parameter kind,
                                      lacuna_parameter_info* info) {
   return api::guarded([&] {
     api::checked(layer);
-    api::check_enumerator(kind, LACUNA_EVOLVE_TARGET, "kind", "lacuna_parameter");
+    api::check_enumerator(kind, LACUNA_PROJECTION, "kind", "lacuna_parameter");
     const lacuna::Shape shape = lacuna::parameter_shape(*layer, kind);
     api::not_null(info, "info") = {.name = api::name_of(kind).data(),
                                    .rows = shape.rows,

@@ -22,9 +22,14 @@ inline std::int64_t input_width(const lacuna_layer& layer) {
   return layer.features * (1 + layer.mask_input) + layer.gap_input;
 }
 
+// R, the width of h.
+inline std::int64_t output_width(const lacuna_layer& layer) {
+  return layer.projection > 0 ? layer.projection : layer.hidden;
+}
+
 // S, the units that `relax` acts on.
 inline std::int64_t relaxed_units(const lacuna_layer& layer) {
-  return layer.hidden * (layer.cell == LACUNA_LSTM ? 2 : 1);
+  return output_width(layer) + (layer.cell == LACUNA_LSTM ? layer.hidden : 0);
 }
 
 inline bool has_mask(const lacuna_layer& layer) { return layer.impute != LACUNA_IMPUTE_NONE; }
@@ -59,26 +64,33 @@ struct Shape {
 
 inline Shape parameter_shape(const lacuna_layer& layer, lacuna_parameter kind) {
   const std::int64_t D = layer.features, H = layer.hidden, GH = gates(layer.cell) * H;
+  const std::int64_t R = output_width(layer);
+  const bool normalises_c = layer.layer_norm != 0 && layer.cell == LACUNA_LSTM;
   const bool imputes_by_decay =
       layer.impute == LACUNA_IMPUTE_DECAY || layer.impute == LACUNA_IMPUTE_RELAX;
   const auto vector_if = [](bool has, std::int64_t size) { return has ? Shape{size, 1} : Shape{}; };
   switch (kind) {
     case LACUNA_WEIGHTS_X: return {GH, input_width(layer)};
-    case LACUNA_WEIGHTS_H: return {GH, H};
+    case LACUNA_WEIGHTS_H: return {GH, R};
     case LACUNA_BIAS: return {GH, 1};
     case LACUNA_BIAS_HN: return vector_if(layer.cell == LACUNA_GRU, H);
     case LACUNA_X_MEAN: return vector_if(layer.impute != LACUNA_IMPUTE_NONE, D);
     case LACUNA_IMPUTE_WEIGHT: return vector_if(imputes_by_decay, D);
     case LACUNA_IMPUTE_BIAS: return vector_if(layer.impute == LACUNA_IMPUTE_DECAY, D);
     case LACUNA_EVOLVE_WEIGHT:
-      if (layer.evolve == LACUNA_EVOLVE_DECAY) return {H, D};
-      if (layer.evolve == LACUNA_EVOLVE_DECAY_STEP) return {H, 1};
+      if (layer.evolve == LACUNA_EVOLVE_DECAY) return {R, D};
+      if (layer.evolve == LACUNA_EVOLVE_DECAY_STEP) return {R, 1};
       return vector_if(layer.evolve == LACUNA_EVOLVE_RELAX, relaxed_units(layer));
     case LACUNA_EVOLVE_BIAS:
       return vector_if(
-          layer.evolve == LACUNA_EVOLVE_DECAY || layer.evolve == LACUNA_EVOLVE_DECAY_STEP, H);
+          layer.evolve == LACUNA_EVOLVE_DECAY || layer.evolve == LACUNA_EVOLVE_DECAY_STEP, R);
     case LACUNA_EVOLVE_TARGET:
       return vector_if(layer.evolve == LACUNA_EVOLVE_RELAX, relaxed_units(layer));
+    case LACUNA_NORM_GAIN_X:
+    case LACUNA_NORM_GAIN_H: return vector_if(layer.layer_norm != 0, GH);
+    case LACUNA_NORM_GAIN_C:
+    case LACUNA_NORM_BIAS_C: return vector_if(normalises_c, H);
+    case LACUNA_PROJECTION: return layer.projection > 0 ? Shape{R, H} : Shape{};
     case LACUNA_PARAMETERS: break;
   }
   return {};

@@ -12,7 +12,8 @@
  *     rows stored back to back, and sequence b owns rows offsets[b] .. offsets[b+1]-1. Lengths 0
  *     and 1 are legal; nothing is sorted.
  *   - D features, H hidden units, G gates, K = width of the cell's input
- *     (lacuna_layer_input_width), S = H, or 2H for an LSTM that relaxes.
+ *     (lacuna_layer_input_width), R = width of h (lacuna_layer_output_width; H unless projected),
+ *     S = R, or R + H for an LSTM that relaxes.
  *   - `real` stands for the type that lacuna_layer.type names: float, double, or on CUDA fp16 or
  *     bf16 (16 bits each). `wide` is what sums and times need: double for double, else float.
  *     Everything is computed and summed in `wide`. Pointers must be aligned to their elements.
@@ -215,28 +216,55 @@ typedef struct lacuna_layer {
   /* 0 or 1: read each sequence from its end. The gap of token s is then dt[s+1], and x_last and
    * delta look at the tokens after s */
   int32_t reverse;
+  /* [0, 1): zoneout (Krueger et al. 2017), at tokens where the cell fires. In training a unit of h,
+   * and apart from it one of c (lstm), keeps its evolved state with this probability instead of
+   * taking the new one. Without a tape nothing is drawn: p times the evolved state and 1 - p times
+   * the new one. An lstm's h is formed from the c that zoneout has not touched. */
+  double zoneout_hidden;
+  double zoneout_cell; /* lstm */
+  /* [0, 1): variational dropout of the recurrence (Gal & Ghahramani 2016). In training W_h reads m h
+   * instead of h, m drawn once for each unit of a sequence: 0 with this probability, else
+   * 1 / (1 - p). (gru_reset_before: W_hn reads r m h.) What passes h on without W_h does not see
+   * it. Without a tape nothing is dropped. */
+  double recurrent_dropout;
+  /* 0 or 1: layer normalisation inside the cell (Ba et al. 2016). With
+   * LN(a) = (a - mean) / sqrt(variance + 1e-5) over a group of gates, W_x x becomes gain_x LN(W_x x)
+   * and W_h h gain_h LN(W_h h), both before any bias; an lstm's h' = o tanh(gain_c LN(c') + b_c).
+   * Groups, 1 unit of each gate and all units: rnn [h], lstm [i f g o], gru [r z] and [n]. */
+  int32_t layer_norm;
+  /* P, 0 .. H, lstm: the state h is W_p (o tanh c'), of P numbers instead of H (Sak et al. 2014);
+   * 0: there is no projection. */
+  int64_t projection;
 } lacuna_layer;
 
 LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_layer_check(const lacuna_layer* layer);
 /* K = D (1 + mask_input) + gap_input */
 LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_layer_input_width(const lacuna_layer* layer,
                                                                    int64_t* width);
+/* R, the width of h and of a layer's output: H, or the projection's P. */
+LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_layer_output_width(const lacuna_layer* layer,
+                                                                    int64_t* width);
 
 /* ---- Parameters ------------------------------------------------------------------------------ */
 
 /* Gates are stacked by rows in the order the cell names them. */
 typedef enum lacuna_parameter {
   LACUNA_WEIGHTS_X = 0,     /* W_x    [G H, K] */
-  LACUNA_WEIGHTS_H = 1,     /* W_h    [G H, H] */
+  LACUNA_WEIGHTS_H = 1,     /* W_h    [G H, R] */
   LACUNA_BIAS = 2,          /* b      [G H]    */
   LACUNA_BIAS_HN = 3,       /* b_hn   [H]      gru */
   LACUNA_X_MEAN = 4,        /* x_mean [D]      impute mean, forward, decay, relax */
   LACUNA_IMPUTE_WEIGHT = 5, /* w      [D]      impute decay, relax */
   LACUNA_IMPUTE_BIAS = 6,   /* b      [D]      impute decay */
-  LACUNA_EVOLVE_WEIGHT = 7, /* decay: W_g [H, D]; decay_step: w [H]; relax: lambda [S] */
-  LACUNA_EVOLVE_BIAS = 8,   /* decay, decay_step: b [H] */
+  LACUNA_EVOLVE_WEIGHT = 7, /* decay: W_g [R, D]; decay_step: w [R]; relax: lambda [S] */
+  LACUNA_EVOLVE_BIAS = 8,   /* decay, decay_step: b [R] */
   LACUNA_EVOLVE_TARGET = 9, /* relax: s_inf [S], h's part first, then c's */
-  LACUNA_PARAMETERS = 10    /* how many kinds there are */
+  LACUNA_NORM_GAIN_X = 10,  /* gain_x [G H], layer_norm */
+  LACUNA_NORM_GAIN_H = 11,  /* gain_h [G H], layer_norm */
+  LACUNA_NORM_GAIN_C = 12,  /* gain_c [H], layer_norm, lstm */
+  LACUNA_NORM_BIAS_C = 13,  /* b_c    [H], layer_norm, lstm */
+  LACUNA_PROJECTION = 14,   /* W_p    [P, H], projection */
+  LACUNA_PARAMETERS = 15    /* how many kinds there are */
 } lacuna_parameter;
 
 /* One pointer (to wide) per kind; null where the layer has no such parameter. */
@@ -261,8 +289,8 @@ LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_layer_parameter(const lacuna_la
 /* Elements of all parameters together. */
 LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_layer_parameter_count(const lacuna_layer* layer,
                                                                        int64_t* count);
-/* The customary start, in the back-to-back layout: the cell's weights and biases uniform in
- * +-1/sqrt(H), x_mean, s_inf, impute and evolve biases 0, decay weights uniform in [0,
+/* The customary start, in the back-to-back layout: the cell's weights and biases, and W_p, uniform in
+ * +-1/sqrt(H), gains 1, b_c, x_mean, s_inf, impute and evolve biases 0, decay weights uniform in [0,
  * 1/sqrt(H)) (impute: [0, 1)), relax rates softplus^-1 of values log-uniform in [0.01, 1]. The
  * same seed gives the same numbers everywhere, in any type. `parameters`: wide, on the host. */
 LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_layer_initialize(const lacuna_layer* layer,
@@ -423,6 +451,16 @@ typedef struct lacuna_carry {
   void* first_gap;
 } lacuna_carry;
 
+/* Where zoneout and recurrent dropout take their random numbers from (Philox). They are a function of
+ * seed, sequence, position and unit alone, so that a step that is run again, in another piece, window
+ * or batch order, sees the same ones. Read by runs with a tape of layers that draw. */
+typedef struct lacuna_noise {
+  uint64_t seed;
+  const int64_t* sequence; /* [B], >= 0: what each sequence is called; null: 0 .. B-1 */
+  /* [B], >= 0: how many tokens of the sequence were read in earlier pieces; null: 0 */
+  const int64_t* position;
+} lacuna_noise;
+
 typedef struct lacuna_batch {
   int64_t sequences; /* B */
   int64_t tokens;    /* N */
@@ -445,7 +483,7 @@ typedef struct lacuna_batch {
   /* wide [N,D], optional: time since each feature was last measured, ready-made, finite and >=
    * 0; null: computed from the gaps and the mask */
   const void* delta;
-  const void* initial_hidden; /* real [B,H]; null: 0 */
+  const void* initial_hidden; /* real [B,R]; null: 0 */
   const void* initial_cell;   /* real [B,H], lstm; null: 0 */
   lacuna_carry carry_in;      /* null entries: the sequence begins here */
   /* 0 or 1, CUDA only: offsets lie in the device's memory and only the device reads them, in the
@@ -454,15 +492,16 @@ typedef struct lacuna_batch {
    * written (in gradients they are 0). No length may exceed the plan's capacity.max_length: the
    * results of such a sequence are undefined. */
   int32_t offsets_on_device;
+  lacuna_noise noise; /* on CUDA its arrays are the host's or the device's */
 } lacuna_batch;
 
 /* All optional, all "=". */
 typedef struct lacuna_outputs {
-  void* hidden;         /* real [N,H]: the state after each token */
+  void* hidden;         /* real [N,R]: the state after each token */
   void* cell;           /* real [N,H]: c after each token, lstm */
-  void* evolved_hidden; /* real [N,H]: the state before each update, after evolve */
+  void* evolved_hidden; /* real [N,R]: the state before each update, after evolve */
   void* imputed;        /* real [N,D]: x, measured or imputed */
-  /* real [B,H]: after the last token read; the initial state of an empty sequence */
+  /* real [B,R]: after the last token read; the initial state of an empty sequence */
   void* final_hidden;
   void* final_cell; /* real [B,H], lstm */
   lacuna_carry carry_out;
@@ -478,9 +517,9 @@ LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_forward(lacuna_plan* plan,
 
 /* dL/d(output). Null: 0. */
 typedef struct lacuna_output_gradients {
-  const void* d_hidden;       /* real [N,H] */
+  const void* d_hidden;       /* real [N,R] */
   const void* d_cell;         /* real [N,H], lstm */
-  const void* d_final_hidden; /* real [B,H] */
+  const void* d_final_hidden; /* real [B,R] */
   const void* d_final_cell;   /* real [B,H], lstm */
 } lacuna_output_gradients;
 
@@ -491,7 +530,7 @@ typedef struct lacuna_input_gradients {
   /* wide [N]: with respect to batch.delta_t (with times: to the gaps they imply). A ready-made
    * batch.delta is a constant. */
   void* d_delta_t;
-  void* d_initial_hidden; /* real [B,H] */
+  void* d_initial_hidden; /* real [B,R] */
   void* d_initial_cell;   /* real [B,H], lstm */
 } lacuna_input_gradients;
 

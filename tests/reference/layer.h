@@ -22,6 +22,11 @@ struct Layer {
   bool mask_input = false;  // the cell also sees m; all ones under Impute::none, which has no mask
   bool gap_input = false;   // the cell also sees log(1 + delta_t), as its last input
   bool reverse = false;     // read every sequence from its last token to its first
+  int zoneout_hidden_percent = 0;     // of h's units that keep their evolved state
+  int zoneout_cell_percent = 0;       // of c's
+  int recurrent_dropout_percent = 0;  // of h's units that W_h does not see
+  bool layer_norm = false;
+  int projection = 0;  // P; 0: none
 
   bool has_cell_state() const { return cell == Cell::lstm; }
   bool is_gru() const { return cell == Cell::gru || cell == Cell::gru_reset_before; }
@@ -32,8 +37,11 @@ struct Layer {
   // K: columns of W_x.
   int input_width() const { return features * (mask_input ? 2 : 1) + (gap_input ? 1 : 0); }
 
+  // R: the width of h.
+  int output_width() const { return projection > 0 ? projection : hidden; }
+
   // S: units that Evolve::relax acts on; h first, then c.
-  int state_width() const { return hidden * (has_cell_state() ? 2 : 1); }
+  int state_width() const { return output_width() + (has_cell_state() ? hidden : 0); }
 
   bool operator==(const Layer&) const = default;
 };

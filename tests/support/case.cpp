@@ -156,7 +156,8 @@ class Parser {
     seen_.push_back(name);
 
     Layer& layer = case_.layer;
-    const std::array<Named<bool*>, 8> flags{{{"mask", &layer.mask_input},
+    const std::array<Named<bool*>, 9> flags{{{"mask", &layer.mask_input},
+                                             {"ln", &layer.layer_norm},
                                              {"gap", &layer.gap_input},
                                              {"rev", &layer.reverse},
                                              {"nan", &case_.mask_from_nan},
@@ -177,6 +178,14 @@ class Parser {
       layer.features = parse_integer<int>(field, number);
     } else if (name == "h") {
       layer.hidden = parse_integer<int>(field, number);
+    } else if (name == "p") {
+      layer.projection = parse_integer<int>(field, number);
+    } else if (name == "zone") {
+      layer.zoneout_hidden_percent = parse_integer<int>(field, number);
+    } else if (name == "zonec") {
+      layer.zoneout_cell_percent = parse_integer<int>(field, number);
+    } else if (name == "rdrop") {
+      layer.recurrent_dropout_percent = parse_integer<int>(field, number);
     } else if (name == "seed") {
       case_.seed = parse_integer<std::uint64_t>(field, number);
     } else if (name == "miss") {
@@ -185,8 +194,9 @@ class Parser {
       parse_lengths(field, number);
     } else {
       fail(field,
-           "is no field; there are n, d, h, len, miss and seed with a number, and eo, mask, gap, "
-           "rev, nan, times, delta, init and carry");
+           "is no field; there are n, d, h, p, len, miss, zone, zonec, rdrop and seed with a "
+           "number, "
+           "and eo, mask, gap, rev, ln, nan, times, delta, init and carry");
     }
   }
 
@@ -195,6 +205,14 @@ class Parser {
     if (layer.features < 1) fail("d0", "must be at least d1");
     if (layer.hidden < 1) fail("h0", "must be at least h1");
     if (case_.missing_percent > 100) fail("miss", "must be at most 100");
+    if (layer.zoneout_hidden_percent > 99) fail("zone", "must be at most 99");
+    if (layer.zoneout_cell_percent > 99) fail("zonec", "must be at most 99");
+    if (layer.recurrent_dropout_percent > 99) fail("rdrop", "must be at most 99");
+    if (layer.projection > layer.hidden) fail("p", "must be at most h");
+    if (!layer.has_cell_state()) {
+      if (layer.projection > 0) fail("p", "needs an lstm");
+      if (layer.zoneout_cell_percent > 0) fail("zonec", "needs an lstm");
+    }
     if (layer.impute == Impute::none) {
       if (case_.missing_percent > 0) fail("miss", "needs an impute other than none");
       if (layer.mask_input) fail("mask", "needs an impute other than none");
@@ -252,6 +270,13 @@ std::string to_string(const Case& c) {
   if (layer.mask_input && !implied.mask_input) text += "_mask";
   if (layer.gap_input && !implied.gap_input) text += "_gap";
   if (layer.reverse) text += "_rev";
+  if (layer.zoneout_hidden_percent > 0)
+    text += "_zone" + std::to_string(layer.zoneout_hidden_percent);
+  if (layer.zoneout_cell_percent > 0) text += "_zonec" + std::to_string(layer.zoneout_cell_percent);
+  if (layer.recurrent_dropout_percent > 0)
+    text += "_rdrop" + std::to_string(layer.recurrent_dropout_percent);
+  if (layer.layer_norm) text += "_ln";
+  if (layer.projection > 0) text += "_p" + std::to_string(layer.projection);
   if (c.mask_from_nan) text += "_nan";
   if (c.times) text += "_times";
   if (c.delta) text += "_delta";

@@ -16,6 +16,8 @@
 //     eo          rows with nothing measured only evolve the state
 //     mask, gap   mask_input, gap_input
 //     rev         reads each sequence from its end
+//     zoneINT, zonecINT, rdropINT   zoneout of h and of c, recurrent dropout; in per cent, below 100
+//     ln          layer normalisation                     pINT     projection, of an lstm
 //     nan         the mask is taken from NaN values; otherwise it is given
 //     times       time stamps are given; otherwise delta_t
 //     delta       a ready-made delta is given

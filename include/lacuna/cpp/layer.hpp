@@ -52,6 +52,12 @@ struct Layer {
   bool gap_input = false;     // log(1 + dt) is the last column of its input
   bool reverse = false;       // each sequence is read from its end
   Type type = Type::f32;
+  // In training a unit keeps its evolved state with this probability (Krueger et al. 2017).
+  double zoneout_hidden = 0;
+  double zoneout_cell = 0;       // lstm
+  double recurrent_dropout = 0;  // of h where W_h reads it, alike at every token (Gal 2016)
+  bool layer_norm = false;       // of gates, and of an lstm's c (Ba et al. 2016)
+  std::int64_t projection = 0;   // P, lstm: h has P numbers instead of H (Sak et al. 2014)
 
   bool operator==(const Layer&) const = default;
 
@@ -65,7 +71,12 @@ struct Layer {
             .hidden = hidden,
             .mask_input = mask_input,
             .gap_input = gap_input,
-            .reverse = reverse};
+            .reverse = reverse,
+            .zoneout_hidden = zoneout_hidden,
+            .zoneout_cell = zoneout_cell,
+            .recurrent_dropout = recurrent_dropout,
+            .layer_norm = layer_norm,
+            .projection = projection};
   }
 
   // Throws when the choices contradict each other.
@@ -79,6 +90,14 @@ struct Layer {
     const lacuna_layer layer = c();
     std::int64_t width = 0;
     detail::check(lacuna_layer_input_width(&layer, &width));
+    return width;
+  }
+
+  // R, the width of h and of the layer's output.
+  std::int64_t output_width() const {
+    const lacuna_layer layer = c();
+    std::int64_t width = 0;
+    detail::check(lacuna_layer_output_width(&layer, &width));
     return width;
   }
 

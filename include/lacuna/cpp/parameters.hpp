@@ -15,15 +15,20 @@ namespace lacuna {
 
 enum class Parameter {
   weights_x = LACUNA_WEIGHTS_X,          // W_x    [G H, K]
-  weights_h = LACUNA_WEIGHTS_H,          // W_h    [G H, H]
+  weights_h = LACUNA_WEIGHTS_H,          // W_h    [G H, R]
   bias = LACUNA_BIAS,                    // b      [G H]
   bias_hn = LACUNA_BIAS_HN,              // b_hn   [H]
   x_mean = LACUNA_X_MEAN,                // x_mean [D]
   impute_weight = LACUNA_IMPUTE_WEIGHT,  // w      [D]
   impute_bias = LACUNA_IMPUTE_BIAS,      // b      [D]
-  evolve_weight = LACUNA_EVOLVE_WEIGHT,  // W_g [H, D], w [H] or lambda [S]
+  evolve_weight = LACUNA_EVOLVE_WEIGHT,  // W_g [R, D], w [R] or lambda [S]
   evolve_bias = LACUNA_EVOLVE_BIAS,      // b      [H]
   evolve_target = LACUNA_EVOLVE_TARGET,  // s_inf  [S]
+  norm_gain_x = LACUNA_NORM_GAIN_X,      // gain_x [G H]
+  norm_gain_h = LACUNA_NORM_GAIN_H,      // gain_h [G H]
+  norm_gain_c = LACUNA_NORM_GAIN_C,      // gain_c [H]
+  norm_bias_c = LACUNA_NORM_BIAS_C,      // b_c    [H]
+  projection = LACUNA_PROJECTION,        // W_p    [P, H]
 };
 inline constexpr int parameter_kinds = LACUNA_PARAMETERS;
 
