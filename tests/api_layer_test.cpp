@@ -102,7 +102,8 @@ TEST(LayerApi, ParametersLieBackToBackInOneAlignedArray) {
 TEST(LayerApi, NamesOfParameters) {
   const char* const names[] = {"weights_x",   "weights_h",     "bias",        "bias_hn",
                                "x_mean",      "impute_weight", "impute_bias", "evolve_weight",
-                               "evolve_bias", "evolve_target"};
+                               "evolve_bias", "evolve_target", "norm_gain_x", "norm_gain_h",
+                               "norm_gain_c", "norm_bias_c",   "projection"};
   for (int kind = 0; kind < lacuna::parameter_kinds; ++kind)
     EXPECT_EQ(lacuna::parameter_info(lacuna::gru(1, 1), static_cast<Parameter>(kind)).name,
               names[kind]);

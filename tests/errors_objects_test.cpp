@@ -153,7 +153,7 @@ TEST(LayerErrors, OtherArguments) {
   EXPECT_TRUE(refused(lacuna_layer_parameter(&layer, LACUNA_BIAS, nullptr), LACUNA_INVALID_ARGUMENT,
                       {"info: null"}));
   EXPECT_TRUE(refused(lacuna_layer_parameter(&layer, LACUNA_PARAMETERS, &info),
-                      LACUNA_INVALID_ARGUMENT, {"kind: 10, expected a lacuna_parameter, 0 to 9"}));
+                      LACUNA_INVALID_ARGUMENT, {"kind: 15, expected a lacuna_parameter, 0 to 14"}));
   EXPECT_TRUE(refused(lacuna_layer_initialize(&layer, 1, nullptr), LACUNA_INVALID_ARGUMENT,
                       {"parameters: null, expected ", " elements"}));
   std::vector<float> parameters(10000);
