@@ -127,6 +127,16 @@ struct AdamRun {
   void* stream;
 };
 
+struct ClippedAdamRun {
+  lacuna_adam adam;
+  lacuna_type type;
+  std::int64_t arrays;
+  const lacuna_adam_array* list;
+  double max_norm;
+  double* norm;  // may be null
+  void* stream;
+};
+
 struct PaddedShape {
   std::int64_t sequences, max_length, row_bytes;
 };
@@ -181,6 +191,7 @@ class Backend {
   virtual void loss(const LossRun& run) = 0;
   virtual void clip_gradient_norm(const ClipRun& run) = 0;
   virtual void adam_step(const AdamRun& run) = 0;
+  virtual void adam_step_clipped(const ClippedAdamRun& run) = 0;
   virtual void pack(const PackRun& run) = 0;
   virtual void unpack(const UnpackRun& run) = 0;
 

@@ -167,6 +167,10 @@ TEST(Allocation, TrainingStepsAllocateNothing) {
                                                      nullptr, nullptr);
   failures += LACUNA_OK != lacuna_adam_step(context, &adam, LACUNA_F32, in * out, d_weights.data(),
                                             weights.data(), first.data(), second.data(), nullptr);
+  const lacuna_adam_array both[] = {
+      {in * out, d_weights.data(), weights.data(), first.data(), second.data()}};
+  failures += LACUNA_OK !=
+              lacuna_adam_step_clipped(context, &adam, LACUNA_F32, 1, both, 1, nullptr, nullptr);
   const std::size_t after = heap_allocations;
   EXPECT_EQ(failures, 0) << lacuna_last_error();
   EXPECT_EQ(after, before);

@@ -1,6 +1,7 @@
 // The CUDA backend's calls of training against the CPU backend's.
 #include <cmath>
 #include <cstdint>
+#include <deque>
 #include <limits>
 #include <vector>
 
@@ -152,6 +153,47 @@ TYPED_TEST(CudaTraining, ClippingAndAdam) {
   expect_close(got_p, p, "parameters");
   expect_close(got_first, first, "first_moment");
   expect_close(got_second, second, "second_moment");
+}
+
+TYPED_TEST(CudaTraining, AClippedStepOfSeveralArrays) {
+  using Real = typename TypeParam::Real;
+  const lacuna_adam adam{1e-2, 0.9, 0.999, 1e-8, 0.01, 3};
+  constexpr std::size_t sizes[] = {1000, 7};
+  std::vector<std::vector<Real>> gradients, parameters, first, second;
+  std::deque<GuardedBuffer<Real>> got_parameters, got_first, got_second;
+  std::vector<lacuna_adam_array> host, device;
+  Mirror& m = this->mirror;
+  for (std::size_t a = 0; a < 2; ++a) {
+    const int seed = static_cast<int>(10 * a);
+    gradients.push_back(numbers<Real>(sizes[a], seed + 1));
+    parameters.push_back(numbers<Real>(sizes[a], seed + 2));
+    first.push_back(numbers<Real>(sizes[a], seed + 3));
+    second.push_back(numbers<Real>(sizes[a], seed + 4));
+    for (Real& v : second[a]) v = std::abs(v);
+    got_parameters.emplace_back(parameters[a]);
+    got_first.emplace_back(first[a]);
+    got_second.emplace_back(second[a]);
+  }
+  for (std::size_t a = 0; a < 2; ++a) {
+    const auto count = static_cast<std::int64_t>(sizes[a]);
+    host.push_back(
+        {count, gradients[a].data(), parameters[a].data(), first[a].data(), second[a].data()});
+    device.push_back({count, this->in(gradients[a]), m.out(got_parameters[a]), m.out(got_first[a]),
+                      m.out(got_second[a])});
+  }
+  double norm = 0;
+  GuardedBuffer<double> got_norm(1);
+  constexpr lacuna_type type = type_of<Real>;
+  must(lacuna_adam_step_clipped(this->cpu.get(), &adam, type, 2, host.data(), 0.5, &norm, nullptr));
+  must(lacuna_adam_step_clipped(this->cuda.get(), &adam, type, 2, device.data(), 0.5,
+                                m.out(got_norm), nullptr));
+  m.bring_back();
+  EXPECT_NEAR(*got_norm.data(), norm, 1e-12 * norm);
+  for (std::size_t a = 0; a < 2; ++a) {
+    expect_close(got_parameters[a], parameters[a], "parameters");
+    expect_close(got_first[a], first[a], "first_moment");
+    expect_close(got_second[a], second[a], "second_moment");
+  }
 }
 
 TYPED_TEST(CudaTraining, PackAndUnpack) {

@@ -278,4 +278,58 @@ TEST_F(AdamErrors, EveryArgument) {
   refuse_with("adam.step: 0, expected >= 1", settings.step, 0, call);
 }
 
+// ---- Both in one ----
+
+class ClippedAdamErrors : public AdamErrors {
+ protected:
+  ClippedAdamErrors() {
+    float* const at = written_too.data();
+    list[0] = {8, gradient_values.data(), written.data(), at, at + 8};
+    list[1] = {8, gradient_values.data() + 8, written.data() + 8, at + 16, at + 24};
+  }
+  std::int64_t arrays = 2;
+  lacuna_adam_array list[2];
+  const lacuna_adam_array* given = list;
+  double max_norm = 1;
+};
+
+TEST_F(ClippedAdamErrors, EveryArgument) {
+  double norm = -7;
+  const auto call = [&] {
+    written_too.assign(64, untouched == written_too[0] ? untouched : 0);
+    return lacuna_adam_step_clipped(used, adam, real_type(), arrays, given, max_norm, &norm,
+                                    nullptr);
+  };
+  ASSERT_EQ(call(), LACUNA_OK);
+  EXPECT_EQ(norm, 4);
+  refuse_with("context: null", used, nullptr, call);
+  refuse_with("adam: null", adam, nullptr, call);
+  if (support::on_cpu) refuse_with("type: LACUNA_F16", type, LACUNA_F16, call, LACUNA_UNSUPPORTED);
+  refuse_with("adam.step: 0, expected >= 1", settings.step, 0, call);
+  refuse_with("arrays: -1, expected >= 0", arrays, -1, call);
+  refuse_with("list: null", given, nullptr, call);
+  refuse_with("list[1].count: -8, expected >= 0", list[1].count, -8, call);
+  refuse_with("list[1].gradients: null, expected 8 elements", list[1].gradients, nullptr, call);
+  refuse_with("list[0].gradients: address 0x", list[0].gradients, misaligned(list[0].gradients),
+              call);
+  refuse_with("list[1].parameters: null, expected 8 elements", list[1].parameters, nullptr, call);
+  refuse_with("list[0].first_moment: address 0x", list[0].first_moment,
+              misaligned(list[0].first_moment), call);
+  refuse_with("list[1].second_moment: null, expected 8 elements", list[1].second_moment, nullptr,
+              call);
+  refuse_with("list[0].second_moment: overlaps list[0].first_moment", list[0].second_moment,
+              list[0].first_moment, call);
+  refuse_with("list[1].parameters: overlaps list[0].parameters", list[1].parameters,
+              static_cast<void*>(written.data() + 7), call);
+  refuse_with("list[1].gradients: overlaps list[0].first_moment", list[1].gradients,
+              static_cast<const void*>(written_too.data() + 1), call);
+  refuse_with("max_norm: 0, expected > 0", max_norm, 0, call);
+  refuse_with("max_norm: nan, expected > 0", max_norm, nan, call);
+  list[1].gradients = list[0].gradients;  // what is only read may be shared
+  EXPECT_EQ(call(), LACUNA_OK) << lacuna_last_error();
+  EXPECT_EQ(lacuna_adam_step_clipped(context, adam, LACUNA_F32, 0, nullptr, 1, &norm, nullptr),
+            LACUNA_OK);
+  EXPECT_EQ(norm, 0);
+}
+
 }  // namespace

@@ -242,6 +242,64 @@ TYPED_TEST(KernelsTrainingAdam, AGradientThatWasAlwaysZeroMovesNothing) {
   EXPECT_TRUE(same_bits(got.parameters, parameters));
 }
 
+// In one call: the bits of the two, in any order of threads and beside any alignment.
+TYPED_TEST(KernelsTrainingAdam, AClippedStepIsClippingAndAdam) {
+  using R = TypeParam;
+  const lacuna_adam adam{0.01, 0.9, 0.999, 1e-8, 0.1, 3};
+  for (const auto& counts : lists()) {
+    Arrays<R> gradients = gradients_of<R>(counts);
+    std::vector<Moments<R>> before;
+    for (const std::int64_t count : counts) {
+      const std::uint64_t seed = 10 * before.size();
+      before.push_back({random_values<R>(count, seed + 1), random_values<R>(count, seed + 2),
+                        random_values<R>(count, seed + 3)});
+      for (R& value : before.back().second) value *= value;
+    }
+    const auto expect = [&](double max_norm, const std::vector<Moments<R>>& want, double norm,
+                            int shift) {
+      std::vector<std::unique_ptr<Output<R>>> outputs;
+      std::vector<lacuna_adam_array> list;
+      for (std::size_t a = 0; a < gradients.size(); ++a) {
+        for (const auto* array :
+             {&gradients[a], &before[a].parameters, &before[a].first, &before[a].second})
+          outputs.push_back(std::make_unique<Output<R>>(*array, shift));
+        list.push_back({counts[a], outputs[4 * a]->data(), outputs[4 * a + 1]->data(),
+                        outputs[4 * a + 2]->data(), outputs[4 * a + 3]->data()});
+      }
+      const auto arrays = static_cast<std::int64_t>(list.size());
+      Output<double> got_norm(1);
+      Output<double> workspace(static_cast<std::int64_t>(
+          clipped_adam_workspace_bytes(arrays, list.data()) / sizeof(double)));
+      adam_step_clipped<R>(
+          nullptr, {adam, arrays, list.data(), max_norm, got_norm.data(), workspace.data()});
+      EXPECT_EQ(got_norm.damage() + workspace.damage(), "");
+      EXPECT_TRUE(same_bits(got_norm.vector(), {norm}));
+      for (std::size_t a = 0; a < gradients.size(); ++a) {
+        const std::vector<R>* const expected[] = {&gradients[a], &want[a].parameters,
+                                                  &want[a].first, &want[a].second};
+        for (std::size_t k = 0; k < 4; ++k) {
+          EXPECT_EQ(outputs[4 * a + k]->damage(), "");
+          EXPECT_TRUE(same_bits(outputs[4 * a + k]->vector(), *expected[k])) << a << " " << k;
+        }
+      }
+    };
+    for (const double max_norm : {0.5, 1e9}) {
+      const Clipped<R> clipped = clip(gradients, max_norm);
+      std::vector<Moments<R>> want;
+      for (std::size_t a = 0; a < gradients.size(); ++a)
+        want.push_back(stepped(adam, clipped.gradients[a], before[a]));
+      for (const int shift : {0, 1}) expect(max_norm, want, clipped.norm, shift);
+      for (const auto& order : thread_orders(2)) {
+        const emulator::WithSettings with(order);
+        expect(max_norm, want, clipped.norm, 0);
+      }
+    }
+    if (gradients.empty() || gradients.back().empty()) continue;
+    gradients.back().back() = static_cast<R>(std::numeric_limits<double>::infinity());
+    expect(0.5, before, std::numeric_limits<double>::infinity(), 0);
+  }
+}
+
 // More elements than a launch has threads.
 TEST(KernelsTrainingAdamLarge, StridesOverItsElements) {
   const std::int64_t count = 4096 * 256 * 2 + 1027;

@@ -278,6 +278,57 @@ TYPED_TEST(Training, AdamFollowsThePaper) {
   }
 }
 
+// One call has the bits of the two, whether it clips or not, and changes nothing where the norm is not finite.
+TYPED_TEST(Training, AClippedStepIsClippingAndAdam) {
+  using Real = TypeParam;
+  const std::size_t sizes[] = {20011, 3};
+  for (const double max_norm : {0.5, 1e9, std::numeric_limits<double>::infinity()}) {
+    std::vector<std::vector<Real>> gradients, apart, together;
+    for (const std::size_t size : sizes) {
+      gradients.push_back(convert<Real>(numbers<Real>(size, this->random)));
+      apart.push_back(convert<Real>(numbers<Real>(size, this->random)));
+    }
+    together = apart;
+    const lacuna::AdamOptions options{.learning_rate = 0.01, .weight_decay = 0.1};
+    lacuna::Adam<Real> first(sizes[0], options), second(sizes[1], options);
+    lacuna::AdamArrays<Real> arrays;
+    for (std::size_t a = 0; a < 2; ++a) arrays.add(gradients[a], together[a]);
+    lacuna::Adam<Real> joint(arrays, options);
+    for (int step = 0; step < 3; ++step) {
+      std::vector<std::vector<Real>> clipped = gradients;
+      const double norm = lacuna::clip_gradient_norm<Real>(
+          this->context, {std::span<Real>(clipped[0]), std::span<Real>(clipped[1])}, max_norm);
+      first.step(this->context, clipped[0], apart[0]);
+      second.step(this->context, clipped[1], apart[1]);
+      EXPECT_EQ(joint.step(this->context, arrays, max_norm), norm);
+    }
+    EXPECT_EQ(joint.steps(), 3);
+    EXPECT_EQ(together, apart);
+
+    gradients[1][2] = static_cast<Real>(nan);
+    EXPECT_TRUE(std::isnan(joint.step(this->context, arrays, max_norm)));
+    EXPECT_EQ(together, apart);
+    EXPECT_EQ(joint.steps(), 3);
+  }
+}
+
+TYPED_TEST(Training, AClippedStepLeavesFrozenParametersAlone) {
+  using Real = TypeParam;
+  lacuna::Parameters<Real> parameters(lacuna::gru_d(4, 3, lacuna::type_of<Real>), 5);
+  lacuna::Gradients<Real> gradients(parameters);
+  gradients.fill(Real(1));
+  parameters.freeze(lacuna::Parameter::x_mean);
+  lacuna::Parameters<Real> apart = parameters;
+  lacuna::Adam<Real> one(parameters.count(), {.weight_decay = 0.1});
+  one.step(this->context, gradients, apart);
+  const auto arrays = lacuna::AdamArrays<Real>().add(gradients, parameters);
+  lacuna::Adam<Real> joint(arrays, {.weight_decay = 0.1});
+  EXPECT_NEAR(joint.step(this->context, arrays),
+              std::sqrt(static_cast<double>(parameters.count() - 4)), 1e-12 * 100);
+  for (std::size_t i = 0; i < parameters.count(); ++i)
+    EXPECT_EQ(parameters.flat()[i], apart.flat()[i]) << i;
+}
+
 TYPED_TEST(Training, AdamLeavesFrozenParametersAlone) {
   using Real = TypeParam;
   lacuna::Parameters<Real> parameters(lacuna::gru_d(4, 3, lacuna::type_of<Real>), 5);

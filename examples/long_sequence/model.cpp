@@ -24,8 +24,7 @@ Model::Model(const lacuna::Context& context, const lacuna::Stack& stack,
       gradients_(parameters_),
       head_(stack.output_width(), classes),
       head_gradients_(head_.count()),
-      adam_(parameters_),
-      head_adam_(head_.count()) {
+      adam_(arrays()) {
   examples::Random random(examples::mix_seed(options.seed, 1));
   const double bound = 1 / std::sqrt(static_cast<double>(head_.in()));
   for (float& weight : head_.weights())
@@ -50,15 +49,7 @@ double Model::train(const Sequences& batch) {
                         {.d_final_states = at_the_top<const float>(plan_.stack(), d_state_)},
                         gradients_);
 
-  std::vector<std::span<float>> all = gradients_.flat();
-  all.emplace_back(head_gradients_);
-  const double norm = lacuna::clip_gradient_norm<float>(context_, all, options_.clip_norm);
-  if (!std::isfinite(norm)) {
-    ++skipped_steps_;
-    return loss.mean();
-  }
-  adam_.step(context_, gradients_, parameters_);
-  head_adam_.step(context_, head_gradients_, head_.flat());
+  if (!std::isfinite(adam_.step(context_, arrays(), options_.clip_norm))) ++skipped_steps_;
   return loss.mean();
 }
 
@@ -70,10 +61,7 @@ const std::vector<float>& Model::answer(const Sequences& batch) {
   return logits_;
 }
 
-void Model::set_learning_rate(double rate) {
-  adam_.options.learning_rate = rate;
-  head_adam_.options.learning_rate = rate;
-}
+void Model::set_learning_rate(double rate) { adam_.options.learning_rate = rate; }
 
 void Model::resize(std::size_t sequences) {
   state_.resize(sequences * static_cast<std::size_t>(head_.in()));

@@ -54,6 +54,12 @@ class Model {
 
  private:
   void resize(std::size_t sequences);
+  // What a step changes.
+  lacuna::AdamArrays<float> arrays() {
+    return lacuna::AdamArrays<float>()
+        .add(gradients_, parameters_)
+        .add(head_gradients_, head_.flat());
+  }
 
   const lacuna::Context& context_;
   ModelOptions options_;
@@ -62,8 +68,7 @@ class Model {
   lacuna::StackGradients<float> gradients_;
   lacuna::Linear<float> head_;
   std::vector<float> head_gradients_;
-  lacuna::StackAdam<float> adam_;
-  lacuna::Adam<float> head_adam_;
+  lacuna::Adam<float> adam_;
   std::vector<float> state_, d_state_, logits_, d_logits_;
   int skipped_steps_ = 0;
 };

@@ -1,4 +1,4 @@
-// lacuna_linear_*, lacuna_loss_evaluate, lacuna_clip_gradient_norm and lacuna_adam_step: checks,
+// lacuna_linear_*, lacuna_loss_evaluate, lacuna_clip_gradient_norm and lacuna_adam_step*: checks,
 // then the backend.
 #include <cmath>
 
@@ -90,36 +90,80 @@ void check_targets(const Backend& backend, const LossRun& run) {
 
 // ---- Clipping and Adam ----
 
-// A list may be longer than Arrays has room for, so the same rules stand here once more.
+// An array of a list, called list[index] field.
+struct Listed {
+  std::string_view list, field;
+  std::int64_t index;
+  const void* array;
+  std::int64_t count;
+  bool written;
+
+  std::uintptr_t begin() const { return reinterpret_cast<std::uintptr_t>(array); }
+  std::uintptr_t end(std::size_t element) const {
+    return begin() + static_cast<std::size_t>(count) * element;
+  }
+};
+
+// A list may be longer than LayerArrays has room for, so its rules stand here once more; at(i): array i of `arrays`.
+// Pair by pair, for a call of training allocates nothing.
+template <class At>
+void check_listed(const Backend& backend, std::size_t element, std::int64_t arrays, At at) {
+  for (std::int64_t i = 0; i < arrays; ++i) {
+    const Listed one = at(i);
+    const auto refuse_it = [&](const auto&... what) {
+      refuse(LACUNA_INVALID_ARGUMENT, one.list, "[", one.index, "]", one.field, ": ", what...);
+    };
+    if (one.count > 0 && one.array == nullptr) refuse_it("null, expected ", one.count, " elements");
+    if (one.begin() % element != 0)
+      refuse_it("address ", Address{one.array}, ", expected a multiple of ", element);
+    if (one.count > 0)
+      if (const std::string wrong = backend.refuse_address(one.array, false); !wrong.empty())
+        refuse_it("address ", Address{one.array}, ", ", wrong);
+    for (std::int64_t before = 0; before < i; ++before) {
+      const Listed other = at(before);
+      if ((one.written || other.written) && one.begin() < other.end(element) &&
+          other.begin() < one.end(element))
+        refuse_it("overlaps ", other.list, "[", other.index, "]", other.field,
+                  "; what is written needs memory of its own");
+    }
+  }
+}
+
 void check_gradient_list(const Backend& backend, lacuna_type type, std::int64_t arrays,
                          void* const* gradients, const std::int64_t* counts) {
   check_at_least(arrays, 0, "arrays");
   if (arrays == 0) return;
   not_null(gradients, "gradients");
   not_null(counts, "counts");
-  const std::size_t real = wide_size_of(type);
-  const auto begin = [&](std::int64_t a) { return reinterpret_cast<std::uintptr_t>(gradients[a]); };
-  const auto end = [&](std::int64_t a) {
-    return begin(a) + static_cast<std::size_t>(counts[a]) * real;
-  };
-  for (std::int64_t a = 0; a < arrays; ++a) {
+  for (std::int64_t a = 0; a < arrays; ++a)
     if (counts[a] < 0)
       refuse(LACUNA_INVALID_ARGUMENT, "counts[", a, "]: ", counts[a], ", expected >= 0");
-    if (counts[a] > 0 && !gradients[a])
-      refuse(LACUNA_INVALID_ARGUMENT, "gradients[", a, "]: null, expected ", counts[a],
-             " elements");
-    if (begin(a) % real != 0)
-      refuse(LACUNA_INVALID_ARGUMENT, "gradients[", a, "]: address ", Address{gradients[a]},
-             ", expected a multiple of ", real);
-    if (counts[a] > 0)
-      if (const std::string wrong = backend.refuse_address(gradients[a], false); !wrong.empty())
-        refuse(LACUNA_INVALID_ARGUMENT, "gradients[", a, "]: address ", Address{gradients[a]}, ", ",
-               wrong);
-    for (std::int64_t other = 0; other < a; ++other)
-      if (begin(a) < end(other) && begin(other) < end(a))
-        refuse(LACUNA_INVALID_ARGUMENT, "gradients[", a, "]: overlaps gradients[", other,
-               "]; each may be scaled once only");
-  }
+  check_listed(backend, wide_size_of(type), arrays, [&](std::int64_t a) {
+    return Listed{"gradients", "", a, gradients[a], counts[a], true};
+  });
+}
+
+void check_adam_list(const Backend& backend, lacuna_type type, std::int64_t arrays,
+                     const lacuna_adam_array* list) {
+  check_at_least(arrays, 0, "arrays");
+  if (arrays == 0) return;
+  not_null(list, "list");
+  for (std::int64_t a = 0; a < arrays; ++a)
+    if (list[a].count < 0)
+      refuse(LACUNA_INVALID_ARGUMENT, "list[", a, "].count: ", list[a].count, ", expected >= 0");
+  check_listed(backend, wide_size_of(type), 4 * arrays, [&](std::int64_t i) {
+    const lacuna_adam_array& one = list[i / 4];
+    switch (i % 4) {
+      case 0: return Listed{"list", ".gradients", i / 4, one.gradients, one.count, false};
+      case 1: return Listed{"list", ".parameters", i / 4, one.parameters, one.count, true};
+      case 2: return Listed{"list", ".first_moment", i / 4, one.first_moment, one.count, true};
+      default: return Listed{"list", ".second_moment", i / 4, one.second_moment, one.count, true};
+    }
+  });
+}
+
+void check_max_norm(double max_norm) {
+  if (!(max_norm > 0)) refuse(LACUNA_INVALID_ARGUMENT, "max_norm: ", max_norm, ", expected > 0");
 }
 
 void check(const lacuna_adam& adam) {
@@ -216,8 +260,7 @@ lacuna_status lacuna_clip_gradient_norm(lacuna_context* context, lacuna_type typ
     api::check_type(type, backend, "type");
     api::check_stream(backend, stream);
     api::check_gradient_list(backend, type, arrays, gradients, counts);
-    if (!(max_norm > 0))
-      api::refuse(LACUNA_INVALID_ARGUMENT, "max_norm: ", max_norm, ", expected > 0");
+    api::check_max_norm(max_norm);
     backend.clip_gradient_norm({type, arrays, gradients, counts, max_norm, norm, stream});
   });
 }
@@ -240,6 +283,21 @@ lacuna_status lacuna_adam_step(lacuna_context* context, const lacuna_adam* adam,
     arrays.check(backend);
     backend.adam_step(
         {*adam, type, count, gradients, parameters, first_moment, second_moment, stream});
+  });
+}
+
+lacuna_status lacuna_adam_step_clipped(lacuna_context* context, const lacuna_adam* adam,
+                                       lacuna_type type, int64_t arrays,
+                                       const lacuna_adam_array* list, double max_norm, double* norm,
+                                       void* stream) {
+  return api::guarded([&] {
+    auto& backend = *not_null(context, "context").shared->backend;
+    api::check(not_null(adam, "adam"));
+    api::check_type(type, backend, "type");
+    api::check_stream(backend, stream);
+    api::check_adam_list(backend, type, arrays, list);
+    api::check_max_norm(max_norm);
+    backend.adam_step_clipped({*adam, type, arrays, list, max_norm, norm, stream});
   });
 }
 }

@@ -124,6 +124,14 @@ class CpuBackend final : public Backend {
     });
   }
 
+  void adam_step_clipped(const ClippedAdamRun& run) override {
+    with_type(run.type, [&]<class Real>(Real*) {
+      const double before =
+          training::adam_step_clipped<Real>(team_, run.adam, run.arrays, run.list, run.max_norm);
+      if (run.norm != nullptr) *run.norm = before;
+    });
+  }
+
   void pack(const PackRun& run) override {
     const PaddedShape& shape = run.shape;
     run.offsets[0] = 0;

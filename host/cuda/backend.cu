@@ -136,6 +136,22 @@ class CudaBackend final : public Backend {
   void adam_step(const AdamRun& run) override {
     queue("adam_step", run.stream, [&](Stage& stage) { queue_adam(staged(stage, run)); });
   }
+  void adam_step_clipped(const ClippedAdamRun& run) override {
+    queue("adam_step_clipped", run.stream, [&](Stage& stage) {
+      std::vector<lacuna_adam_array> list(run.list, run.list + run.arrays);
+      const std::size_t wide = wide_size_of(run.type);
+      for (lacuna_adam_array& array : list) {
+        array.gradients = stage.in(array.gradients, array.count, wide);
+        array.parameters = stage.out(array.parameters, array.count, wide);
+        array.first_moment = stage.out(array.first_moment, array.count, wide);
+        array.second_moment = stage.out(array.second_moment, array.count, wide);
+      }
+      ClippedAdamRun there = run;
+      there.list = list.data();
+      there.norm = stage.out(run.norm, 1);
+      queue_clipped_adam(scratch(run.stream), there);
+    });
+  }
   void pack(const PackRun& run) override {
     queue("pack", run.stream, [&](Stage& stage) { queue_pack(staged(stage, run)); });
   }

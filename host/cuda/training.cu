@@ -71,6 +71,14 @@ void adam(const AdamRun& run) {
                         static_cast<R*>(run.second_moment)});
 }
 
+template <class R>
+void clipped_adam(Scratch& scratch, const ClippedAdamRun& run) {
+  adam_step_clipped(
+      scratch.stream(),
+      ClippedAdamStep<R>{run.adam, run.arrays, run.list, run.max_norm, run.norm,
+                         scratch.take(clipped_adam_workspace_bytes(run.arrays, run.list))});
+}
+
 }  // namespace
 
 void queue_clip(Scratch&& scratch, const ClipRun& run) {
@@ -85,6 +93,13 @@ void queue_adam(const AdamRun& run) {
     adam<double>(run);
   else
     adam<float>(run);
+}
+
+void queue_clipped_adam(Scratch&& scratch, const ClippedAdamRun& run) {
+  if (run.type == LACUNA_F64)
+    clipped_adam<double>(scratch, run);
+  else
+    clipped_adam<float>(scratch, run);
 }
 
 void queue_pack(const PackRun& run) {

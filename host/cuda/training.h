@@ -14,6 +14,7 @@ template <class T>
 void queue_loss(Scratch&& scratch, const LossRun& run);
 void queue_clip(Scratch&& scratch, const ClipRun& run);
 void queue_adam(const AdamRun& run);
+void queue_clipped_adam(Scratch&& scratch, const ClippedAdamRun& run);
 void queue_pack(const PackRun& run);
 void queue_unpack(const UnpackRun& run);
 

@@ -37,12 +37,18 @@ double sum_of_squares(cpu::Team& team, const Real* values, std::int64_t count) {
 }
 
 template <class Real>
-void adam_chunk(const AdamFactors<Real> k, std::int64_t count, const Real* __restrict gradients,
+Real scaled(double factor, Real value) {
+  return static_cast<Real>(factor * static_cast<double>(value));
+}
+
+// `gradient(i)`: what the step takes for gradient i.
+template <class Real, class Gradient>
+void adam_chunk(const AdamFactors<Real> k, std::int64_t count, Gradient gradient,
                 Real* __restrict parameters, Real* __restrict first_moment,
                 Real* __restrict second_moment) {
   for (std::int64_t i = 0; i < count; ++i) {
     Real p = parameters[i], m = first_moment[i], v = second_moment[i];
-    k.step(gradients[i], p, m, v);
+    k.step(gradient(i), p, m, v);
     parameters[i] = p;
     first_moment[i] = m;
     second_moment[i] = v;
@@ -65,8 +71,7 @@ double clip_gradient_norm(cpu::Team& team, std::int64_t arrays, void* const* gra
     Real* const values = static_cast<Real*>(gradients[a]);
     Chunks(counts[a], least_elements)
         .run(team, [&](std::int64_t begin, std::int64_t end, std::int64_t) {
-          for (std::int64_t i = begin; i < end; ++i)
-            values[i] = static_cast<Real>(factor * static_cast<double>(values[i]));
+          for (std::int64_t i = begin; i < end; ++i) values[i] = scaled(factor, values[i]);
         });
   }
   return norm;
@@ -77,9 +82,45 @@ void adam_step(cpu::Team& team, const lacuna_adam& adam, std::int64_t count, con
                Real* parameters, Real* first_moment, Real* second_moment) {
   const AdamFactors<Real> factors(adam);
   Chunks(count, least_elements).run(team, [&](std::int64_t begin, std::int64_t end, std::int64_t) {
-    adam_chunk(factors, end - begin, gradients + begin, parameters + begin, first_moment + begin,
-               second_moment + begin);
+    const Real* const __restrict from = gradients + begin;
+    adam_chunk(
+        factors, end - begin, [from](std::int64_t i) { return from[i]; }, parameters + begin,
+        first_moment + begin, second_moment + begin);
   });
+}
+
+template <class Real>
+double adam_step_clipped(cpu::Team& team, const lacuna_adam& adam, std::int64_t arrays,
+                         const lacuna_adam_array* list, double max_norm) {
+  double squares = 0;
+  for (std::int64_t a = 0; a < arrays; ++a)
+    squares += sum_of_squares(team, static_cast<const Real*>(list[a].gradients), list[a].count);
+  const double norm = std::sqrt(squares);
+  if (!std::isfinite(norm)) return norm;
+
+  const bool clips = norm > max_norm;
+  const double factor = clips ? max_norm / norm : 1;
+  const AdamFactors<Real> factors(adam);
+  for (std::int64_t a = 0; a < arrays; ++a) {
+    const lacuna_adam_array& array = list[a];
+    const auto* const gradients = static_cast<const Real*>(array.gradients);
+    auto* const parameters = static_cast<Real*>(array.parameters);
+    auto* const first = static_cast<Real*>(array.first_moment);
+    auto* const second = static_cast<Real*>(array.second_moment);
+    if (!clips) {
+      adam_step(team, adam, array.count, gradients, parameters, first, second);
+      continue;
+    }
+    Chunks(array.count, least_elements)
+        .run(team, [&](std::int64_t begin, std::int64_t end, std::int64_t) {
+          const Real* const __restrict from = gradients + begin;
+          adam_chunk(
+              factors, end - begin,
+              [from, factor](std::int64_t i) { return scaled(factor, from[i]); },
+              parameters + begin, first + begin, second + begin);
+        });
+  }
+  return norm;
 }
 
 template double clip_gradient_norm<float>(cpu::Team&, std::int64_t, void* const*,
@@ -90,5 +131,9 @@ template void adam_step(cpu::Team&, const lacuna_adam&, std::int64_t, const floa
                         float*);
 template void adam_step(cpu::Team&, const lacuna_adam&, std::int64_t, const double*, double*,
                         double*, double*);
+template double adam_step_clipped<float>(cpu::Team&, const lacuna_adam&, std::int64_t,
+                                         const lacuna_adam_array*, double);
+template double adam_step_clipped<double>(cpu::Team&, const lacuna_adam&, std::int64_t,
+                                          const lacuna_adam_array*, double);
 
 }  // namespace lacuna::training

@@ -18,4 +18,9 @@ template <class Real>
 void adam_step(cpu::Team& team, const lacuna_adam& adam, std::int64_t count, const Real* gradients,
                Real* parameters, Real* first_moment, Real* second_moment);
 
+// Both, over all arrays, without writing gradients. Returns the norm before; where it is not finite, nothing changes.
+template <class Real>
+double adam_step_clipped(cpu::Team& team, const lacuna_adam& adam, std::int64_t arrays,
+                         const lacuna_adam_array* list, double max_norm);
+
 }  // namespace lacuna::training

@@ -610,6 +610,21 @@ LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_adam_step(
     lacuna_context* context, const lacuna_adam* adam, lacuna_type type, int64_t count,
     const void* gradients, void* parameters, void* first_moment, void* second_moment, void* stream);
 
+/* What one array brings to lacuna_adam_step_clipped; all wide [count]. */
+typedef struct lacuna_adam_array {
+  int64_t count;
+  const void* gradients;
+  void *parameters, *first_moment, *second_moment; /* updated in place */
+} lacuna_adam_array;
+
+/* lacuna_clip_gradient_norm and lacuna_adam_step in one, for all arrays of a model: the same bits
+ * with two passes over the gradients less, for they are only read; on CUDA in three launches for
+ * every 64 arrays. `norm` (may be null) gets the norm before. Unlike the two calls: where it is not
+ * finite, parameters and moments stay as they are. max_norm > 0; infinity clips nothing. */
+LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_adam_step_clipped(
+    lacuna_context* context, const lacuna_adam* adam, lacuna_type type, int64_t arrays,
+    const lacuna_adam_array* list, double max_norm, double* norm, void* stream);
+
 #if defined(__cplusplus)
 }
 #endif

@@ -1,4 +1,4 @@
-// What follows the gradients in a training step: clipping by their global norm, and Adam. R: float
+// What follows the gradients in a training step: clipping by their global norm, Adam, and both in one. R: float
 // or double, the type of parameters, gradients and moments whatever the layer's values are.
 #pragma once
 #include <cmath>
@@ -38,23 +38,45 @@ inline std::int64_t clip_pieces(std::int64_t count) { return pieces_of(count, cl
 }  // namespace train
 
 // The factor, then a sum of squares per piece.
-inline std::size_t clip_workspace_bytes(std::int64_t arrays, const std::int64_t* counts) {
+template <class Count>
+std::size_t norm_workspace_bytes(std::int64_t arrays, Count count) {
   std::int64_t pieces = 0;
-  for (std::int64_t a = 0; a < arrays; ++a) pieces += train::clip_pieces(counts[a]);
+  for (std::int64_t a = 0; a < arrays; ++a) pieces += train::clip_pieces(count(a));
   return static_cast<std::size_t>(1 + pieces) * sizeof(double);
+}
+inline std::size_t clip_workspace_bytes(std::int64_t arrays, const std::int64_t* counts) {
+  return norm_workspace_bytes(arrays, [=](std::int64_t a) { return counts[a]; });
 }
 
 namespace train {
 
-// As many arrays as travel in the parameters of one launch.
-template <class R>
-struct GradientBatch {
+// As many arrays as travel in the parameters of one launch, cut into pieces, one for each block.
+struct Cut {
   static constexpr int most = 64;
-  R* gradients[most];
   std::int64_t counts[most], pieces[most];  // elements, and elements of a piece
   int first_block[most + 1];
   int arrays;
 };
+
+template <class R>
+struct GradientBatch : Cut {
+  R* gradients[most];
+};
+
+struct CutPiece {
+  int array;
+  std::int64_t begin, count;
+};
+
+// The block's own.
+SIMT_DEVICE CutPiece piece_of(const Cut& cut) {
+  const int block = static_cast<int>(simt::block_index().x);
+  int array = 0;
+  while (block >= cut.first_block[array + 1]) ++array;
+  const std::int64_t begin = (block - cut.first_block[array]) * cut.pieces[array];
+  const std::int64_t left = cut.counts[array] - begin;
+  return {array, begin, left < cut.pieces[array] ? left : cut.pieces[array]};
+}
 
 template <class R>
 struct GradientPiece {
@@ -63,24 +85,18 @@ struct GradientPiece {
   bool aligned;
 };
 
-// The block's own.
 template <class R>
-SIMT_DEVICE GradientPiece<R> piece_of(const GradientBatch<R>& batch) {
-  const int block = static_cast<int>(simt::block_index().x);
-  int array = 0;
-  while (block >= batch.first_block[array + 1]) ++array;
-  const std::int64_t begin = (block - batch.first_block[array]) * batch.pieces[array];
-  const std::int64_t left = batch.counts[array] - begin;
-  R* const values = batch.gradients[array] + begin;
-  return {values, left < batch.pieces[array] ? left : batch.pieces[array],
-          reinterpret_cast<std::uintptr_t>(values) % 16 == 0};
+SIMT_DEVICE GradientPiece<R> gradients_of(const GradientBatch<R>& batch) {
+  const CutPiece piece = piece_of(batch);
+  R* const values = batch.gradients[piece.array] + piece.begin;
+  return {values, piece.count, reinterpret_cast<std::uintptr_t>(values) % 16 == 0};
 }
 
 template <class R>
 SIMT_KERNEL(block_threads)
 void sum_squares_kernel(GradientBatch<R> batch, double* sums) {
   SIMT_SHARED(warp_sums, double[block_threads / simt::warp_size]);
-  const GradientPiece<R> piece = piece_of(batch);
+  const GradientPiece<R> piece = gradients_of(batch);
   const auto rank = static_cast<std::int64_t>(simt::thread_rank());
   const std::int64_t whole = piece.count / wide<R>;
   double sum = 0;
@@ -97,19 +113,24 @@ void sum_squares_kernel(GradientBatch<R> batch, double* sums) {
   if (rank == 0) sums[simt::block_index().x] = sum;
 }
 
-// One block. The factor is 1 where nothing is to change.
+// One block. The factor is 1 where the norm is small enough, and `odd` where it is not finite.
 template <class Sum>
 SIMT_KERNEL(block_threads)
-void finish_norm_kernel(const Sum* sums, std::int64_t number, double max_norm, double* norm,
-                        double* factor) {
+void finish_norm_kernel(const Sum* sums, std::int64_t number, double max_norm, double odd,
+                        double* norm, double* factor) {
   SIMT_SHARED(warp_sums, double[block_threads / simt::warp_size]);
   double sum = 0;
   for (std::int64_t i = simt::thread_rank(); i < number; i += block_threads) sum += sums[i];
   sum = block_sum(sum, warp_sums);
   if (simt::thread_rank() != 0) return;
   const double before = std::sqrt(sum);
-  *factor = std::isfinite(before) && before > max_norm ? max_norm / before : 1.0;
+  *factor = !std::isfinite(before) ? odd : before > max_norm ? max_norm / before : 1.0;
   if (norm) *norm = before;
+}
+
+template <class R>
+SIMT_DEVICE R scaled(double factor, R value) {
+  return static_cast<R>(factor * static_cast<double>(value));
 }
 
 template <class R>
@@ -117,10 +138,10 @@ SIMT_KERNEL(block_threads)
 void scale_gradients_kernel(GradientBatch<R> batch, const double* factor_of_all) {
   const double factor = *factor_of_all;
   if (factor == 1.0) return;  // saves the memory traffic
-  const GradientPiece<R> piece = piece_of(batch);
+  const GradientPiece<R> piece = gradients_of(batch);
   const auto rank = static_cast<std::int64_t>(simt::thread_rank());
   const std::int64_t whole = piece.count / wide<R>;
-  const auto scale = [&](R& value) { value = static_cast<R>(factor * static_cast<double>(value)); };
+  const auto scale = [&](R& value) { value = scaled(factor, value); };
   for (std::int64_t i = rank; i < whole; i += block_threads) {
     R values[wide<R>];
     load_values(piece.values + i * wide<R>, piece.aligned, values);
@@ -132,12 +153,13 @@ void scale_gradients_kernel(GradientBatch<R> batch, const double* factor_of_all)
     scale(piece.values[i]);
 }
 
-// Calls launch(batch, blocks, piece number of its first block) batch by batch; empty arrays are
-// left out. Returns the number of pieces.
-template <class R, class Launch>
-std::int64_t for_each_batch(const ClipGradientNorm<R>& a, Launch launch) {
+// Calls launch(batch, blocks, piece number of its first block) for one batch after the other of arrays
+// 0 .. arrays-1, of count(array) elements each, after take(batch, place in it, array) for each of its
+// own; empty arrays are left out. Returns the number of pieces.
+template <class Batch, class Count, class Take, class Launch>
+std::int64_t for_each_batch(std::int64_t arrays, Count count, Take take, Launch launch) {
   std::int64_t pieces = 0;
-  GradientBatch<R> batch = {};
+  Batch batch = {};
   const auto flush = [&] {
     const int blocks = batch.first_block[batch.arrays];
     if (blocks == 0) return;
@@ -145,38 +167,52 @@ std::int64_t for_each_batch(const ClipGradientNorm<R>& a, Launch launch) {
     pieces += blocks;
     batch.arrays = 0;
   };
-  for (std::int64_t array = 0; array < a.arrays; ++array) {
-    if (a.counts[array] == 0) continue;
+  for (std::int64_t array = 0; array < arrays; ++array) {
+    const std::int64_t elements = count(array);
+    if (elements == 0) continue;
     const int at = batch.arrays++;
-    batch.gradients[at] = static_cast<R*>(a.gradients[array]);
-    batch.counts[at] = a.counts[array];
-    batch.pieces[at] = clip_piece(a.counts[array]);
-    batch.first_block[at + 1] =
-        batch.first_block[at] + static_cast<int>(clip_pieces(a.counts[array]));
-    if (batch.arrays == GradientBatch<R>::most) flush();
+    take(batch, at, array);
+    batch.counts[at] = elements;
+    batch.pieces[at] = clip_piece(elements);
+    batch.first_block[at + 1] = batch.first_block[at] + static_cast<int>(clip_pieces(elements));
+    if (batch.arrays == Cut::most) flush();
   }
   flush();
   return pieces;
+}
+
+// The norm of all arrays, and of it the factor, which stands in front of the workspace.
+template <class R, class Count, class Take>
+const double* global_norm(simt::Stream stream, std::int64_t arrays, Count count, Take take,
+                          double max_norm, double odd, double* norm, void* workspace) {
+  auto* const factor = static_cast<double*>(workspace);
+  double* const sums = factor + 1;
+  const std::int64_t pieces = for_each_batch<GradientBatch<R>>(
+      arrays, count, take, [&](const GradientBatch<R>& batch, unsigned blocks, std::int64_t first) {
+        simt::launch({.grid = {blocks}, .block = {block_threads}}, stream, sum_squares_kernel<R>,
+                     batch, sums + first);
+      });
+  simt::launch({.grid = {1}, .block = {block_threads}}, stream, finish_norm_kernel<double>, sums,
+               pieces, max_norm, odd, norm, factor);
+  return factor;
 }
 
 }  // namespace train
 
 template <class R>
 void clip_gradient_norm(simt::Stream stream, const ClipGradientNorm<R>& a) {
-  auto* const factor = static_cast<double*>(a.workspace);
-  double* const sums = factor + 1;
-  const std::int64_t pieces = train::for_each_batch(
-      a, [&](const train::GradientBatch<R>& batch, unsigned blocks, std::int64_t first) {
+  const auto count = [&](std::int64_t array) { return a.counts[array]; };
+  const auto take = [&](train::GradientBatch<R>& batch, int at, std::int64_t array) {
+    batch.gradients[at] = static_cast<R*>(a.gradients[array]);
+  };
+  const double* const factor =
+      train::global_norm<R>(stream, a.arrays, count, take, a.max_norm, 1.0, a.norm, a.workspace);
+  train::for_each_batch<train::GradientBatch<R>>(
+      a.arrays, count, take,
+      [&](const train::GradientBatch<R>& batch, unsigned blocks, std::int64_t) {
         simt::launch({.grid = {blocks}, .block = {train::block_threads}}, stream,
-                     train::sum_squares_kernel<R>, batch, sums + first);
+                     train::scale_gradients_kernel<R>, batch, factor);
       });
-  simt::launch({.grid = {1}, .block = {train::block_threads}}, stream,
-               train::finish_norm_kernel<double>, sums, pieces, a.max_norm, a.norm, factor);
-  train::for_each_batch(a,
-                        [&](const train::GradientBatch<R>& batch, unsigned blocks, std::int64_t) {
-                          simt::launch({.grid = {blocks}, .block = {train::block_threads}}, stream,
-                                       train::scale_gradients_kernel<R>, batch, factor);
-                        });
 }
 
 // ---- Adam ----
@@ -201,12 +237,10 @@ struct AdamArrays {
   bool aligned;
 };
 
-template <class R>
-SIMT_KERNEL(block_threads)
-void adam_kernel(AdamFactors<R> factors, AdamArrays<R> a) {
-  const std::int64_t own =
-      std::int64_t{simt::block_index().x} * block_threads + simt::thread_rank();
-  const std::int64_t threads = std::int64_t{simt::grid_size().x} * block_threads;
+// Elements own, own + threads, ... of accesses; gradient(g): what the step takes for g.
+template <class R, class Gradient>
+SIMT_DEVICE void adam_elements(const AdamFactors<R>& factors, const AdamArrays<R>& a,
+                               std::int64_t own, std::int64_t threads, Gradient gradient) {
   const std::int64_t whole = a.count / wide<R>;
   for (std::int64_t i = own; i < whole; i += threads) {
     const std::int64_t at = i * wide<R>;
@@ -216,13 +250,46 @@ void adam_kernel(AdamFactors<R> factors, AdamArrays<R> a) {
     load_values(a.first_moment + at, a.aligned, m);
     load_values(a.second_moment + at, a.aligned, v);
     SIMT_UNROLL
-    for (int j = 0; j < wide<R>; ++j) factors.step(g[j], p[j], m[j], v[j]);
+    for (int j = 0; j < wide<R>; ++j) factors.step(gradient(g[j]), p[j], m[j], v[j]);
     store_values(a.parameters + at, a.aligned, p);
     store_values(a.first_moment + at, a.aligned, m);
     store_values(a.second_moment + at, a.aligned, v);
   }
   for (std::int64_t i = whole * wide<R> + own; i < a.count; i += threads)
-    factors.step(a.gradients[i], a.parameters[i], a.first_moment[i], a.second_moment[i]);
+    factors.step(gradient(a.gradients[i]), a.parameters[i], a.first_moment[i], a.second_moment[i]);
+}
+
+template <class R>
+SIMT_KERNEL(block_threads)
+void adam_kernel(AdamFactors<R> factors, AdamArrays<R> a) {
+  adam_elements(factors, a,
+                std::int64_t{simt::block_index().x} * block_threads + simt::thread_rank(),
+                std::int64_t{simt::grid_size().x} * block_threads, [](R g) { return g; });
+}
+
+template <class R>
+struct AdamBatch : Cut {
+  const R* gradients[most];
+  R *parameters[most], *first_moment[most], *second_moment[most];
+};
+
+constexpr double leave_alone = -1;  // in the place of a factor
+
+template <class R>
+SIMT_KERNEL(block_threads)
+void clipped_adam_kernel(AdamFactors<R> factors, AdamBatch<R> batch, const double* factor_of_all) {
+  const double factor = *factor_of_all;
+  if (factor == leave_alone) return;
+  const CutPiece piece = piece_of(batch);
+  AdamArrays<R> a{piece.count,
+                  batch.gradients[piece.array] + piece.begin,
+                  batch.parameters[piece.array] + piece.begin,
+                  batch.first_moment[piece.array] + piece.begin,
+                  batch.second_moment[piece.array] + piece.begin,
+                  false};
+  a.aligned = all_aligned(a.gradients, a.parameters, a.first_moment, a.second_moment);
+  adam_elements(factors, a, std::int64_t{simt::thread_rank()}, std::int64_t{block_threads},
+                [=](R g) { return factor == 1.0 ? g : scaled(factor, g); });
 }
 
 }  // namespace train
@@ -238,6 +305,49 @@ void adam_step(simt::Stream stream, const AdamStep<R>& a) {
                stream, train::adam_kernel<R>, AdamFactors<R>(a.adam),
                train::AdamArrays<R>{a.count, a.gradients, a.parameters, a.first_moment,
                                     a.second_moment, aligned});
+}
+
+// ---- Both in one ----
+
+// The bits of clip_gradient_norm and adam_step over the same arrays, but gradients are only read;
+// where the norm is not finite, nothing changes.
+template <class R>
+struct ClippedAdamStep {
+  lacuna_adam adam;
+  std::int64_t arrays;
+  const lacuna_adam_array* list;  // host [arrays], of device arrays
+  double max_norm;
+  double* norm;     // device, "=" the norm before; may be null
+  void* workspace;  // clipped_adam_workspace_bytes(arrays, list), aligned to 8
+};
+
+inline std::size_t clipped_adam_workspace_bytes(std::int64_t arrays,
+                                                const lacuna_adam_array* list) {
+  return norm_workspace_bytes(arrays, [=](std::int64_t a) { return list[a].count; });
+}
+
+template <class R>
+void adam_step_clipped(simt::Stream stream, const ClippedAdamStep<R>& a) {
+  const auto count = [&](std::int64_t array) { return a.list[array].count; };
+  const double* const factor = train::global_norm<R>(
+      stream, a.arrays, count,
+      [&](train::GradientBatch<R>& batch, int at, std::int64_t array) {
+        batch.gradients[at] = const_cast<R*>(static_cast<const R*>(a.list[array].gradients));
+      },
+      a.max_norm, train::leave_alone, a.norm, a.workspace);
+  train::for_each_batch<train::AdamBatch<R>>(
+      a.arrays, count,
+      [&](train::AdamBatch<R>& batch, int at, std::int64_t array) {
+        const lacuna_adam_array& from = a.list[array];
+        batch.gradients[at] = static_cast<const R*>(from.gradients);
+        batch.parameters[at] = static_cast<R*>(from.parameters);
+        batch.first_moment[at] = static_cast<R*>(from.first_moment);
+        batch.second_moment[at] = static_cast<R*>(from.second_moment);
+      },
+      [&](const train::AdamBatch<R>& batch, unsigned blocks, std::int64_t) {
+        simt::launch({.grid = {blocks}, .block = {train::block_threads}}, stream,
+                     train::clipped_adam_kernel<R>, AdamFactors<R>(a.adam), batch, factor);
+      });
 }
 
 }  // namespace SIMT_PATH

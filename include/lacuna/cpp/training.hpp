@@ -2,8 +2,10 @@
 // gradient clipping and Adam.
 #pragma once
 
+#include <cmath>
 #include <concepts>
 #include <initializer_list>
+#include <limits>
 #include <ranges>
 #include <vector>
 
@@ -188,15 +190,97 @@ struct AdamOptions {
   double weight_decay = 0;  // decoupled, as in AdamW
 };
 
-// Adam (Kingma & Ba 2015) for one flat array, with its two moments.
+// Gradients and the parameters they change, array by array: what one step of Adam changes together.
+// It keeps their addresses, so it may be made once and used for every step, as long as what it has
+// been given lives and is not moved.
+template <RealNumber Real>
+class AdamArrays {
+ public:
+  AdamArrays& add(std::span<const Wide<Real>> gradients, std::span<Wide<Real>> parameters) {
+    detail::check_shape("gradients", gradients.size(),
+                        {"parameters", static_cast<std::int64_t>(parameters.size())});
+    return place(count_ + parameters.size(), count_, gradients, parameters);
+  }
+  // Leaves out what is frozen now.
+  AdamArrays& add(const Gradients<Real>& gradients, Parameters<Real>& parameters) {
+    detail::check_shape("gradients", gradients.count(),
+                        {"parameters", static_cast<std::int64_t>(parameters.count())});
+    const std::size_t begin = count_, end = count_ + parameters.count();
+    for (int kind = 0; kind < parameter_kinds; ++kind) {
+      const auto parameter = static_cast<Parameter>(kind);
+      if (!parameters.has(parameter) || parameters.frozen(parameter)) continue;
+      place(end, begin + static_cast<std::size_t>(parameters.info(parameter).offset),
+            gradients[parameter], parameters[parameter]);
+    }
+    count_ = end;
+    return *this;
+  }
+  AdamArrays& add(const StackGradients<Real>& gradients, StackParameters<Real>& parameters) {
+    if (gradients.size() != parameters.size())
+      detail::refuse("gradients: of " + std::to_string(gradients.size()) +
+                     " layers and directions, parameters of " + std::to_string(parameters.size()));
+    for (std::size_t place = 0; place < parameters.size(); ++place)
+      add(gradients[place], parameters[place]);
+    return *this;
+  }
+
+  // Elements of all parameters, frozen ones included.
+  std::size_t count() const { return count_; }
+
+ private:
+  template <RealNumber>
+  friend class Adam;
+  struct Entry {
+    std::size_t moment;  // where its moments begin
+    std::span<const Wide<Real>> gradients;
+    std::span<Wide<Real>> parameters;
+  };
+
+  AdamArrays& place(std::size_t end, std::size_t moment, std::span<const Wide<Real>> gradients,
+                    std::span<Wide<Real>> parameters) {
+    entries_.push_back({moment, gradients, parameters});
+    count_ = end;
+    return *this;
+  }
+
+  std::vector<Entry> entries_;
+  std::size_t count_ = 0;
+};
+
+// Adam (Kingma & Ba 2015), with its two moments.
 template <RealNumber Real>
 class Adam {
  public:
   // May be changed between steps, for a schedule.
   AdamOptions options;
 
+  // `count`: of all parameters it changes.
   explicit Adam(std::size_t count, const AdamOptions& chosen = {})
       : options(chosen), first_moment_(count), second_moment_(count) {}
+  explicit Adam(const AdamArrays<Real>& arrays, const AdamOptions& chosen = {})
+      : Adam(arrays.count(), chosen) {}
+
+  // Changes all arrays in one call, their gradients scaled together to Euclidean norm `max_norm`
+  // where theirs is larger; returns the norm before. Where it is not finite, nothing changes, and
+  // no step is counted.
+  double step(const Context& context, const AdamArrays<Real>& arrays,
+              double max_norm = std::numeric_limits<double>::infinity()) {
+    check_count("arrays", arrays.count());
+    list_.clear();
+    for (const auto& entry : arrays.entries_)
+      list_.push_back({.count = static_cast<std::int64_t>(entry.parameters.size()),
+                       .gradients = entry.gradients.data(),
+                       .parameters = entry.parameters.data(),
+                       .first_moment = first_moment_.data() + entry.moment,
+                       .second_moment = second_moment_.data() + entry.moment});
+    const lacuna_adam adam = settings(steps_ + 1);
+    double norm = 0;
+    detail::check(lacuna_adam_step_clipped(
+        context.get(), &adam, static_cast<lacuna_type>(type_of<Real>),
+        static_cast<std::int64_t>(list_.size()), list_.data(), max_norm, &norm, nullptr));
+    if (std::isfinite(norm)) ++steps_;
+    return norm;
+  }
 
   void step(const Context& context, std::span<const Wide<Real>> gradients,
             std::span<Wide<Real>> parameters) {
@@ -227,14 +311,18 @@ class Adam {
     detail::check_shape(argument, size, {"count", static_cast<std::int64_t>(first_moment_.size())});
   }
 
+  lacuna_adam settings(std::int64_t step) const {
+    return {.learning_rate = options.learning_rate,
+            .beta1 = options.beta1,
+            .beta2 = options.beta2,
+            .epsilon = options.epsilon,
+            .weight_decay = options.weight_decay,
+            .step = step};
+  }
+
   void update(const Context& context, std::int64_t step, std::size_t from,
               std::span<const Wide<Real>> gradients, std::span<Wide<Real>> parameters) {
-    const lacuna_adam adam{.learning_rate = options.learning_rate,
-                           .beta1 = options.beta1,
-                           .beta2 = options.beta2,
-                           .epsilon = options.epsilon,
-                           .weight_decay = options.weight_decay,
-                           .step = step};
+    const lacuna_adam adam = settings(step);
     detail::check(lacuna_adam_step(context.get(), &adam, static_cast<lacuna_type>(type_of<Real>),
                                    static_cast<std::int64_t>(gradients.size()), gradients.data(),
                                    parameters.data(), first_moment_.data() + from,
@@ -242,38 +330,8 @@ class Adam {
   }
 
   AlignedVector<Wide<Real>> first_moment_, second_moment_;
+  std::vector<lacuna_adam_array> list_;  // of a step; kept for its memory
   std::int64_t steps_ = 0;
-};
-
-// The same for a stack: one for each layer and direction, changed together.
-template <RealNumber Real>
-class StackAdam {
- public:
-  // May be changed between steps, for a schedule.
-  AdamOptions options;
-
-  explicit StackAdam(const StackParameters<Real>& parameters, const AdamOptions& chosen = {})
-      : options(chosen) {
-    for (const auto& one : parameters) places_.emplace_back(one.count(), chosen);
-  }
-
-  // Leaves frozen parameters alone.
-  void step(const Context& context, const StackGradients<Real>& gradients,
-            StackParameters<Real>& parameters) {
-    if (gradients.size() != places_.size() || parameters.size() != places_.size())
-      detail::refuse("gradients: of " + std::to_string(gradients.size()) +
-                     " layers and directions, parameters of " + std::to_string(parameters.size()) +
-                     ", expected " + std::to_string(places_.size()));
-    for (std::size_t place = 0; place < places_.size(); ++place) {
-      places_[place].options = options;
-      places_[place].step(context, gradients[place], parameters[place]);
-    }
-  }
-
-  std::int64_t steps() const { return places_.front().steps(); }
-
- private:
-  std::vector<Adam<Real>> places_;
 };
 
 }  // namespace lacuna
