@@ -56,7 +56,8 @@ inline lacuna_parameter_gradients staged(Staging& stage, const lacuna_layer& lay
 }
 
 inline lacuna_batch staged(Staging& stage, const lacuna_layer& layer, const lacuna_batch& from) {
-  const std::int64_t N = from.tokens, B = from.sequences, D = layer.features, H = layer.hidden;
+  const std::int64_t N = from.tokens, B = from.sequences, D = layer.features, H = layer.hidden,
+                     R = output_width(layer);
   const std::size_t real = size_of(layer.type), wide = wide_size_of(layer.type);
   lacuna_batch to = from;
   if (from.offsets_on_device) to.offsets = stage.in(from.offsets, B + 1);
@@ -65,7 +66,7 @@ inline lacuna_batch staged(Staging& stage, const lacuna_layer& layer, const lacu
   to.delta_t = stage.in(from.delta_t, N, wide);
   to.times = stage.in(from.times, N);
   to.delta = stage.in(from.delta, N * D, wide);
-  to.initial_hidden = stage.in(from.initial_hidden, B * H, real);
+  to.initial_hidden = stage.in(from.initial_hidden, B * R, real);
   to.initial_cell = stage.in(from.initial_cell, B * H, real);
   // The struct serves outputs, too; these are only read.
   const auto read = [&](void* array, std::int64_t count, std::size_t bytes) {

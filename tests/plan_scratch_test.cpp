@@ -34,7 +34,7 @@ void expect_room(const lacuna_layer& layer, const Size& size, bool inference) {
            std::to_string(inference);
   };
   const ForwardScratch<float> without_tape(job, memory.data());
-  EXPECT_LE(without_tape.decay + lanes * layout.units, end) << told();
+  EXPECT_LE(without_tape.decay + lanes * layout.output_units, end) << told();
   if (inference) return;
   const BackwardScratch<float> backward(job, memory.data());
   EXPECT_LE(backward.panel + layout.window * lacuna::widest_panel, end) << told();

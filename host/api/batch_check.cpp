@@ -194,7 +194,8 @@ void check_shape(const Recipe& recipe, const Backend& backend, const lacuna_batc
         "not know the lengths it has to know their limit");
   check_presence(layer, batch);
 
-  const std::int64_t N = batch.tokens, B = batch.sequences, D = layer.features, H = layer.hidden;
+  const std::int64_t N = batch.tokens, B = batch.sequences, D = layer.features, H = layer.hidden,
+                     R = output_width(layer);
   const std::size_t real = size_of(layer.type), wide = wide_size_of(layer.type);
   if (B > 0 || batch.offsets)
     arrays.input("batch.offsets", batch.offsets, {.rows = B + 1, .element = sizeof(std::int64_t)},
@@ -205,7 +206,7 @@ void check_shape(const Recipe& recipe, const Backend& backend, const lacuna_batc
   arrays.optional_input("batch.times", batch.times, {.rows = N, .element = sizeof(double)});
   arrays.optional_input("batch.delta", batch.delta, {.rows = N, .columns = D, .element = wide});
   arrays.optional_input("batch.initial_hidden", batch.initial_hidden,
-                        {.rows = B, .columns = H, .element = real});
+                        {.rows = B, .columns = R, .element = real});
   arrays.optional_input("batch.initial_cell", batch.initial_cell,
                         {.rows = B, .columns = H, .element = real});
   const lacuna_carry& carry = batch.carry_in;

@@ -17,13 +17,14 @@ void check_outputs(const lacuna_layer& layer, const lacuna_batch& batch,
   check_cell(layer, outputs.final_cell, "outputs.final_cell");
   check_carry_out(layer, batch, carry);
 
-  const std::int64_t N = batch.tokens, B = batch.sequences, D = layer.features, H = layer.hidden;
+  const std::int64_t N = batch.tokens, B = batch.sequences, D = layer.features, H = layer.hidden,
+                     R = output_width(layer);
   const std::size_t real = size_of(layer.type), wide = wide_size_of(layer.type);
-  arrays.optional_output("outputs.hidden", outputs.hidden, {N, H, real});
+  arrays.optional_output("outputs.hidden", outputs.hidden, {N, R, real});
   arrays.optional_output("outputs.cell", outputs.cell, {N, H, real});
-  arrays.optional_output("outputs.evolved_hidden", outputs.evolved_hidden, {N, H, real});
+  arrays.optional_output("outputs.evolved_hidden", outputs.evolved_hidden, {N, R, real});
   arrays.optional_output("outputs.imputed", outputs.imputed, {N, D, real});
-  arrays.optional_output("outputs.final_hidden", outputs.final_hidden, {B, H, real});
+  arrays.optional_output("outputs.final_hidden", outputs.final_hidden, {B, R, real});
   arrays.optional_output("outputs.final_cell", outputs.final_cell, {B, H, real});
   arrays.optional_output("outputs.carry_out.last_values", carry.last_values, {B, D, real});
   arrays.optional_output("outputs.carry_out.since", carry.since, {B, D, wide});
@@ -35,25 +36,27 @@ void check_output_gradients(const lacuna_layer& layer, const lacuna_batch& batch
                             const lacuna_output_gradients& gradients, Arrays& arrays) {
   check_cell(layer, gradients.d_cell, "d_outputs.d_cell");
   check_cell(layer, gradients.d_final_cell, "d_outputs.d_final_cell");
-  const std::int64_t N = batch.tokens, B = batch.sequences, H = layer.hidden;
+  const std::int64_t N = batch.tokens, B = batch.sequences, H = layer.hidden,
+                     R = output_width(layer);
   const std::size_t real = size_of(layer.type);
-  arrays.optional_input("d_outputs.d_hidden", gradients.d_hidden, {N, H, real});
+  arrays.optional_input("d_outputs.d_hidden", gradients.d_hidden, {N, R, real});
   arrays.optional_input("d_outputs.d_cell", gradients.d_cell, {N, H, real});
-  arrays.optional_input("d_outputs.d_final_hidden", gradients.d_final_hidden, {B, H, real});
+  arrays.optional_input("d_outputs.d_final_hidden", gradients.d_final_hidden, {B, R, real});
   arrays.optional_input("d_outputs.d_final_cell", gradients.d_final_cell, {B, H, real});
 }
 
 void check_input_gradients(const lacuna_layer& layer, const lacuna_batch& batch,
                            const lacuna_input_gradients& gradients, Arrays& arrays) {
   check_cell(layer, gradients.d_initial_cell, "d_inputs.d_initial_cell");
-  const std::int64_t N = batch.tokens, B = batch.sequences, D = layer.features, H = layer.hidden;
+  const std::int64_t N = batch.tokens, B = batch.sequences, D = layer.features, H = layer.hidden,
+                     R = output_width(layer);
   const std::size_t real = size_of(layer.type), wide = wide_size_of(layer.type);
   if (N > 0 && gradients.d_delta_t && !batch.delta_t && !batch.times)
     refuse(LACUNA_INVALID_ARGUMENT,
            "d_inputs.d_delta_t: given, but the batch has neither delta_t nor times");
   arrays.optional_output("d_inputs.d_values", gradients.d_values, {N, D, real});
   arrays.optional_output("d_inputs.d_delta_t", gradients.d_delta_t, {N, 1, wide});
-  arrays.optional_output("d_inputs.d_initial_hidden", gradients.d_initial_hidden, {B, H, real});
+  arrays.optional_output("d_inputs.d_initial_hidden", gradients.d_initial_hidden, {B, R, real});
   arrays.optional_output("d_inputs.d_initial_cell", gradients.d_initial_cell, {B, H, real});
 }
 
@@ -62,8 +65,8 @@ bool same_recipe(const Recipe& a, const Recipe& b) {
   return p.cell == q.cell && p.impute == q.impute && p.evolve == q.evolve &&
          p.empty_rows == q.empty_rows && p.type == q.type && p.features == q.features &&
          p.hidden == q.hidden && p.mask_input == q.mask_input && p.gap_input == q.gap_input &&
-         p.reverse == q.reverse && a.capacity.tokens == b.capacity.tokens &&
-         a.capacity.sequences == b.capacity.sequences &&
+         p.reverse == q.reverse && p.projection == q.projection &&
+         a.capacity.tokens == b.capacity.tokens && a.capacity.sequences == b.capacity.sequences &&
          a.capacity.max_length == b.capacity.max_length && a.inference == b.inference &&
          a.isa == b.isa && a.threads == b.threads && a.tape_bytes == b.tape_bytes;
 }

@@ -37,14 +37,14 @@ void check_layers_agree(const lacuna_stack& stack) {
       refuse(LACUNA_INVALID_ARGUMENT, "stack.layers[", l, "].type: ", static_cast<int>(layer.type),
              ", expected layers[0].type = ", static_cast<int>(first.type));
     if (l == 0) continue;
-    const std::int64_t below = stack.layers[l - 1].hidden * (stack.bidirectional ? 2 : 1);
+    const std::int64_t below = output_width(stack.layers[l - 1]) * (stack.bidirectional ? 2 : 1);
     if (layer.features != below)
       refuse(LACUNA_INVALID_ARGUMENT, "stack.layers[", l, "].features: ", layer.features,
              ", expected ", below, ", the width of the output of the layer below");
     if (layer.impute != LACUNA_IMPUTE_NONE)
       refuse(LACUNA_INVALID_ARGUMENT, "stack.layers[", l, "].impute: ", name_of(layer.impute),
              ", expected none: nothing is missing in the output of the layer below");
-    const std::int64_t width = layer.hidden * (stack.bidirectional ? 2 : 1);
+    const std::int64_t width = output_width(layer) * (stack.bidirectional ? 2 : 1);
     if (stack.residual && width != below)
       refuse(LACUNA_INVALID_ARGUMENT, "stack.residual: 1, but the output of stack.layers[", l,
              "] has ", width, " columns and its input ", below);
@@ -142,15 +142,17 @@ void StackChecks::states(const State* given, const std::vector<std::string>& gro
   if (given == nullptr) return;
   for (std::size_t place = 0; place < groups.size(); ++place) {
     const lacuna_layer& of = layer(place);
-    const Extent extent{.rows = sequences, .columns = of.hidden, .element = size_of(of.type)};
+    const Extent of_hidden{
+        .rows = sequences, .columns = output_width(of), .element = size_of(of.type)};
+    const Extent of_cell{.rows = sequences, .columns = of.hidden, .element = size_of(of.type)};
     const Name hidden(groups[place], "hidden"), cell(groups[place], "cell");
     check_cell(of, given[place].cell, cell);
     if (written) {
-      arrays.optional_output(hidden, given[place].hidden, extent);
-      arrays.optional_output(cell, given[place].cell, extent);
+      arrays.optional_output(hidden, given[place].hidden, of_hidden);
+      arrays.optional_output(cell, given[place].cell, of_cell);
     } else {
-      arrays.optional_input(hidden, given[place].hidden, extent);
-      arrays.optional_input(cell, given[place].cell, extent);
+      arrays.optional_input(hidden, given[place].hidden, of_hidden);
+      arrays.optional_input(cell, given[place].cell, of_cell);
     }
   }
 }

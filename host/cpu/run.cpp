@@ -69,8 +69,8 @@ Job<T> describe(const Recipe& recipe, const lacuna_parameters& parameters,
     job.decay = at<T>(tape, lay.tape.decay);
   }
   job.relax_rate = at<T>(workspace, lay.workspace.prepared);
-  job.relax_target = job.relax_rate + 2 * lay.units;
-  job.impute_weight = job.relax_target + 2 * lay.units;
+  job.relax_target = job.relax_rate + lay.relaxed;
+  job.impute_weight = job.relax_target + lay.relaxed;
   job.impute_bias = job.impute_weight + lay.channels;
   job.mean = job.impute_bias + lay.channels;
   job.lanes =
@@ -91,16 +91,18 @@ template <class T>
 void prepare_vectors(const Job<T>& job) {
   const Layout& lay = *job.layout;
   const bool relaxes = job.layer.evolve == LACUNA_EVOLVE_RELAX;
-  for (std::int64_t part = 0; part < 2; ++part) {
-    const bool present = relaxes && (part == 0 || job.layer.cell == LACUNA_LSTM);
-    const T* lambda = present ? job.parameter[LACUNA_EVOLVE_WEIGHT] + part * lay.hidden : nullptr;
-    const T* target = present ? job.parameter[LACUNA_EVOLVE_TARGET] + part * lay.hidden : nullptr;
-    copy_padded(target, lay.hidden, lay.units, job.relax_target + part * lay.units);
-    copy_padded(lambda, lay.hidden, lay.units, job.relax_rate + part * lay.units);
+  const auto prepare_relax = [&](bool present, std::int64_t first, std::int64_t count,
+                                 std::int64_t at, std::int64_t padded) {
+    const T* lambda = present ? job.parameter[LACUNA_EVOLVE_WEIGHT] + first : nullptr;
+    const T* target = present ? job.parameter[LACUNA_EVOLVE_TARGET] + first : nullptr;
+    copy_padded(target, count, padded, job.relax_target + at);
+    copy_padded(lambda, count, padded, job.relax_rate + at);
     if (present)
-      std::transform(lambda, lambda + lay.hidden, job.relax_rate + part * lay.units,
-                     [](T x) { return softplus(x); });
-  }
+      std::transform(lambda, lambda + count, job.relax_rate + at, [](T x) { return softplus(x); });
+  };
+  prepare_relax(relaxes, 0, lay.outputs, 0, lay.output_units);
+  prepare_relax(relaxes && job.layer.cell == LACUNA_LSTM, lay.outputs, lay.hidden, lay.output_units,
+                lay.units);
   copy_padded(job.parameter[LACUNA_IMPUTE_WEIGHT], lay.features, lay.channels, job.impute_weight);
   copy_padded(job.parameter[LACUNA_IMPUTE_BIAS], lay.features, lay.channels, job.impute_bias);
   copy_padded(job.parameter[LACUNA_X_MEAN], lay.features, lay.channels, job.mean);
@@ -124,7 +126,7 @@ T* worker_memory(const Job<T>& job, int worker) {
 // Sequences of no tokens: their initial state is their final one, and their context passes through.
 template <class T>
 void forward_empty(const Job<T>& job) {
-  const std::int64_t h = job.layout->hidden, d = job.layout->features;
+  const std::int64_t r = job.layout->outputs, h = job.layout->hidden, d = job.layout->features;
   const auto pass = [](const auto* from, std::int64_t b, std::int64_t width, auto* to,
                        auto absent) {
     if (to == nullptr) return;
@@ -136,7 +138,7 @@ void forward_empty(const Job<T>& job) {
   };
   for (std::int64_t i = job.lanes.empty_first; i < job.sequences; ++i) {
     const std::int64_t b = job.lanes.order[i];
-    pass(job.initial_hidden, b, h, job.final_hidden, T(0));
+    pass(job.initial_hidden, b, r, job.final_hidden, T(0));
     pass(job.initial_cell, b, h, job.final_cell, T(0));
     pass(job.carry_in.last_values, b, d, job.carry_out.last_values, static_cast<T>(NAN));
     pass(job.carry_in.since, b, d, job.carry_out.since, T(0));
@@ -147,7 +149,7 @@ void forward_empty(const Job<T>& job) {
 
 template <class T>
 void backward_empty(const Job<T>& job) {
-  const std::int64_t h = job.layout->hidden, d = job.layout->features;
+  const std::int64_t r = job.layout->outputs, h = job.layout->hidden, d = job.layout->features;
   const auto pass = [](const T* from, std::int64_t b, std::int64_t width, T* to) {
     if (to == nullptr) return;
     std::fill_n(to + b * width, width, T(0));
@@ -155,7 +157,7 @@ void backward_empty(const Job<T>& job) {
   };
   for (std::int64_t i = job.lanes.empty_first; i < job.sequences; ++i) {
     const std::int64_t b = job.lanes.order[i];
-    pass(job.d_final_hidden, b, h, job.d_initial_hidden);
+    pass(job.d_final_hidden, b, r, job.d_initial_hidden);
     pass(job.d_final_cell, b, h, job.d_initial_cell);
     pass(job.d_carry_out.last_values, b, d, job.d_carry_in.last_values);
     pass(job.d_carry_out.since, b, d, job.d_carry_in.since);
@@ -211,13 +213,15 @@ void add_unit_sums(const Job<T>& job) {
       out[i] += total(at + i - first) * (rate ? sigmoid(job.parameter[kind][i]) : T(1));
   };
   if (job.layer.evolve == LACUNA_EVOLVE_RELAX) {
-    for (std::int64_t part = 0; part < (job.layer.cell == LACUNA_LSTM ? 2 : 1); ++part) {
-      add(LACUNA_EVOLVE_WEIGHT, part * lay.hidden, lay.hidden, part * lay.units, true);
-      add(LACUNA_EVOLVE_TARGET, part * lay.hidden, lay.hidden, (2 + part) * lay.units, false);
-    }
+    const auto add_relax = [&](std::int64_t first, std::int64_t count, std::int64_t at) {
+      add(LACUNA_EVOLVE_WEIGHT, first, count, at, true);
+      add(LACUNA_EVOLVE_TARGET, first, count, lay.relaxed + at, false);
+    };
+    add_relax(0, lay.outputs, 0);
+    if (job.layer.cell == LACUNA_LSTM) add_relax(lay.outputs, lay.hidden, lay.output_units);
   }
   if (job.wants_input) {
-    const std::int64_t impute = 4 * lay.units;
+    const std::int64_t impute = 2 * lay.relaxed;
     add(LACUNA_IMPUTE_WEIGHT, 0, lay.features, impute, job.layer.impute == LACUNA_IMPUTE_RELAX);
     add(LACUNA_IMPUTE_BIAS, 0, lay.features, impute + lay.channels, false);
     add(LACUNA_X_MEAN, 0, lay.features, impute + 2 * lay.channels, false);

@@ -14,7 +14,7 @@ struct WeightTargets {
   void add_unit(std::int64_t unit) const {
     const Layout& lay = *job.layout;
     for (int p = 0; p < lay.product_count; ++p)
-      for (std::int64_t g = 0; g < lay.products[p].gates; ++g)
+      for (std::int64_t g = 0; unit < lay.products[p].rows && g < lay.products[p].gates; ++g)
         add_row(lay.products[p], lay.products[p].first_gate + g, g, unit);
   }
 
@@ -22,7 +22,8 @@ struct WeightTargets {
   void add_row(const GradientProduct& product, std::int64_t gate, std::int64_t gate_in_product,
                std::int64_t unit) const {
     const Layout& lay = *job.layout;
-    const std::int64_t at = product.offset + (gate_in_product * lay.hidden + unit) * product.stride;
+    const std::int64_t at =
+        product.offset + (gate_in_product * product.rows + unit) * product.stride;
     if (gate == lay.gradient_gates) {
       add_range(at, product, lay.elapsed, lay.elapsed_width, LACUNA_EVOLVE_WEIGHT,
                 unit * lay.elapsed_width);
@@ -33,7 +34,7 @@ struct WeightTargets {
     const bool of_product = gru && gate == 0;  // dL/d(W_hn h + b_hn)
     const std::int64_t cell_gate = gru ? (of_product ? 2 : gate - 1) : gate;
     const std::int64_t row = cell_gate * lay.hidden + unit;
-    add_range(at, product, lay.h, lay.hidden, LACUNA_WEIGHTS_H, row * lay.hidden);
+    add_range(at, product, lay.h, lay.outputs, LACUNA_WEIGHTS_H, row * lay.outputs);
     if (of_product) {
       add_range(at, product, lay.one, 1, LACUNA_BIAS_HN, unit);
     } else {

@@ -119,8 +119,8 @@ class Backward : Run<T> {
   void recompute_gates(const BackwardView<T>& view) const {
     const DeviceLayout& lay = this->lay_;
     const auto& at = this->at_;
-    const std::int64_t units = lay.units, wide_x = lay.input_gates * units,
-                       wide_h = lay.product_gates * units;
+    const std::int64_t units = lay.units, outputs = lay.output_units,
+                       wide_x = lay.input_gates * units, wide_h = lay.product_gates * units;
     R* const gx = this->template work<R>(at.gx_again);
     R* const product = this->template work<R>(at.product_again);
     R* const candidate_product = this->template work<R>(at.candidate_product_again);
@@ -140,12 +140,12 @@ class Backward : Run<T> {
       args.product = product;
       args.update = this->template work<R>(at.update_again);
       args.candidate_product = candidate_product;
-      args.states = view.tape_h + first * units;
+      args.states = view.tape_h + first * outputs;
       this->multiply(Form::nt, rows, wide_x, lay.input_stride,
                      taped<T>(lay.tape.input) + first * lay.input_stride, lay.input_stride,
                      this->template work<const T>(at.weights_x), lay.input_stride, gx, wide_x);
-      this->multiply(Form::nt, rows, wide_h, units, args.states, units, this->weights(), units,
-                     product, wide_h);
+      this->multiply(Form::nt, rows, wide_h, outputs, args.states, outputs, this->weights(),
+                     outputs, product, wide_h);
       if (this->resets_before()) {
         args.reset_operand = view.reset_operand + first * units;
         recompute_reset(this->stream_, args, first, rows);
@@ -157,7 +157,8 @@ class Backward : Run<T> {
   }
 
   void recur_stepwise(const BackwardView<T>& view) const {
-    const std::int64_t units = this->units(), wide = this->lay_.product_gates * units;
+    const std::int64_t units = this->units(), outputs = this->output_units(),
+                       wide = this->lay_.product_gates * units;
     const auto& at = this->at_;
     StepBackward<T> args{view};
     args.d_step = this->template work<T>(at.d_step);
@@ -178,8 +179,8 @@ class Backward : Run<T> {
                        units);
         reset_backward(this->stream_, args, step, rows);
       }
-      this->multiply(Form::nn, rows, units, wide, args.d_step, wide, this->weights(), units,
-                     this->template work<R>(this->at_.d_product), units);
+      this->multiply(Form::nn, rows, outputs, wide, args.d_step, wide, this->weights(), outputs,
+                     this->template work<R>(this->at_.d_product), outputs);
     }
     end_backward(this->stream_, args);
   }
@@ -204,6 +205,7 @@ class Backward : Run<T> {
   void weight_gradients() const {
     const DeviceLayout& lay = this->lay_;
     const std::int64_t units = lay.units, stride = lay.gradient_gates * units, h = lay.hidden;
+    const std::int64_t outputs = lay.output_units;
     const T* const d_gates = this->template work<const T>(this->at_.d_gates);
     const T* const state = taped<T>(lay.tape.h);
     if (R* const d_x = wanted(LACUNA_WEIGHTS_X))
@@ -218,11 +220,22 @@ class Backward : Run<T> {
         add_product(d_gates, stride, 2, state, units, h, d_h);
         add_product(d_gates + 3 * units, stride, 1, state, units, h, d_h + 2 * h * h);
       } else {
-        add_product(d_gates, stride, lay.product_gates, state, units, h, d_h);
+        add_product(d_gates, stride, lay.product_gates, state, outputs, lay.outputs, d_h);
       }
     }
     if (R* const d_bias = wanted(LACUNA_BIAS)) add_bias(d_gates, stride, lay.input_gates, d_bias);
     if (R* const d_bias = wanted(LACUNA_BIAS_HN)) add_bias(d_gates + 3 * units, stride, 1, d_bias);
+  }
+
+  // h, and of an LSTM that relaxes c: where its parameters begin, how many there are, and its columns among gradients.
+  struct EvolvePart {
+    std::int64_t first, count, column;
+  };
+  template <class F>
+  void for_evolve_parts(F&& f) const {
+    const DeviceLayout& lay = this->lay_;
+    f(EvolvePart{0, lay.outputs, 0});
+    if (relaxes() && this->is_lstm()) f(EvolvePart{lay.outputs, lay.hidden, lay.output_units});
   }
 
   void evolve_gradients() const {
@@ -231,32 +244,34 @@ class Backward : Run<T> {
     if (evolve == LACUNA_EVOLVE_NONE) return;
     const R* const d_exponent = this->template work<const R>(this->at_.d_exponent);
     const R* const gaps = this->template work<const R>(this->at_.gaps);
-    const auto sum = [&](const R* rows, std::int64_t part, const R* weight, R* target,
+    const auto sum = [&](const R* rows, const EvolvePart& part, const R* weight, R* target,
                          const R* slope_of) {
       if (target)
-        column_sums(this->stream_, rows + part * lay.units, this->tokens(), lay.hidden,
-                    lay.evolve_units, weight, partials(), target + part * lay.hidden,
-                    slope_of ? slope_of + part * lay.hidden : nullptr);
+        column_sums(this->stream_, rows + part.column, this->tokens(), part.count, lay.evolve_units,
+                    weight, partials(), target + part.first,
+                    slope_of ? slope_of + part.first : nullptr);
     };
     R* const d_weight = wanted(LACUNA_EVOLVE_WEIGHT);
     if (decays()) {
       if (d_weight) {
         R* const dense = this->template work<R>(this->at_.d_weights);
-        this->multiply_wide(Form::tn, lay.units, lay.delta_stride, this->tokens(), d_exponent,
-                            lay.units, taped<R>(lay.tape.delta), lay.delta_stride, dense,
-                            lay.delta_stride);
-        add_gradient(this->stream_, dense, 1, lay.hidden, lay.features, lay.units, lay.delta_stride,
-                     d_weight);
+        this->multiply_wide(Form::tn, lay.output_units, lay.delta_stride, this->tokens(),
+                            d_exponent, lay.output_units, taped<R>(lay.tape.delta),
+                            lay.delta_stride, dense, lay.delta_stride);
+        add_gradient(this->stream_, dense, 1, lay.outputs, lay.features, lay.output_units,
+                     lay.delta_stride, d_weight);
       }
     } else {
       const R* const slope_of = relaxes() ? this->parameter(LACUNA_EVOLVE_WEIGHT) : nullptr;
-      for (std::int64_t part = 0; part * lay.units < lay.evolve_units; ++part)
-        sum(d_exponent, part, gaps, d_weight, slope_of);
+      for_evolve_parts(
+          [&](const EvolvePart& part) { sum(d_exponent, part, gaps, d_weight, slope_of); });
     }
-    sum(d_exponent, 0, nullptr, wanted(LACUNA_EVOLVE_BIAS), nullptr);
-    for (std::int64_t part = 0; relaxes() && part * lay.units < lay.evolve_units; ++part)
+    sum(d_exponent, EvolvePart{0, lay.outputs, 0}, nullptr, wanted(LACUNA_EVOLVE_BIAS), nullptr);
+    if (!relaxes()) return;
+    for_evolve_parts([&](const EvolvePart& part) {
       sum(this->template work<const R>(this->at_.d_target), part, nullptr,
           wanted(LACUNA_EVOLVE_TARGET), nullptr);
+    });
   }
 
   bool wants_input() const {
@@ -276,8 +291,8 @@ class Backward : Run<T> {
                    lay.input_stride);
     R* const d_delta = this->template work<R>(this->at_.d_delta);
     if (decays())
-      this->multiply_wide(Form::nn, this->tokens(), lay.delta_stride, lay.units,
-                          this->template work<const R>(this->at_.d_exponent), lay.units,
+      this->multiply_wide(Form::nn, this->tokens(), lay.delta_stride, lay.output_units,
+                          this->template work<const R>(this->at_.d_exponent), lay.output_units,
                           this->template work<const R>(this->at_.weights_decay), lay.delta_stride,
                           d_delta, lay.delta_stride);
     observe_backward(this->stream_, observed());
@@ -327,10 +342,12 @@ class Backward : Run<T> {
     };
     const R* const d_exponent = this->template work<const R>(this->at_.d_exponent);
     if (this->layer_.evolve == LACUNA_EVOLVE_DECAY_STEP)
-      add(d_exponent, lay.hidden, lay.evolve_units, this->parameter(LACUNA_EVOLVE_WEIGHT));
-    for (std::int64_t part = 0; relaxes() && part * lay.units < lay.evolve_units; ++part)
-      add(d_exponent + part * lay.units, lay.hidden, lay.evolve_units,
-          this->template work<const R>(this->at_.rate) + part * lay.hidden);
+      add(d_exponent, lay.outputs, lay.evolve_units, this->parameter(LACUNA_EVOLVE_WEIGHT));
+    if (relaxes())
+      for_evolve_parts([&](const EvolvePart& part) {
+        add(d_exponent + part.column, part.count, lay.evolve_units,
+            this->template work<const R>(this->at_.rate) + part.first);
+      });
     if (this->layer_.cell == LACUNA_RNN_EULER)
       add(this->template work<const R>(this->at_.d_euler), lay.hidden, lay.units, nullptr);
     if (uses_delta(this->layer_))

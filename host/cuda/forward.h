@@ -81,9 +81,9 @@ class Forward : Run<T> {
                    this->template work<const T>(this->at_.weights_x), lay.input_stride,
                    this->template work<R>(this->at_.gx), wide);
     if (this->layer_.evolve == LACUNA_EVOLVE_DECAY)
-      this->multiply_wide(Form::nt, this->tokens(), lay.units, lay.delta_stride, delta(),
+      this->multiply_wide(Form::nt, this->tokens(), lay.output_units, lay.delta_stride, delta(),
                           lay.delta_stride, this->template work<const R>(this->at_.weights_decay),
-                          lay.delta_stride, exponent(), lay.units);
+                          lay.delta_stride, exponent(), lay.output_units);
   }
 
   ForwardView<T> view() const {
@@ -118,8 +118,9 @@ class Forward : Run<T> {
     // Of tokens that are not in use, which only the device knows of, no state is taped; the weight gradients multiply
     // what stands there by 0.
     if (!this->host_offsets_ && args.tape_h)
-      this->device_.zero(this->stream_, args.tape_h,
-                         static_cast<std::size_t>(this->tokens() * this->units()) * sizeof(T));
+      this->device_.zero(
+          this->stream_, args.tape_h,
+          static_cast<std::size_t>(this->tokens() * this->output_units()) * sizeof(T));
     if constexpr (!std::is_same_v<T, double>)
       if (this->is_resident())
         return resident_forward(this->stream_, ResidentForward<T>{args, this->weights(),
@@ -128,7 +129,8 @@ class Forward : Run<T> {
   }
 
   void recur_stepwise(const ForwardView<T>& view) const {
-    const std::int64_t units = this->units(), wide = this->lay_.product_gates * units;
+    const std::int64_t units = this->units(), outputs = this->output_units(),
+                       wide = this->lay_.product_gates * units;
     const auto& at = this->at_;
     StepForward<T> args{view};
     args.product = this->template work<const R>(at.product);
@@ -140,14 +142,14 @@ class Forward : Run<T> {
     args.candidate_product = this->template work<const R>(at.candidate_product);
     // Products read rows that a step did not write: those of sequences that have ended, or have no tokens.
     this->device_.zero(this->stream_, args.operand,
-                       static_cast<std::size_t>(this->sequences() * units) * sizeof(T));
+                       static_cast<std::size_t>(this->sequences() * outputs) * sizeof(T));
     if (this->resets_before())
       this->device_.zero(this->stream_, args.reset_operand,
                          static_cast<std::size_t>(this->sequences() * units) * sizeof(T));
     begin_forward(this->stream_, args);
     for (std::int64_t step = 0; step < this->steps_; ++step) {
       const std::int64_t rows = this->rows(step);
-      this->multiply(Form::nt, rows, wide, units, args.operand, units, this->weights(), units,
+      this->multiply(Form::nt, rows, wide, outputs, args.operand, outputs, this->weights(), outputs,
                      this->template work<R>(this->at_.product), wide);
       if (this->resets_before()) {
         reset_forward(this->stream_, args, step, rows);

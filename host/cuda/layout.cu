@@ -49,15 +49,17 @@ void set_widths(DeviceLayout& out, const lacuna_layer& layer) {
   out.features = layer.features;
   out.hidden = layer.hidden;
   out.input = input_width(layer);
+  out.outputs = output_width(layer);
   out.units = padded(layer.hidden);
+  out.output_units = padded(out.outputs);
   out.input_stride = padded(out.input);
   out.delta_stride = padded(layer.features);
   out.input_gates = cell.input_gates;
   out.product_gates = cell.product_gates;
   out.saved_gates = cell.saved_gates;
   out.gradient_gates = cell.gradient_gates;
-  if (layer.evolve != LACUNA_EVOLVE_NONE) out.evolve_units = out.units;
-  if (layer.evolve == LACUNA_EVOLVE_RELAX && cell.has_cell) out.evolve_units = 2 * out.units;
+  if (layer.evolve != LACUNA_EVOLVE_NONE) out.evolve_units = out.output_units;
+  if (layer.evolve == LACUNA_EVOLVE_RELAX && cell.has_cell) out.evolve_units += out.units;
 }
 
 // What a forward run leaves for its backward run.
@@ -68,7 +70,8 @@ void lay_out_kept(Kept& kept, Arena& arena, const DeviceLayout& lay, const lacun
   kept.input = arena.take({tokens, lay.input_stride, real});
   if (uses_delta(layer)) kept.delta = arena.take({tokens, lay.delta_stride, wide});
   if (layer.empty_rows == LACUNA_EMPTY_ROWS_EVOLVE_ONLY) kept.fires = arena.take({tokens});
-  if (layer.evolve == LACUNA_EVOLVE_DECAY) kept.exponent = arena.take({tokens, lay.units, wide});
+  if (layer.evolve == LACUNA_EVOLVE_DECAY)
+    kept.exponent = arena.take({tokens, lay.output_units, wide});
 }
 
 void lay_out_common(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer,
@@ -86,9 +89,9 @@ void lay_out_common(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer,
   out.sequence_of = arena.take({N, 4});
   out.gaps = arena.take({N, wide});
   out.weights_x = arena.take({lay.input_gates, lay.units, lay.input_stride, real});
-  out.weights_h = arena.take({gates(layer.cell), lay.units, lay.units, real});
+  out.weights_h = arena.take({gates(layer.cell), lay.units, lay.output_units, real});
   if (layer.evolve == LACUNA_EVOLVE_DECAY)
-    out.weights_decay = arena.take({lay.units, lay.delta_stride, wide});
+    out.weights_decay = arena.take({lay.output_units, lay.delta_stride, wide});
   if (layer.evolve == LACUNA_EVOLVE_RELAX) out.rate = arena.take({relaxed_units(layer), wide});
   out.product_scratch_bytes = facts.product_bytes;
   out.product_scratch = arena.take({static_cast<std::int64_t>(facts.product_bytes)});
@@ -105,8 +108,8 @@ void lay_out_forward(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer,
   out.gx = arena.take({N, lay.input_gates, lay.units, wide});
   if (lay.regime == LACUNA_REGIME_STEPWISE) {
     out.product = arena.take({B, lay.product_gates, lay.units, wide});
-    out.operand = arena.take({B, lay.units, real});
-    out.state = arena.take({B, lay.units, wide});
+    out.operand = arena.take({B, lay.output_units, real});
+    out.state = arena.take({B, lay.output_units, wide});
     if (layer.cell == LACUNA_LSTM) out.cell = arena.take({B, lay.units, wide});
     if (layer.cell == LACUNA_GRU_RESET_BEFORE) {
       out.reset_operand = arena.take({B, lay.units, real});
@@ -139,8 +142,8 @@ void lay_out_backward(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer
   }
   if (lay.regime == LACUNA_REGIME_STEPWISE) {
     out.d_step = arena.take({B, lay.product_gates, lay.units, real});
-    out.d_product = arena.take({B, lay.units, wide});
-    out.d_state = arena.take({B, lay.units, wide});
+    out.d_product = arena.take({B, lay.output_units, wide});
+    out.d_state = arena.take({B, lay.output_units, wide});
     if (layer.cell == LACUNA_LSTM) out.d_cell = arena.take({B, lay.units, wide});
     if (resets_before) {
       out.d_candidate = arena.take({B, lay.units, real});
@@ -178,7 +181,7 @@ void lay_out_tape(DeviceLayout& lay, const lacuna_layer& layer, std::int64_t tok
   Arena tape;
   lay.tape_kind = kind;
   lay_out_kept(lay.tape, tape, lay, layer, tokens);
-  lay.tape.h = tape.take({tokens, lay.units, real});
+  lay.tape.h = tape.take({tokens, lay.output_units, real});
   if (layer.cell == LACUNA_LSTM) lay.tape.c = tape.take({tokens, lay.units, wide});
   if (kind == LACUNA_TAPE_GATES)
     lay.tape.gates = tape.take({tokens, lay.saved_gates, lay.units, real});

@@ -75,6 +75,7 @@ class Run {
   std::int64_t tokens() const { return batch_.tokens; }
   std::int64_t sequences() const { return batch_.sequences; }
   std::int64_t units() const { return lay_.units; }
+  std::int64_t output_units() const { return lay_.output_units; }
   bool is_lstm() const { return layer_.cell == LACUNA_LSTM; }
   bool resets_before() const { return layer_.cell == LACUNA_GRU_RESET_BEFORE; }
 
@@ -108,14 +109,14 @@ class Run {
   }
 
   void pack() {
-    const std::int64_t h = layer_.hidden, g = gates(layer_.cell);
+    const std::int64_t h = layer_.hidden, r = lay_.outputs, g = gates(layer_.cell);
     pack_weights<T>(stream_, parameter(LACUNA_WEIGHTS_X), g, h, lay_.input, work<T>(at_.weights_x),
                     units(), lay_.input_stride);
-    pack_weights<T>(stream_, parameter(LACUNA_WEIGHTS_H), g, h, h, work<T>(at_.weights_h), units(),
-                    units());
+    pack_weights<T>(stream_, parameter(LACUNA_WEIGHTS_H), g, h, r, work<T>(at_.weights_h), units(),
+                    output_units());
     if (layer_.evolve == LACUNA_EVOLVE_DECAY)
-      pack_weights<R>(stream_, parameter(LACUNA_EVOLVE_WEIGHT), 1, h, layer_.features,
-                      work<R>(at_.weights_decay), units(), lay_.delta_stride);
+      pack_weights<R>(stream_, parameter(LACUNA_EVOLVE_WEIGHT), 1, r, layer_.features,
+                      work<R>(at_.weights_decay), output_units(), lay_.delta_stride);
     if (layer_.evolve == LACUNA_EVOLVE_RELAX)
       rates(stream_, parameter(LACUNA_EVOLVE_WEIGHT), relaxed_units(layer_), work<R>(at_.rate));
   }

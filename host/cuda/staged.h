@@ -12,14 +12,15 @@ namespace lacuna::cuda {
 
 inline lacuna_outputs staged(Stage& stage, const lacuna_layer& layer, const lacuna_batch& batch,
                              const lacuna_outputs& from) {
-  const std::int64_t N = batch.tokens, B = batch.sequences, D = layer.features, H = layer.hidden;
+  const std::int64_t N = batch.tokens, B = batch.sequences, D = layer.features, H = layer.hidden,
+                     R = output_width(layer);
   const std::size_t real = size_of(layer.type);
   lacuna_outputs to{};
-  to.hidden = stage.out(from.hidden, N * H, real);
+  to.hidden = stage.out(from.hidden, N * R, real);
   to.cell = stage.out(from.cell, N * H, real);
-  to.evolved_hidden = stage.out(from.evolved_hidden, N * H, real);
+  to.evolved_hidden = stage.out(from.evolved_hidden, N * R, real);
   to.imputed = stage.out(from.imputed, N * D, real);
-  to.final_hidden = stage.out(from.final_hidden, B * H, real);
+  to.final_hidden = stage.out(from.final_hidden, B * R, real);
   to.final_cell = stage.out(from.final_cell, B * H, real);
   to.carry_out = staged_carry_out(stage, layer, B, from.carry_out);
   return to;
@@ -28,22 +29,24 @@ inline lacuna_outputs staged(Stage& stage, const lacuna_layer& layer, const lacu
 inline lacuna_output_gradients staged(Stage& stage, const lacuna_layer& layer,
                                       const lacuna_batch& batch,
                                       const lacuna_output_gradients& from) {
-  const std::int64_t N = batch.tokens, B = batch.sequences, H = layer.hidden;
+  const std::int64_t N = batch.tokens, B = batch.sequences, H = layer.hidden,
+                     R = output_width(layer);
   const std::size_t real = size_of(layer.type);
-  return {.d_hidden = stage.in(from.d_hidden, N * H, real),
+  return {.d_hidden = stage.in(from.d_hidden, N * R, real),
           .d_cell = stage.in(from.d_cell, N * H, real),
-          .d_final_hidden = stage.in(from.d_final_hidden, B * H, real),
+          .d_final_hidden = stage.in(from.d_final_hidden, B * R, real),
           .d_final_cell = stage.in(from.d_final_cell, B * H, real)};
 }
 
 inline lacuna_input_gradients staged(Stage& stage, const lacuna_layer& layer,
                                      const lacuna_batch& batch,
                                      const lacuna_input_gradients& from) {
-  const std::int64_t N = batch.tokens, B = batch.sequences, D = layer.features, H = layer.hidden;
+  const std::int64_t N = batch.tokens, B = batch.sequences, D = layer.features, H = layer.hidden,
+                     R = output_width(layer);
   const std::size_t real = size_of(layer.type);
   return {.d_values = stage.out(from.d_values, N * D, real),
           .d_delta_t = stage.out(from.d_delta_t, N, wide_size_of(layer.type)),
-          .d_initial_hidden = stage.out(from.d_initial_hidden, B * H, real),
+          .d_initial_hidden = stage.out(from.d_initial_hidden, B * R, real),
           .d_initial_cell = stage.out(from.d_initial_cell, B * H, real)};
 }
 

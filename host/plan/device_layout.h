@@ -19,11 +19,13 @@ struct DeviceLayout {
 
   // Widths, in elements. Strides are multiples of 8, so that rows of any type are aligned to 16 bytes.
   std::int64_t features = 0, hidden = 0, input = 0;
+  std::int64_t outputs = 0;       // of h
   std::int64_t units = 0;         // hidden, padded
+  std::int64_t output_units = 0;  // outputs, padded
   std::int64_t input_stride = 0;  // input, padded
   std::int64_t delta_stride = 0;  // features, padded
-  std::int64_t evolve_units =
-      0;  // of what evolve leaves a gradient for: units, twice that for an LSTM that relaxes, or 0
+  // Of what evolve leaves a gradient for: output_units, for an LSTM that relaxes those of c behind them, or 0.
+  std::int64_t evolve_units = 0;
   std::int64_t recomputed_tokens = 0;  // at once
   std::int64_t input_gates = 0, product_gates = 0, saved_gates = 0, gradient_gates = 0;
 

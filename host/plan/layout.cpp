@@ -52,13 +52,16 @@ void lay_out_rows(Layout& out, const lacuna_layer& layer, std::int64_t bytes_eac
   out.hidden = layer.hidden;
   out.input = input_width(layer);
   out.units = round_up(layer.hidden, line);
+  out.outputs = output_width(layer);
+  out.output_units = round_up(out.outputs, line);
+  out.relaxed = out.output_units + out.units;
   out.channels = round_up(layer.features, line);
   out.d_input = round_up(layer.features + layer.gap_input, line);
 
   out.h = round_up(out.input + 1, line);
   out.one = out.h - 1;
   out.x = out.one - out.input;
-  std::int64_t end = out.h + out.units;
+  std::int64_t end = out.h + out.output_units;
   out.delta = end;
   if (uses_delta(layer)) end += out.features + 1;
   out.step = end;
@@ -89,8 +92,10 @@ void lay_out_gates(Layout& out, const lacuna_layer& layer, std::int64_t bytes_ea
       break;
     default: out.saved_gates = out.gradient_gates = out.h_gates = out.x_gates = 1;
   }
-  const std::int64_t decay = out.elapsed_width > 0 ? 1 : 0;
-  out.gradient_stride = row_stride(times(out.gradient_gates + decay, out.units), bytes_each);
+  out.d_exponent = times(out.gradient_gates, out.units);
+  std::int64_t end = out.d_exponent;
+  if (out.elapsed_width > 0) end += out.output_units;
+  out.gradient_stride = row_stride(end, bytes_each);
 }
 
 void lay_out_products(Layout& out, const lacuna_layer& layer, std::int64_t bytes_each) {
@@ -98,11 +103,13 @@ void lay_out_products(Layout& out, const lacuna_layer& layer, std::int64_t bytes
   const auto add = [&](std::int64_t gate, std::int64_t gates, std::int64_t begin, std::int64_t end,
                        bool times_reset = false) {
     GradientProduct& product = out.products[static_cast<std::size_t>(out.product_count++)];
-    product = {gate,       gates, begin, end - begin, round_up(end - begin, line), out.weight_sums,
+    const bool of_decay = gate == out.gradient_gates;
+    product = {gate,       gates,       of_decay ? out.outputs : out.hidden, times(gate, out.units),
+               begin,      end - begin, round_up(end - begin, line),         out.weight_sums,
                times_reset};
-    out.weight_sums += times(times(gates, out.hidden), product.stride);
+    out.weight_sums += times(times(gates, product.rows), product.stride);
   };
-  const std::int64_t x = out.x, one = out.one, h = out.h, h_end = out.h + out.hidden;
+  const std::int64_t x = out.x, one = out.one, h = out.h, h_end = out.h + out.outputs;
   switch (layer.cell) {
     case LACUNA_GRU:
       add(0, 1, one, h_end);
@@ -118,20 +125,20 @@ void lay_out_products(Layout& out, const lacuna_layer& layer, std::int64_t bytes
   }
   if (out.elapsed_width > 0)
     add(out.gradient_gates, 1, out.elapsed, out.elapsed + out.elapsed_width + 1);
-  out.unit_sums = 4 * out.units + 3 * out.channels;
+  out.unit_sums = 2 * out.relaxed + 3 * out.channels;
 }
 
 void lay_out_panels(Layout& out, const lacuna_layer& layer) {
   const std::int64_t cell_gates = gates(layer.cell);
   const bool split_candidate = layer.cell == LACUNA_GRU_RESET_BEFORE;
   out.panel_x = times(times(out.input + 1, cell_gates), out.units);  // followed by panel_h
-  out.panel_h = times(times(out.hidden + 1, cell_gates - split_candidate), out.units);
+  out.panel_h = times(times(out.outputs + 1, cell_gates - split_candidate), out.units);
   out.panel_candidate = split_candidate ? times(out.hidden, out.units) : 0;
-  out.panel_decay = out.elapsed_width > 0 ? times(out.elapsed_width + 1, out.units) : 0;
-  out.panel_h_back = times(times(out.hidden, out.h_gates), out.units);
+  out.panel_decay = out.elapsed_width > 0 ? times(out.elapsed_width + 1, out.output_units) : 0;
+  out.panel_h_back = times(times(out.hidden, out.h_gates), out.output_units);
   out.panel_candidate_back = out.panel_candidate;
   out.panel_x_back = times(times(out.hidden, out.x_gates), out.d_input);
-  out.panel_decay_back = layer.evolve == LACUNA_EVOLVE_DECAY ? times(out.hidden, out.channels) : 0;
+  out.panel_decay_back = layer.evolve == LACUNA_EVOLVE_DECAY ? times(out.outputs, out.channels) : 0;
 }
 
 // How the batch is split. Enough groups to keep threads busy; lanes enough to reuse weights that do not fit the cache.
@@ -165,12 +172,14 @@ std::int64_t worker_elements(const Layout& layout, bool inference) {
   const std::int64_t n = layout.max_lanes;
   // State h, c; the reset state, update gate and candidate of gru_reset_before; last value, time since.
   // And stand-ins for the tape's rows, for a plan with a backward run may also run forward without a tape.
-  const std::int64_t forward = n * (5 * layout.units + 2 * layout.channels) + 3 * layout.channels +
-                               n * layout.operand_stride + n * layout.units * 2;
+  const std::int64_t forward = n * (layout.output_units + 4 * layout.units + 2 * layout.channels) +
+                               3 * layout.channels +
+                               n * (layout.operand_stride + layout.units + layout.output_units);
   // Gradients of h, c and of what the reset gate let through; of the input, of delta and of x_last; Δt.
   const std::int64_t backward =
-      n * (3 * layout.units + layout.d_input + 3 * layout.channels) + 3 * layout.channels +
-      layout.window * (layout.windowed ? layout.gradient_stride : 0) + layout.window * widest_panel;
+      n * (layout.output_units + 2 * layout.units + layout.d_input + 3 * layout.channels) +
+      3 * layout.channels + layout.window * (layout.windowed ? layout.gradient_stride : 0) +
+      layout.window * widest_panel;
   return inference ? forward : std::max(forward, backward);
 }
 
@@ -189,11 +198,11 @@ Layout make_layout(const lacuna_layer& layer, const lacuna_capacity& capacity, b
   out.tape.operands = tape.take(times(n, out.operand_stride), real);
   out.tape.gates = tape.take(times(n, times(out.saved_gates, out.units)), real);
   if (layer.cell == LACUNA_LSTM) out.tape.cells = tape.take(times(n, out.units), real);
-  if (out.elapsed_width > 0) out.tape.decay = tape.take(times(n, out.units), real);
+  if (out.elapsed_width > 0) out.tape.decay = tape.take(times(n, out.output_units), real);
   out.tape.bytes = tape.size();
 
   Arena workspace;
-  out.workspace.prepared = workspace.take(4 * out.units + 3 * out.channels, real);
+  out.workspace.prepared = workspace.take(2 * out.relaxed + 3 * out.channels, real);
   out.workspace.lanes = workspace.take(
       static_cast<std::int64_t>(lanes_bytes(capacity.sequences, out.groups, out.max_lanes)), 1);
   const std::int64_t forward_panels =

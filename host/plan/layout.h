@@ -8,6 +8,9 @@
 //
 // A gradient row holds dL/d(pre-activation) of each gate, in an order in which what W_h sees and what W_x sees are both
 // contiguous, and behind them dL/d(decay exponent).
+//
+// h may be narrower than the cell that makes it: `outputs` and `output_units` are widths of h and what becomes of it,
+// `hidden` and `units` those of gates and c.
 #pragma once
 
 #include <array>
@@ -22,6 +25,8 @@ namespace lacuna {
 struct GradientProduct {
   std::int64_t first_gate = 0;  // in the gradient row
   std::int64_t gates = 0;
+  std::int64_t rows = 0;          // of each gate
+  std::int64_t gradient = 0;      // column of the gradient row where the first gate begins
   std::int64_t first_column = 0;  // in the operand row
   std::int64_t columns = 0;
   std::int64_t stride = 0;   // of C
@@ -32,8 +37,10 @@ struct GradientProduct {
 struct Layout {
   // Widths, in elements. Padded ones are multiples of a cache line.
   std::int64_t features = 0, hidden = 0, input = 0;
-  std::int64_t units = 0;     // hidden, padded
-  std::int64_t channels = 0;  // features, padded
+  std::int64_t outputs = 0;       // of h
+  std::int64_t units = 0;         // hidden, padded
+  std::int64_t output_units = 0;  // outputs, padded
+  std::int64_t channels = 0;      // features, padded
   std::int64_t d_input =
       0;  // x and the gap column, padded: the columns of W_x whose input has a gradient
 
@@ -45,7 +52,8 @@ struct Layout {
 
   // Gates. Saved: what the tape keeps per token. Gradient row: gates, then the decay exponent when there is one.
   std::int64_t saved_gates = 0, gradient_gates = 0, gradient_stride = 0;
-  std::int64_t h_gates = 0;  // the first ones, which multiply W_h in one product
+  std::int64_t d_exponent = 0;  // column of the gradient row
+  std::int64_t h_gates = 0;     // the first ones, which multiply W_h in one product
   std::int64_t first_x_gate = 0, x_gates = 0;
 
   // Work is split into groups of sequences by shape alone, so that sums have one order at any number of threads.
@@ -57,7 +65,8 @@ struct Layout {
   int product_count = 0;
   std::int64_t weight_sums = 0;  // elements of all C
   std::int64_t unit_sums =
-      0;  // relax: d_lambda, d_target [2][2 units]; impute: d_w, d_b, d_mean [3][channels]
+      0;  // relax: d_lambda, d_target [2][relaxed]; impute: d_w, d_b, d_mean [3][channels]
+  std::int64_t relaxed = 0;  // of what relax acts on: h, from output_units on c
 
   // Elements of the packed panels.
   std::int64_t panel_x = 0, panel_h = 0, panel_candidate = 0, panel_decay = 0;

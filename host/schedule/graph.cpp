@@ -211,7 +211,7 @@ StateParts state_parts(const lacuna_layer& layer, std::int64_t sequences) {
   const std::size_t real = size_of(layer.type), wide = wide_size_of(layer.type);
   Parts parts;
   StateParts out;
-  out.hidden = parts.take(product(sequences, layer.hidden, real));
+  out.hidden = parts.take(product(sequences, output_width(layer), real));
   out.cell = parts.take(layer.cell == LACUNA_LSTM ? product(sequences, layer.hidden, real) : 0);
   const bool masked = has_mask(layer);
   out.last_values = parts.take(masked ? product(sequences, layer.features, wide) : 0);

@@ -19,7 +19,9 @@ struct Stack {
   int directions() const { return bidirectional ? 2 : 1; }
   lacuna_type type() const { return layers.front().type; }
   // Columns of what a layer hands on, and of what it reads.
-  std::int64_t output_width(int layer) const { return directions() * layers[at(layer)].hidden; }
+  std::int64_t output_width(int layer) const {
+    return directions() * lacuna::output_width(layers[at(layer)]);
+  }
   std::int64_t input_width(int layer) const { return layers[at(layer)].features; }
   bool reads_from_end(int layer, int direction) const {
     return direction == 1 || layers[at(layer)].reverse != 0;

@@ -74,7 +74,7 @@ States WindowTasks::forward(std::int64_t window, const States& states, Kept* kep
     task.rows_in = below;
     task.rows_out = none;
     if (!last || moves_rows())
-      task.rows_out = acquire(Role::rows, layer, rows(window, layer_at(layer).hidden));
+      task.rows_out = acquire(Role::rows, layer, rows(window, output_width(layer_at(layer))));
     task.state = states[l];
     task.next_state = none;
     if (window + 1 < windows_.count) task.next_state = acquire(Role::state, layer, state(layer));
@@ -133,7 +133,7 @@ States WindowTasks::backward(const Kept& kept, const Later& later) {
     task.state = kept.states[l];
     task.d_rows_out = above;
     if (last && moves_rows())
-      task.d_rows_out = acquire(Role::gradient_rows, layer, rows(kept.window, shape.hidden));
+      task.d_rows_out = acquire(Role::gradient_rows, layer, rows(kept.window, output_width(shape)));
     task.d_rows_in = none;
     if (!enters || !windows_.whole())
       task.d_rows_in = acquire(Role::gradient_rows, layer - 1, rows(kept.window, shape.features));

@@ -62,13 +62,13 @@ class BackwardTask : TaskRun {
   // dL/d of the layer's output before what was dropped and added on its way.
   const void* output_gradient() const {
     if (task_.silent && last_of_stage()) return nullptr;
-    const std::int64_t width = layer_.hidden, stride = stack_.output_width(task_.layer);
+    const std::int64_t stride = stack_.output_width(task_.layer);
     std::byte* const own = buffer(task_.d_rows_out);
-    RowsRun run = rows_run(width);
+    RowsRun run = rows_run(width());
     run.dropout = dropout();
     run.column = column();
     if (!last_of_stage()) {
-      run.from = run.to = of_window(own, width);
+      run.from = run.to = of_window(own, width());
       if (run.dropout.active()) call_.backend.rows(run);
       return own;
     }
@@ -81,7 +81,7 @@ class BackwardTask : TaskRun {
       run.from = of_batch(buffer(above[0]), stride, column());
       run.add = of_batch(buffer(above[1]), stride, column());
     }
-    run.to = of_window(own, width);
+    run.to = of_window(own, width());
     call_.backend.rows(run);
     return own;
   }
@@ -109,8 +109,8 @@ class BackwardTask : TaskRun {
     if (task_.severed && !whole()) {
       if (d_final == nullptr) return;
       const State d_ending = state(task_.d_next_state);
-      d_out.d_final_hidden = endings(d_final->hidden, d_ending.hidden);
-      d_out.d_final_cell = endings(d_final->cell, d_ending.cell);
+      d_out.d_final_hidden = endings(d_final->hidden, d_ending.hidden, width());
+      d_out.d_final_cell = endings(d_final->cell, d_ending.cell, layer_.hidden);
     } else if (task_.d_next_state != schedule::none && !task_.severed) {
       const State d_leaving = state(task_.d_next_state);
       d_out.d_final_hidden = d_leaving.hidden;
@@ -120,12 +120,12 @@ class BackwardTask : TaskRun {
       d_out.d_final_cell = d_final->cell;
     }
   }
-  const void* endings(const void* from, std::byte* to) const {
+  const void* endings(const void* from, std::byte* to, std::int64_t columns) const {
     if (from == nullptr) return nullptr;
-    RowsRun run = rows_run(layer_.hidden);
+    RowsRun run = rows_run(columns);
     run.over = RowsRun::Over::endings;
-    run.from = of_window(from, layer_.hidden);
-    run.to = of_window(to, layer_.hidden);
+    run.from = of_window(from, columns);
+    run.to = of_window(to, columns);
     call_.backend.rows(run);
     return to;
   }
@@ -143,8 +143,8 @@ class BackwardTask : TaskRun {
 
   void hand_back(const void* d_hidden, const lacuna_input_gradients& d_in) const {
     if (stack_.adds_input(task_.layer) && d_hidden != nullptr) {
-      RowsRun run = rows_run(layer_.hidden);
-      run.from = of_window(d_hidden, layer_.hidden);
+      RowsRun run = rows_run(width());
+      run.from = of_window(d_hidden, width());
       run.to = of_window(d_in.d_values, layer_.features, column());
       run.accumulate = true;
       call_.backend.rows(run);
@@ -204,20 +204,20 @@ class BackwardTask : TaskRun {
     if (d_inputs_.d_initial_states == nullptr) return;
     const State d_entering = state(task_.d_state);
     const lacuna_state& wanted = d_inputs_.d_initial_states[place_];
-    const auto add = [&](const std::byte* from, void* to) {
+    const auto add = [&](const std::byte* from, void* to, std::int64_t columns) {
       if (from == nullptr || to == nullptr) return;
       RowsRun run{};
       run.type = layer_.type;
       run.rows = call_.batch.sequences;
-      run.width = layer_.hidden;
-      run.from = of_window(from, layer_.hidden);
-      run.to = of_window(to, layer_.hidden);
+      run.width = columns;
+      run.from = of_window(from, columns);
+      run.to = of_window(to, columns);
       run.accumulate = task_.silent;
       run.stream = stream_;
       call_.backend.rows(run);
     };
-    add(d_entering.hidden, wanted.hidden);
-    add(d_entering.cell, wanted.cell);
+    add(d_entering.hidden, wanted.hidden, width());
+    add(d_entering.cell, wanted.cell, layer_.hidden);
   }
 
   const lacuna_stack_output_gradients& d_outputs_;

@@ -101,9 +101,8 @@ class ForwardTask : TaskRun {
   // From the layer's output to what the next layer, the next stage or the caller gets.
   void hand_on(void* hidden) const {
     if (hidden == nullptr) return;
-    const std::int64_t width = layer_.hidden;
-    RowsRun run = rows_run(width);
-    run.from = of_window(hidden, width);
+    RowsRun run = rows_run(width());
+    run.from = of_window(hidden, width());
     if (stack_.adds_input(task_.layer))
       run.add = of_window(input_rows(), layer_.features, column());
     run.dropout = dropout();

@@ -80,13 +80,14 @@ class StagedCall {
                        bool written) const {
     if (from == nullptr) return nullptr;
     for (std::size_t place = 0; place < places(); ++place) {
-      const std::int64_t count = batch_.sequences * layer(place).hidden;
-      const auto stage = [&](void* array) {
+      const auto stage = [&](void* array, std::int64_t columns) {
+        const std::int64_t count = batch_.sequences * columns;
         return written
                    ? stage_.out(array, count, real())
                    : const_cast<void*>(stage_.in(static_cast<const void*>(array), count, real()));
       };
-      room[place] = {stage(from[place].hidden), stage(from[place].cell)};
+      room[place] = {stage(from[place].hidden, lacuna::output_width(layer(place))),
+                     stage(from[place].cell, layer(place).hidden)};
     }
     return room.data();
   }

@@ -48,7 +48,9 @@ class TaskRun {
   bool last_window() const { return task_.window + 1 == recipe_.windows.count; }
   bool has_gaps() const { return call_.batch.delta_t != nullptr || call_.batch.times != nullptr; }
   std::int64_t rows() const { return whole() ? call_.batch.tokens : window_.rows(); }
-  std::int64_t column() const { return task_.direction * layer_.hidden; }
+  // Of the layer's output in one direction.
+  std::int64_t width() const { return lacuna::output_width(layer_); }
+  std::int64_t column() const { return task_.direction * width(); }
 
   std::byte* buffer(schedule::Id id) const {
     return id == schedule::none

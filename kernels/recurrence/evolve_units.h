@@ -47,12 +47,11 @@ SIMT_DEVICE Units<R> decay_exponent(const EvolveView<R>& evolve, const UnitsAt& 
   return p;
 }
 
-// `part`: 0 for h, 1 for c.
+// `from`: where the units' parameters begin among the S of the layer.
 template <class R>
-SIMT_DEVICE void relax_units(const EvolveView<R>& evolve, const UnitsAt& at, R dt, int part,
-                             Units<R>& state) {
+SIMT_DEVICE void relax_units(const EvolveView<R>& evolve, const UnitsAt& at, R dt,
+                             std::int64_t from, Units<R>& state) {
   const int present = at.present<R>();
-  const std::int64_t from = part * at.hidden + at.unit;
   const Units<R> rate = load_present(evolve.rate, from, present);
   const Units<R> target = load_present(evolve.target, from, present);
   SIMT_UNROLL
@@ -66,8 +65,8 @@ SIMT_DEVICE void evolve_units(const EvolveView<R>& evolve, const UnitsAt& at, co
                               Units<R>& h, Units<R>& c) {
   if (evolve.kind == LACUNA_EVOLVE_RELAX) {
     const R dt = gaps[at.token];
-    relax_units(evolve, at, dt, 0, h);
-    if constexpr (has_cell) relax_units(evolve, at, dt, 1, c);
+    relax_units(evolve, at, dt, at.unit, h);
+    if constexpr (has_cell) relax_units(evolve, at, dt, at.hidden + at.unit, c);
   } else if (evolve.kind != LACUNA_EVOLVE_NONE) {
     const Units<R> p = decay_exponent(evolve, at, gaps);
     SIMT_UNROLL
@@ -75,13 +74,13 @@ SIMT_DEVICE void evolve_units(const EvolveView<R>& evolve, const UnitsAt& at, co
   }
 }
 
-// `d`: in, dL/d(relaxed); out, dL/d(state before).
-template <bool has_cell, class R>
+// `d`: in, dL/d(relaxed); out, dL/d(state before). `to`: where their gradients' columns begin.
+template <class R>
 SIMT_DEVICE void relax_units_backward(const EvolveView<R>& evolve,
                                       const EvolveGradients<R>& gradients, const UnitsAt& at, R dt,
-                                      int part, const Units<R>& relaxed, Units<R>& d) {
+                                      std::int64_t from, std::int64_t to, const Units<R>& relaxed,
+                                      Units<R>& d) {
   const int present = at.present<R>();
-  const std::int64_t from = part * at.hidden + at.unit;
   const Units<R> rate = load_present(evolve.rate, from, present);
   const Units<R> target = load_present(evolve.target, from, present);
   Units<R> d_exponent, d_target;
@@ -92,9 +91,24 @@ SIMT_DEVICE void relax_units_backward(const EvolveView<R>& evolve,
     d_target[i] = relax_d_target(factor, d[i]);
     d[i] = factor * d[i];
   }
-  const std::int64_t to = (at.token * (has_cell ? 2 : 1) + part) * at.units + at.unit;
   store_units(gradients.d_exponent, to, d_exponent, present);
   store_units(gradients.d_target, to, d_target, present);
+}
+
+// `d_h`: in, dL/d(decayed); out, dL/d(h before).
+template <class T, class R>
+SIMT_DEVICE void decay_units_backward(const EvolveView<R>& evolve,
+                                      const EvolveGradients<R>& gradients, const UnitsAt& at,
+                                      const R* gaps, const T* tape_h, Units<R>& d_h) {
+  const std::int64_t taped = at.token * at.units + at.unit;
+  const Units<R> h = load_units(tape_h, taped), p = decay_exponent(evolve, at, gaps);
+  Units<R> d_exponent;
+  SIMT_UNROLL
+  for (int i = 0; i < units_per_thread<R>; ++i) {
+    d_exponent[i] = decay_d_pre(p[i], h[i], d_h[i]);
+    d_h[i] = decay_factor(p[i]) * d_h[i];
+  }
+  store_units(gradients.d_exponent, taped, d_exponent, at.present<R>());
 }
 
 // The way back. d_h, d_c: in, dL/d(evolved state); out, dL/d(state before the token). The tape holds the evolved state.
@@ -116,21 +130,16 @@ SIMT_DEVICE void evolve_units_backward(const EvolveView<R>& evolve,
       h = load_units(tape_h, taped);
     } else {
       h = before_h();
-      relax_units(evolve, at, dt, 0, h);
+      relax_units(evolve, at, dt, at.unit, h);
     }
-    relax_units_backward<has_cell>(evolve, gradients, at, dt, 0, h, d_h);
+    const std::int64_t to = at.token * (has_cell ? 2 : 1) * at.units + at.unit;
+    relax_units_backward(evolve, gradients, at, dt, at.unit, to, h, d_h);
     if constexpr (has_cell)
-      relax_units_backward<has_cell>(evolve, gradients, at, dt, 1, load_units(tape_c, taped), d_c);
+      relax_units_backward(evolve, gradients, at, dt, at.hidden + at.unit, to + at.units,
+                           load_units(tape_c, taped), d_c);
     return;
   }
-  const Units<R> h = load_units(tape_h, taped), p = decay_exponent(evolve, at, gaps);
-  Units<R> d_exponent;
-  SIMT_UNROLL
-  for (int i = 0; i < units_per_thread<R>; ++i) {
-    d_exponent[i] = decay_d_pre(p[i], h[i], d_h[i]);
-    d_h[i] = decay_factor(p[i]) * d_h[i];
-  }
-  store_units(gradients.d_exponent, taped, d_exponent, at.present<R>());
+  decay_units_backward(evolve, gradients, at, gaps, tape_h, d_h);
 }
 
 }  // namespace lacuna

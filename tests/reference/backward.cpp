@@ -11,11 +11,11 @@ namespace {
 template <class Real>
 void check_upstream(const Layer& layer, const BasicBatch<Real>& batch,
                     const BasicUpstream<Real>& upstream) {
-  const std::int64_t H = layer.hidden;
-  const std::int64_t C = layer.has_cell_state() ? H : 0;
-  check_size_if_given("d_hidden", upstream.d_hidden.size(), batch.tokens() * H);
+  const std::int64_t R = layer.output_width();
+  const std::int64_t C = layer.has_cell_state() ? layer.hidden : 0;
+  check_size_if_given("d_hidden", upstream.d_hidden.size(), batch.tokens() * R);
   check_size_if_given("d_cell", upstream.d_cell.size(), batch.tokens() * C);
-  check_size_if_given("d_final_hidden", upstream.d_final_hidden.size(), batch.sequences() * H);
+  check_size_if_given("d_final_hidden", upstream.d_final_hidden.size(), batch.sequences() * R);
   check_size_if_given("d_final_cell", upstream.d_final_cell.size(), batch.sequences() * C);
 }
 
@@ -23,11 +23,10 @@ void check_upstream(const Layer& layer, const BasicBatch<Real>& batch,
 template <class Real>
 void add_upstream(const Layer& layer, const std::vector<Real>& d_hidden,
                   const std::vector<Real>& d_cell, std::size_t row, std::vector<Real>& d_state) {
+  const auto R = static_cast<std::size_t>(layer.output_width());
   const auto H = static_cast<std::size_t>(layer.hidden);
-  for (std::size_t j = 0; j < H; ++j) {
-    if (!d_hidden.empty()) d_state[j] += d_hidden[row * H + j];
-    if (!d_cell.empty()) d_state[H + j] += d_cell[row * H + j];
-  }
+  for (std::size_t j = 0; !d_hidden.empty() && j < R; ++j) d_state[j] += d_hidden[row * R + j];
+  for (std::size_t j = 0; !d_cell.empty() && j < H; ++j) d_state[R + j] += d_cell[row * H + j];
 }
 
 // The state a step started from: after the token read before it, or the initial one.
@@ -35,11 +34,11 @@ template <class Real>
 std::vector<Real> state_before(const Layer& layer, const BasicBatch<Real>& batch,
                                const BasicForward<Real>& forward, std::int64_t sequence,
                                std::int64_t step) {
-  const auto H = static_cast<std::size_t>(layer.hidden);
   const auto S = static_cast<std::size_t>(layer.state_width());
   std::vector<Real> before(S, Real(0));
   if (step == 0) {
-    add_upstream(layer, batch.initial_hidden, S > H ? batch.initial_cell : std::vector<Real>(),
+    add_upstream(layer, batch.initial_hidden,
+                 layer.has_cell_state() ? batch.initial_cell : std::vector<Real>(),
                  static_cast<std::size_t>(sequence), before);
     return before;
   }
@@ -59,6 +58,7 @@ BasicGradients<Real> backward(const Layer& layer, const BasicParameters<Real>& p
   const auto B = static_cast<std::size_t>(batch.sequences());
   const auto D = static_cast<std::size_t>(layer.features);
   const auto H = static_cast<std::size_t>(layer.hidden);
+  const auto R = static_cast<std::size_t>(layer.output_width());
   const auto K = static_cast<std::size_t>(layer.input_width());
   const auto S = static_cast<std::size_t>(layer.state_width());
   const auto kept_size = static_cast<std::size_t>(kept_width(layer));
@@ -67,9 +67,9 @@ BasicGradients<Real> backward(const Layer& layer, const BasicParameters<Real>& p
   BasicGradients<Real> result;
   result.parameters = zero_parameters<Real>(layer);
   result.d_values.assign(N * D, Real(0));
-  result.d_initial_hidden.assign(B * H, Real(0));
+  result.d_initial_hidden.assign(B * R, Real(0));
   result.d_initial_cell.assign(layer.has_cell_state() ? B * H : 0, Real(0));
-  result.d_state_hidden.assign(N * H, Real(0));
+  result.d_state_hidden.assign(N * R, Real(0));
   std::vector<Real> d_input(N * K, Real(0)), d_delta(N * D, Real(0)), d_gap(N, Real(0));
 
   for (std::int64_t b = 0; b < batch.sequences(); ++b) {
@@ -83,7 +83,7 @@ BasicGradients<Real> backward(const Layer& layer, const BasicParameters<Real>& p
       const Real delta_t = observed.delta_t[s];
       const Real* evolved = forward.evolved.data() + s * S;
       add_upstream(layer, upstream.d_hidden, upstream.d_cell, s, d_state);
-      for (std::size_t j = 0; j < H; ++j) result.d_state_hidden[s * H + j] = d_state[j];
+      for (std::size_t j = 0; j < R; ++j) result.d_state_hidden[s * R + j] = d_state[j];
 
       std::vector<Real> d_evolved(S, Real(0));
       if (layer.empty_rows == EmptyRows::evolve_only &&
@@ -102,10 +102,9 @@ BasicGradients<Real> backward(const Layer& layer, const BasicParameters<Real>& p
                       {result.parameters, d_before.data(), d_delta.data() + s * D, d_gap[s]});
       d_state = d_before;
     }
-    for (std::size_t j = 0; j < H; ++j) {
-      result.d_initial_hidden[row * H + j] = d_state[j];
-      if (layer.has_cell_state()) result.d_initial_cell[row * H + j] = d_state[H + j];
-    }
+    for (std::size_t j = 0; j < R; ++j) result.d_initial_hidden[row * R + j] = d_state[j];
+    for (std::size_t j = 0; layer.has_cell_state() && j < H; ++j)
+      result.d_initial_cell[row * H + j] = d_state[R + j];
   }
   impute_backward(layer, parameters, batch, observed, d_input,
                   {result.parameters, result.d_values, d_delta, d_gap});

@@ -31,7 +31,7 @@ struct BasicBatch {
   std::vector<Real> delta_t;                // [N] time since the previous token. Or empty, and:
   std::vector<double> times;                // [N] time stamps; both empty: no time passes
   std::vector<Real> delta;           // [N, D] ready-made, for this layer's direction; or empty
-  std::vector<Real> initial_hidden;  // [B, H]; empty: zero
+  std::vector<Real> initial_hidden;  // [B, R]; empty: zero
   std::vector<Real> initial_cell;    // [B, H], lstm; empty: zero
   BasicContext<Real> context;
 

@@ -54,7 +54,7 @@ void check_batch(const Layer& layer, const BasicBatch<Real>& batch) {
     check_size("delta_t beside times", batch.delta_t.size(), 0);
   }
   check_size_if_given("delta", batch.delta.size(), N * D);
-  check_size_if_given("initial_hidden", batch.initial_hidden.size(), B * H);
+  check_size_if_given("initial_hidden", batch.initial_hidden.size(), B * layer.output_width());
   check_size_if_given("initial_cell", batch.initial_cell.size(), B * H);
   check_size_if_given("context.last_value", batch.context.last_value.size(), B * D);
   check_size_if_given("context.since", batch.context.since.size(), B * D);

@@ -8,7 +8,7 @@
 namespace reference {
 namespace {
 
-// W_gamma delta + b or w delta_t + b of hidden unit j, before it is clamped.
+// W_gamma delta + b or w delta_t + b of h's number j, before it is clamped.
 template <class Real>
 Real decay_argument(const Layer& layer, const BasicParameters<Real>& p, Elapsed<Real> elapsed,
                     int j) {
@@ -26,7 +26,7 @@ Real decay_argument(const Layer& layer, const BasicParameters<Real>& p, Elapsed<
 template <class Real>
 void decay_backward(const Layer& layer, const BasicParameters<Real>& p, Elapsed<Real> elapsed,
                     const Real* state, const Real* d_evolved, EvolveGradients<Real>& d) {
-  for (int j = 0; j < layer.hidden; ++j) {
+  for (int j = 0; j < layer.output_width(); ++j) {
     const auto unit = static_cast<std::size_t>(j);
     const Real argument = decay_argument(layer, p, elapsed, j);
     const Real gamma = std::exp(-clamp(argument));
@@ -43,7 +43,7 @@ void decay_backward(const Layer& layer, const BasicParameters<Real>& p, Elapsed<
                             &d.parameters.evolve_weight[row], d.delta);
     }
   }
-  for (int j = layer.hidden; j < layer.state_width(); ++j) d.state[j] += d_evolved[j];
+  for (int j = layer.output_width(); j < layer.state_width(); ++j) d.state[j] += d_evolved[j];
 }
 
 template <class Real>
@@ -73,7 +73,7 @@ void evolve(const Layer& layer, const BasicParameters<Real>& parameters, Elapsed
     if (layer.evolve == Evolve::relax) {
       const Real gamma = std::exp(-softplus(parameters.evolve_weight[unit]) * elapsed.delta_t);
       evolved[j] = parameters.s_inf[unit] + gamma * (state[j] - parameters.s_inf[unit]);
-    } else if (layer.evolve != Evolve::none && j < layer.hidden) {
+    } else if (layer.evolve != Evolve::none && j < layer.output_width()) {
       evolved[j] = std::exp(-clamp(decay_argument(layer, parameters, elapsed, j))) * state[j];
     }
   }

@@ -13,7 +13,7 @@ struct Elapsed {
   Real delta_t;       // since the token read before
 };
 
-// state [h, c] holds H units of h and, for an lstm, H of c behind them, so S in all.
+// state [h, c] holds R numbers of h and, for an lstm, H of c behind them, so S in all.
 //   none        evolved = state
 //   decay       h = gamma h,  gamma = exp(-max(0, W_gamma delta + b));       c unchanged
 //   decay_step  h = gamma h,  gamma = exp(-max(0, w delta_t + b));           c unchanged

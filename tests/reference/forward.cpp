@@ -12,13 +12,14 @@ namespace {
 template <class Real>
 std::vector<Real> initial_state(const Layer& layer, const BasicBatch<Real>& batch) {
   const auto B = static_cast<std::size_t>(batch.sequences());
-  const auto H = static_cast<std::size_t>(layer.hidden);
+  const auto R = static_cast<std::size_t>(layer.output_width());
   const auto S = static_cast<std::size_t>(layer.state_width());
   std::vector<Real> initial(B * S, Real(0));
   for (std::size_t b = 0; b < B; ++b) {
     for (std::size_t j = 0; j < S; ++j) {
-      const auto& given = j < H ? batch.initial_hidden : batch.initial_cell;
-      if (!given.empty()) initial[b * S + j] = given[b * H + (j < H ? j : j - H)];
+      const auto& given = j < R ? batch.initial_hidden : batch.initial_cell;
+      if (!given.empty())
+        initial[b * S + j] = j < R ? given[b * R + j] : given[b * (S - R) + j - R];
     }
   }
   return initial;
@@ -28,10 +29,10 @@ std::vector<Real> initial_state(const Layer& layer, const BasicBatch<Real>& batc
 template <class Real>
 void split(const Layer& layer, const std::vector<Real>& state, std::vector<Real>& hidden,
            std::vector<Real>& cell) {
-  const auto H = static_cast<std::size_t>(layer.hidden);
+  const auto R = static_cast<std::size_t>(layer.output_width());
   const auto S = static_cast<std::size_t>(layer.state_width());
   for (std::size_t at = 0; at < state.size(); ++at) {
-    (at % S < H ? hidden : cell).push_back(state[at]);
+    (at % S < R ? hidden : cell).push_back(state[at]);
   }
 }
 

@@ -15,11 +15,11 @@ namespace reference {
 
 template <class Real>
 struct BasicForward {
-  std::vector<Real> hidden;          // [N, H] h after each token
+  std::vector<Real> hidden;          // [N, R] h after each token
   std::vector<Real> cell;            // [N, H] c after each token; lstm only
-  std::vector<Real> evolved_hidden;  // [N, H] h after evolve, before update
+  std::vector<Real> evolved_hidden;  // [N, R] h after evolve, before update
   std::vector<Real> evolved_cell;    // [N, H] the same of c; lstm only
-  std::vector<Real> final_hidden;    // [B, H] after the last token read; an empty sequence: initial
+  std::vector<Real> final_hidden;    // [B, R] after the last token read; an empty sequence: initial
   std::vector<Real> final_cell;      // [B, H] lstm only
   std::vector<Real> input;           // [N, K] what the cell read
   BasicObserved<Real> observed;      // its .context goes into the next piece's batch
@@ -32,9 +32,9 @@ struct BasicForward {
 // dL/d of a forward's outputs; an empty member is zero.
 template <class Real>
 struct BasicUpstream {
-  std::vector<Real> d_hidden;        // [N, H]
+  std::vector<Real> d_hidden;        // [N, R]
   std::vector<Real> d_cell;          // [N, H]
-  std::vector<Real> d_final_hidden;  // [B, H]
+  std::vector<Real> d_final_hidden;  // [B, R]
   std::vector<Real> d_final_cell;    // [B, H]
 };
 
@@ -43,9 +43,9 @@ struct BasicGradients {
   BasicParameters<Real> parameters;
   std::vector<Real> d_values;          // [N, D] exactly 0 where unmeasured
   std::vector<Real> d_delta_t;         // [N] by the caller's delta_t: see observe_backward
-  std::vector<Real> d_initial_hidden;  // [B, H]
+  std::vector<Real> d_initial_hidden;  // [B, R]
   std::vector<Real> d_initial_cell;    // [B, H] lstm only
-  std::vector<Real> d_state_hidden;    // [N, H] all that reaches h of a token: dL/dh_s
+  std::vector<Real> d_state_hidden;    // [N, R] all that reaches h of a token: dL/dh_s
 };
 
 using Forward = BasicForward<double>;

@@ -15,15 +15,16 @@ namespace reference {
 template <class Real>
 struct BasicParameters {
   std::vector<Real> weights_x;      // W_x [G*H, K], gates stacked: lstm i,f,g,o; gru r,z,n
-  std::vector<Real> weights_h;      // W_h [G*H, H]
+  std::vector<Real> weights_h;      // W_h [G*H, R]
   std::vector<Real> bias;           // b [G*H]
   std::vector<Real> bias_hn;        // b_hn [H], Cell::gru only
   std::vector<Real> x_mean;         // [D], every impute but none
   std::vector<Real> impute_weight;  // w [D], Impute::decay and relax
   std::vector<Real> impute_bias;    // b [D], Impute::decay
-  std::vector<Real> evolve_weight;  // decay: W_gamma [H, D]; decay_step: w [H]; relax: lambda [S]
-  std::vector<Real> evolve_bias;    // b [H], Evolve::decay and decay_step
+  std::vector<Real> evolve_weight;  // decay: W_gamma [R, D]; decay_step: w [R]; relax: lambda [S]
+  std::vector<Real> evolve_bias;    // b [R], Evolve::decay and decay_step
   std::vector<Real> s_inf;          // [S], Evolve::relax
+  std::vector<Real> projection;     // W_p [P, H], an lstm with a projection
 };
 
 using Parameters = BasicParameters<double>;
@@ -33,7 +34,7 @@ template <class P>
 auto named_tensors(P& parameters) {
   using Tensor = decltype((parameters.weights_x));
   using Entry = std::pair<const char*, std::remove_reference_t<Tensor>*>;
-  return std::array<Entry, 10>{{{"weights_x", &parameters.weights_x},
+  return std::array<Entry, 11>{{{"weights_x", &parameters.weights_x},
                                 {"weights_h", &parameters.weights_h},
                                 {"bias", &parameters.bias},
                                 {"bias_hn", &parameters.bias_hn},
@@ -42,7 +43,8 @@ auto named_tensors(P& parameters) {
                                 {"impute_bias", &parameters.impute_bias},
                                 {"evolve_weight", &parameters.evolve_weight},
                                 {"evolve_bias", &parameters.evolve_bias},
-                                {"s_inf", &parameters.s_inf}}};
+                                {"s_inf", &parameters.s_inf},
+                                {"projection", &parameters.projection}}};
 }
 
 // All tensors the layer needs, filled with zero.
@@ -52,6 +54,7 @@ BasicParameters<Real> zero_parameters(const Layer& layer) {
     return std::vector<Real>(static_cast<std::size_t>(size), Real(0));
   };
   const int D = layer.features, H = layer.hidden, K = layer.input_width();
+  const int R = layer.output_width();
   const int S = layer.state_width(), rows = layer.gates() * H;
   const bool impute_decays = layer.impute == Impute::decay || layer.impute == Impute::relax;
   const bool step = layer.evolve == Evolve::decay_step, relax = layer.evolve == Evolve::relax;
@@ -59,15 +62,16 @@ BasicParameters<Real> zero_parameters(const Layer& layer) {
 
   BasicParameters<Real> zero;
   zero.weights_x = zeros(rows * K);
-  zero.weights_h = zeros(rows * H);
+  zero.weights_h = zeros(rows * R);
   zero.bias = zeros(rows);
   zero.bias_hn = zeros(layer.cell == Cell::gru ? H : 0);
   zero.x_mean = zeros(layer.impute == Impute::none ? 0 : D);
   zero.impute_weight = zeros(impute_decays ? D : 0);
   zero.impute_bias = zeros(layer.impute == Impute::decay ? D : 0);
-  zero.evolve_weight = zeros(decay ? H * D : step ? H : relax ? S : 0);
-  zero.evolve_bias = zeros(decay || step ? H : 0);
+  zero.evolve_weight = zeros(decay ? R * D : step ? R : relax ? S : 0);
+  zero.evolve_bias = zeros(decay || step ? R : 0);
   zero.s_inf = zeros(relax ? S : 0);
+  zero.projection = zeros(layer.projection * H);
   return zero;
 }
 

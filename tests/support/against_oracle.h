@@ -47,8 +47,10 @@ Expected<Real> expect_from_oracle(const Case& c, const reference::BasicParameter
 
 // The rows that are judged together: kinds that belong to one unit, feature or token.
 inline std::size_t row_width(const std::string& name, const Case& c) {
-  if (name == "hidden" || name == "cell" || name == "evolved_hidden" || name.starts_with("final") ||
-      name.starts_with("d_initial"))
+  if (name == "hidden" || name == "evolved_hidden" || name == "final_hidden" ||
+      name == "d_initial_hidden")
+    return static_cast<std::size_t>(c.layer.output_width());
+  if (name == "cell" || name == "final_cell" || name == "d_initial_cell")
     return static_cast<std::size_t>(c.layer.hidden);
   if (name == "imputed" || name == "d_values") return static_cast<std::size_t>(c.layer.features);
   return 0;

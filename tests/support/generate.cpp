@@ -151,6 +151,7 @@ reference::Parameters make_parameters(const Case& c) {
   filler.fill(p.bias_hn, -scale, scale);
   filler.fill(p.x_mean, -0.5, 0.5);
   filler.fill(p.s_inf, -0.5, 0.5);
+  filler.fill(p.projection, -scale, scale);
   if (c.layer.impute == Impute::decay) filler.fill_decay(p.impute_weight, p.impute_bias);
   if (c.layer.impute == Impute::relax) filler.fill(p.impute_weight, -3, 0.5);
   if (c.layer.evolve == Evolve::relax) {
@@ -182,10 +183,10 @@ reference::Batch make_batch(const Case& c) {
   }
 
   Filler initial{c, stream(c, states)};
-  const std::int64_t size = c.sequences * c.layer.hidden;
   if (c.initial_state) {
-    batch.initial_hidden = initial.make(size, -0.9, 0.9);
-    if (c.layer.has_cell_state()) batch.initial_cell = initial.make(size, -0.9, 0.9);
+    batch.initial_hidden = initial.make(c.sequences * c.layer.output_width(), -0.9, 0.9);
+    if (c.layer.has_cell_state())
+      batch.initial_cell = initial.make(c.sequences * c.layer.hidden, -0.9, 0.9);
   }
   if (c.carry && c.layer.impute != Impute::none) make_context(c, initial.random, batch);
   if (c.delta) {
@@ -199,11 +200,11 @@ reference::Batch make_batch(const Case& c) {
 reference::Upstream make_upstream(const Case& c) {
   Filler filler{c, stream(c, upstream)};
   const std::int64_t tokens = make_offsets(c).back();
-  const std::int64_t H = c.layer.hidden, C = c.layer.has_cell_state() ? H : 0;
+  const std::int64_t R = c.layer.output_width(), C = c.layer.has_cell_state() ? c.layer.hidden : 0;
   reference::Upstream d;
-  d.d_hidden = filler.make(tokens * H, -1, 1);
+  d.d_hidden = filler.make(tokens * R, -1, 1);
   d.d_cell = filler.make(tokens * C, -1, 1);
-  d.d_final_hidden = filler.make(c.sequences * H, -1, 1);
+  d.d_final_hidden = filler.make(c.sequences * R, -1, 1);
   d.d_final_cell = filler.make(c.sequences * C, -1, 1);
   return d;
 }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -142,7 +143,19 @@ inline lacuna_layer library_layer(const Case& c) {
   layer.mask_input = from.mask_input;
   layer.gap_input = from.gap_input;
   layer.reverse = from.reverse;
+  layer.projection = from.projection;
   return layer;
+}
+
+// By the name that the oracle gives it.
+inline lacuna_parameter parameter_of(std::string_view name) {
+  constexpr std::string_view names[LACUNA_PARAMETERS] = {
+      "weights_x",     "weights_h",   "bias",          "bias_hn",     "x_mean",
+      "impute_weight", "impute_bias", "evolve_weight", "evolve_bias", "s_inf",
+      "norm_gain_x",   "norm_gain_h", "norm_gain_c",   "norm_bias_c", "projection"};
+  for (int kind = 0; kind < LACUNA_PARAMETERS; ++kind)
+    if (names[kind] == name) return static_cast<lacuna_parameter>(kind);
+  throw std::invalid_argument("no parameter " + std::string(name));
 }
 
 template <class Real>
@@ -209,14 +222,15 @@ class LibraryRun {
   void forward(lacuna_plan* plan, lacuna_tape* tape) {
     const std::size_t n = count(batch_.tokens()), b = count(batch_.sequences());
     const std::size_t h = count(layer_.hidden), d = count(layer_.features);
+    const std::size_t r = layer_.projection > 0 ? count(layer_.projection) : h;
     const bool lstm = layer_.cell == LACUNA_LSTM, mask = layer_.impute != LACUNA_IMPUTE_NONE;
     Mirror mirror;
     Outputs outputs(*this, mirror);
     lacuna_outputs out{};
-    out.hidden = outputs.stored("hidden", n * h);
-    out.evolved_hidden = outputs.stored("evolved_hidden", n * h);
+    out.hidden = outputs.stored("hidden", n * r);
+    out.evolved_hidden = outputs.stored("evolved_hidden", n * r);
     out.imputed = outputs.stored("imputed", n * d);
-    out.final_hidden = outputs.stored("final_hidden", b * h);
+    out.final_hidden = outputs.stored("final_hidden", b * r);
     if (lstm) {
       out.cell = outputs.stored("cell", n * h);
       out.final_cell = outputs.stored("final_cell", b * h);
@@ -243,6 +257,7 @@ class LibraryRun {
   void backward(lacuna_plan* plan, const lacuna_tape* tape, Real start = Real(0)) {
     const std::size_t n = count(batch_.tokens()), b = count(batch_.sequences());
     const std::size_t h = count(layer_.hidden), d = count(layer_.features);
+    const std::size_t r = layer_.projection > 0 ? count(layer_.projection) : h;
     const bool lstm = layer_.cell == LACUNA_LSTM;
     Mirror mirror;
     Outputs outputs(*this, mirror);
@@ -253,21 +268,19 @@ class LibraryRun {
     given.d_final_hidden = stored(upstream_.d_final_hidden, d_final_hidden_, there);
     given.d_final_cell = stored(upstream_.d_final_cell, d_final_cell_, there);
     lacuna_parameter_gradients d_weights{};
-    int kind = 0;
     for (const auto& [name, tensor] : reference::named_tensors(parameters_)) {
       const std::string d_name = std::string("d_") + name;
       if (!tensor->empty() && is_wanted(d_name)) {
         GuardedBuffer<Real>& buffer = results.add(d_name, tensor->size());
         for (Real& element : buffer.span()) element = start;
-        d_weights.tensor[kind] = mirror.out(buffer);
+        d_weights.tensor[parameter_of(name)] = mirror.out(buffer);
       }
-      ++kind;
     }
     lacuna_input_gradients d_in{};
     d_in.d_values = outputs.stored("d_values", n * d);
     if (!batch_.delta_t.empty() || !batch_.times.empty())
       d_in.d_delta_t = outputs.wide("d_delta_t", n);
-    d_in.d_initial_hidden = outputs.stored("d_initial_hidden", b * h);
+    d_in.d_initial_hidden = outputs.stored("d_initial_hidden", b * r);
     if (lstm) d_in.d_initial_cell = outputs.stored("d_initial_cell", b * h);
     const lacuna_parameters weights = parameters_at(there);
     const lacuna_batch data = batch_at(there);
@@ -346,9 +359,8 @@ class LibraryRun {
   template <class There>
   lacuna_parameters parameters_at(There&& there) const {
     lacuna_parameters out{};
-    int kind = 0;
     for (const auto& [name, tensor] : reference::named_tensors(parameters_))
-      out.tensor[kind++] = there(pointer(*tensor), tensor->size());
+      out.tensor[parameter_of(name)] = there(pointer(*tensor), tensor->size());
     return out;
   }
 

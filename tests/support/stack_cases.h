@@ -96,8 +96,8 @@ StackData<Real> generate(const StackCase& c) {
   data.d_hidden = filled(n * c.stack.output_width());
   for (std::size_t place = 0; place < c.stack.places(); ++place) {
     const lacuna::Layer& layer = c.stack.at(place);
-    const std::int64_t count = data.sequences() * layer.hidden;
-    const std::int64_t cells = layer.has_cell_state() ? count : 0;
+    const std::int64_t count = data.sequences() * layer.output_width();
+    const std::int64_t cells = layer.has_cell_state() ? data.sequences() * layer.hidden : 0;
     if (c.initial) {
       data.initial_hidden.push_back(filled(count));
       data.initial_cell.push_back(filled(cells));
@@ -124,8 +124,9 @@ struct StackResults {
     d_values = nan(data.tokens() * stack.layers.front().features);
     d_delta_t = nan(data.tokens());
     for (std::size_t place = 0; place < stack.places(); ++place) {
-      const std::int64_t count = data.sequences() * stack.at(place).hidden;
-      const std::int64_t cells = stack.at(place).has_cell_state() ? count : 0;
+      const lacuna::Layer& layer = stack.at(place);
+      const std::int64_t count = data.sequences() * layer.output_width();
+      const std::int64_t cells = layer.has_cell_state() ? data.sequences() * layer.hidden : 0;
       final_hidden.push_back(nan(count));
       final_cell.push_back(nan(cells));
       d_initial_hidden.push_back(nan(count));
@@ -243,7 +244,7 @@ StackResults<Real> run_by_layers(const lacuna::Context& context, const lacuna::S
   const auto drop = [&](std::size_t layer, Rows& rows) {
     if (stack.dropout == 0 || layer + 1 == stack.layers.size()) return;
     const lacuna::Dropout dropout{stack.dropout, seed, static_cast<std::uint32_t>(layer)};
-    const std::int64_t width = stack.layers[layer].hidden * directions;
+    const std::int64_t width = stack.layers[layer].output_width() * directions;
     for (std::int64_t s = 0; s < n; ++s)
       for (std::int64_t c = 0; c < width; ++c) {
         Real& number = rows[static_cast<std::size_t>(s * width + c)];
@@ -253,7 +254,7 @@ StackResults<Real> run_by_layers(const lacuna::Context& context, const lacuna::S
   };
 
   for (std::size_t l = 0; l < stack.layers.size(); ++l) {
-    const std::int64_t h = stack.layers[l].hidden, width = h * directions;
+    const std::int64_t h = stack.layers[l].output_width(), width = h * directions;
     Rows out(static_cast<std::size_t>(n * width));
     for (int d = 0; d < directions; ++d) {
       const std::size_t place =
@@ -286,7 +287,7 @@ StackResults<Real> run_by_layers(const lacuna::Context& context, const lacuna::S
   std::vector<Rows> d_gaps(static_cast<std::size_t>(directions),
                            Rows(static_cast<std::size_t>(n), Real(0)));
   for (std::size_t l = stack.layers.size(); l-- > 0;) {
-    const std::int64_t h = stack.layers[l].hidden, width = h * directions;
+    const std::int64_t h = stack.layers[l].output_width(), width = h * directions;
     const std::int64_t below = stack.layers[l].features;
     drop(l, d_out);
     Rows d_in(static_cast<std::size_t>(n * below), Real(0));

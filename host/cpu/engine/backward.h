@@ -42,14 +42,14 @@ class BackwardGroup {
   };
 
   std::int64_t sequence(int lane) const { return job_.lanes.order[walk_[lane].position]; }
-  T* d_h(int lane) const { return scratch_.d_h + lane * lay_.units; }
+  T* d_h(int lane) const { return scratch_.d_h + lane * lay_.output_units; }
   T* d_c(int lane) const { return scratch_.d_c + lane * lay_.units; }
   bool lstm() const { return job_.layer.cell == LACUNA_LSTM; }
   ObserveGradient<T> carried(int lane) const {
     return {scratch_.d_last + lane * lay_.channels, scratch_.d_age + lane * lay_.channels};
   }
   ImputeSums<T> impute_sums() const {
-    T* const at = unit_sums_ + 4 * lay_.units;
+    T* const at = unit_sums_ + 2 * lay_.relaxed;
     return {at, at + lay_.channels, at + 2 * lay_.channels};
   }
 
@@ -57,8 +57,8 @@ class BackwardGroup {
   void begin(int lane) {
     const std::int64_t b = sequence(lane);
     walk_[lane].left = job_.length(b);
-    fill_gradient(d_h(lane), job_.d_final_hidden, b);
-    if (lstm()) fill_gradient(d_c(lane), job_.d_final_cell, b);
+    fill_gradient(d_h(lane), lay_.output_units, job_.d_final_hidden, lay_.outputs, b);
+    if (lstm()) fill_gradient(d_c(lane), lay_.units, job_.d_final_cell, lay_.hidden, b);
     fill_carried(carried(lane).last, job_.d_carry_out.last_values, b);
     fill_carried(carried(lane).delta, job_.d_carry_out.since, b);
   }
@@ -68,9 +68,10 @@ class BackwardGroup {
     if (given != nullptr) std::copy_n(given + b * lay_.features, lay_.features, row);
   }
 
-  void fill_gradient(T* state, const T* given, std::int64_t b) const {
-    std::fill_n(state, lay_.units, T(0));
-    if (given != nullptr) std::copy_n(given + b * lay_.hidden, lay_.hidden, state);
+  static void fill_gradient(T* state, std::int64_t padded, const T* given, std::int64_t width,
+                            std::int64_t b) {
+    std::fill_n(state, padded, T(0));
+    if (given != nullptr) std::copy_n(given + b * width, width, state);
   }
 
   void step(int active) {
@@ -94,9 +95,9 @@ class BackwardGroup {
       back.fired[l] = job_.layer.empty_rows == LACUNA_EMPTY_ROWS_UPDATE ||
                       fires(job_, read_mask<V>(job_, token[l], scratch_.observe.measured));
       if (!back.fired[l]) std::fill_n(back.gradient[l], lay_.gradient_gates * lay_.units, T(0));
-      add_row(d_h(l), job_.d_hidden, token[l]);
+      add_row(d_h(l), job_.d_hidden, token[l], lay_.outputs);
       if (job_.d_hidden_norms != nullptr) job_.d_hidden_norms[token[l]] = norm(d_h(l));
-      if (lstm()) add_row(d_c(l), job_.d_cell, token[l]);
+      if (lstm()) add_row(d_c(l), job_.d_cell, token[l], lay_.hidden);
     }
     for (int l = 0; l < active; ++l)
       if (walk_[l].left > 1) look_ahead(job_.token(sequence(l), walk_[l].left - 2), back.ahead);
@@ -118,7 +119,7 @@ class BackwardGroup {
   void end(int lane) {
     const std::int64_t b = sequence(lane);
     if (job_.d_initial_hidden != nullptr)
-      std::copy_n(d_h(lane), lay_.hidden, job_.d_initial_hidden + b * lay_.hidden);
+      std::copy_n(d_h(lane), lay_.outputs, job_.d_initial_hidden + b * lay_.outputs);
     if (job_.d_initial_cell != nullptr)
       std::copy_n(d_c(lane), lay_.hidden, job_.d_initial_cell + b * lay_.hidden);
     if (has_mask(job_.layer))
@@ -148,8 +149,9 @@ class BackwardGroup {
   void look_ahead(std::int64_t token, Ahead& ahead) const {
     ahead.add(job_.saved(token, 0), lay_.saved_gates * lay_.units);
     if (lstm()) ahead.add(job_.cells + token * lay_.units, lay_.units);
-    if (job_.d_hidden != nullptr) ahead.add(job_.d_hidden + token * lay_.hidden, lay_.hidden);
-    if (lay_.elapsed_width > 0) ahead.add(job_.decay + token * lay_.units, lay_.units);
+    if (job_.d_hidden != nullptr) ahead.add(job_.d_hidden + token * lay_.outputs, lay_.outputs);
+    if (lay_.elapsed_width > 0)
+      ahead.add(job_.decay + token * lay_.output_units, lay_.output_units);
     ahead.add(job_.operands + token * lay_.operand_stride, lay_.operand_stride);
     if (!has_mask(job_.layer)) return;
     if (job_.mask != nullptr) {
@@ -159,25 +161,24 @@ class BackwardGroup {
     }
   }
 
-  void add_row(T* to, const T* from, std::int64_t token) const {
+  static void add_row(T* to, const T* from, std::int64_t token, std::int64_t width) {
     if (from == nullptr) return;
-    const T* const row = from + token * lay_.hidden;
+    const T* const row = from + token * width;
     std::int64_t u = 0;
-    for (; u + V::size <= lay_.hidden; u += V::size)
-      (V::load(to + u) + V::load(row + u)).store(to + u);
-    for (; u < lay_.hidden; ++u) to[u] += row[u];
+    for (; u + V::size <= width; u += V::size) (V::load(to + u) + V::load(row + u)).store(to + u);
+    for (; u < width; ++u) to[u] += row[u];
   }
 
   // Scaled by the largest: what vanishes or explodes is to be seen far beyond where its square would be.
   T norm(const T* row) const {
     T largest = T(0);
-    for (std::int64_t u = 0; u < lay_.hidden; ++u) {
+    for (std::int64_t u = 0; u < lay_.outputs; ++u) {
       const T size = std::fabs(row[u]);
       if (!(size <= largest)) largest = size;
     }
     if (!(largest > T(0)) || !std::isfinite(largest)) return largest;
     T squares = T(0);
-    for (std::int64_t u = 0; u < lay_.hidden; ++u) {
+    for (std::int64_t u = 0; u < lay_.outputs; ++u) {
       const T scaled = row[u] / largest;
       squares += scaled * scaled;
     }
@@ -191,9 +192,9 @@ class BackwardGroup {
       case LACUNA_EVOLVE_DECAY:
       case LACUNA_EVOLVE_DECAY_STEP: {
         const T* const exponent =
-            job_.decay + (back.row[l] - job_.operands) / lay_.operand_stride * lay_.units;
-        T* const d_exponent = back.gradient[l] + lay_.gradient_gates * lay_.units;
-        for (std::int64_t u = 0; u < lay_.units; u += V::size) {
+            job_.decay + (back.row[l] - job_.operands) / lay_.operand_stride * lay_.output_units;
+        T* const d_exponent = back.gradient[l] + lay_.d_exponent;
+        for (std::int64_t u = 0; u < lay_.output_units; u += V::size) {
           const V p = V::load(exponent + u);
           const V d = V::load(d_h(l) + u);
           decay_d_pre(p, V::load(back.row[l] + lay_.h + u), d).store(d_exponent + u);
@@ -201,22 +202,26 @@ class BackwardGroup {
         }
         if (job_.layer.evolve == LACUNA_EVOLVE_DECAY_STEP && job_.d_delta_t != nullptr) {
           const T* const weight = job_.parameter[LACUNA_EVOLVE_WEIGHT];
-          for (std::int64_t u = 0; u < lay_.hidden; ++u) back.d_dt[l] += d_exponent[u] * weight[u];
+          for (std::int64_t u = 0; u < lay_.outputs; ++u) back.d_dt[l] += d_exponent[u] * weight[u];
         }
         break;
       }
       case LACUNA_EVOLVE_RELAX:
-        back.d_dt[l] += relax_backward(d_h(l), back.row[l] + lay_.h, back.dt[l], 0);
-        if (lstm()) back.d_dt[l] += relax_backward(d_c(l), back.cell_in[l], back.dt[l], lay_.units);
+        back.d_dt[l] +=
+            relax_backward(d_h(l), back.row[l] + lay_.h, back.dt[l], 0, lay_.output_units);
+        if (lstm())
+          back.d_dt[l] +=
+              relax_backward(d_c(l), back.cell_in[l], back.dt[l], lay_.output_units, lay_.units);
         break;
     }
   }
 
-  T relax_backward(T* d_state, const T* relaxed, T dt, std::int64_t part) {
+  // `part`: where the state's parameters and their sums begin.
+  T relax_backward(T* d_state, const T* relaxed, T dt, std::int64_t part, std::int64_t width) {
     V d_dt(T(0));
     T* const d_exponent_sum = unit_sums_ + part;  // of dt d_exponent: the rate's gradient
-    T* const d_target_sum = unit_sums_ + 2 * lay_.units + part;
-    for (std::int64_t u = 0; u < lay_.units; u += V::size) {
+    T* const d_target_sum = unit_sums_ + lay_.relaxed + part;
+    for (std::int64_t u = 0; u < width; u += V::size) {
       const V rate = V::load(job_.relax_rate + part + u);
       const V factor = relax_factor(rate, V(dt));
       const V d = V::load(d_state + u);
@@ -240,10 +245,12 @@ class BackwardGroup {
       std::fill_n(d_delta[l], lay_.channels, T(0));
     }
     using Product = BackProduct<V, T, Arch>;
-    Product::run(lay_, back, lay_.first_x_gate, lay_.x_gates, lay_.d_input, job_.panel_x, d_x);
+    Product::run(lay_, back, lay_.first_x_gate * lay_.units, lay_.x_gates, lay_.hidden,
+                 lay_.d_input, job_.panel_x, d_x);
     const bool through_delta = job_.wants_delta && job_.layer.evolve == LACUNA_EVOLVE_DECAY;
     if (through_delta)
-      Product::run(lay_, back, lay_.gradient_gates, 1, lay_.channels, job_.panel_decay, d_delta);
+      Product::run(lay_, back, lay_.d_exponent, 1, lay_.outputs, lay_.channels, job_.panel_decay,
+                   d_delta);
     for (int l = 0; l < back.count; ++l) {
       if (job_.layer.gap_input) back.d_dt[l] += d_x[l][lay_.features] / (T(1) + back.dt[l]);
       back.d_dt[l] += observe_backward<V>(job_, token[l], back.row[l], d_x[l],

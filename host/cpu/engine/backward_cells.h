@@ -27,15 +27,17 @@ struct BackStep {
   Ahead ahead;
 };
 
-// d_h += (gradient columns of `gates`, from `gate` on) * panel.
+// out += (gradient columns of `gates` rows of `length`, units apart, from column `from` on) * panel.
 template <class V, class T, class Arch>
 struct BackProduct {
-  static void run(const Layout& lay, BackStep<T>& step, std::int64_t gate, std::int64_t gates,
-                  std::int64_t columns, const T* panel, T* const (&out)[most_lanes]) {
+  static void run(const Layout& lay, BackStep<T>& step, std::int64_t from, std::int64_t gates,
+                  std::int64_t length, std::int64_t columns, const T* panel,
+                  T* const (&out)[most_lanes]) {
     for_panels<V>(columns, [&](std::int64_t first, auto width) {
-      for (std::int64_t g = gate; g < gate + gates; ++g)
+      for (std::int64_t g = 0; g < gates; ++g)
         panel = Product<V, Arch, AllSlots<decltype(width)::value>>::add(
-            panel, lay.hidden, step.count, [&](int i) { return step.gradient[i] + g * lay.units; },
+            panel, length, step.count,
+            [&](int i) { return step.gradient[i] + from + g * lay.units; },
             [&](int i) { return out[i] + first; }, step.ahead);
     });
   }
@@ -63,7 +65,8 @@ struct LstmBackward {
         V(0).store(step.d_h[i] + u);
       }
     }
-    BackProduct<V, T, Arch>::run(lay, step, 0, 4, lay.units, job.panel_h, step.d_h);
+    BackProduct<V, T, Arch>::run(lay, step, 0, 4, lay.hidden, lay.output_units, job.panel_h,
+                                 step.d_h);
   }
 };
 
@@ -87,7 +90,8 @@ struct GruBackward {
         back.h.store(step.d_h[i] + u);
       }
     }
-    BackProduct<V, T, Arch>::run(lay, step, 0, 3, lay.units, job.panel_h, step.d_h);
+    BackProduct<V, T, Arch>::run(lay, step, 0, 3, lay.hidden, lay.output_units, job.panel_h,
+                                 step.d_h);
   }
 };
 
@@ -109,7 +113,8 @@ struct GruResetBeforeBackward {
         back.h.store(step.d_h[i] + u);
       }
     }
-    BackProduct<V, T, Arch>::run(lay, step, 2, 1, lay.units, job.panel_candidate, step.d_reset);
+    BackProduct<V, T, Arch>::run(lay, step, 2 * lay.units, 1, lay.hidden, lay.units,
+                                 job.panel_candidate, step.d_reset);
     for (int i = 0; i < step.count; ++i) {
       if (!step.fired[i]) continue;
       for (std::int64_t u = 0; u < lay.units; u += V::size) {
@@ -120,7 +125,8 @@ struct GruResetBeforeBackward {
         multiply_add(d_reset, r, V::load(step.d_h[i] + u)).store(step.d_h[i] + u);
       }
     }
-    BackProduct<V, T, Arch>::run(lay, step, 0, 2, lay.units, job.panel_h, step.d_h);
+    BackProduct<V, T, Arch>::run(lay, step, 0, 2, lay.hidden, lay.output_units, job.panel_h,
+                                 step.d_h);
   }
 };
 
@@ -140,7 +146,8 @@ struct RnnBackward {
       }
       step.d_dt[i] += sum(d_dt);
     }
-    BackProduct<V, T, Arch>::run(lay, step, 0, 1, lay.units, job.panel_h, step.d_h);
+    BackProduct<V, T, Arch>::run(lay, step, 0, 1, lay.hidden, lay.output_units, job.panel_h,
+                                 step.d_h);
   }
 };
 

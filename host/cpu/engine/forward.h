@@ -34,7 +34,7 @@ class ForwardGroup {
   };
 
   std::int64_t sequence(int lane) const { return job_.lanes.order[walk_[lane].position]; }
-  T* h(int lane) const { return scratch_.h + lane * lay_.units; }
+  T* h(int lane) const { return scratch_.h + lane * lay_.output_units; }
   T* c(int lane) const { return scratch_.c + lane * lay_.units; }
   bool lstm() const { return job_.layer.cell == LACUNA_LSTM; }
 
@@ -51,7 +51,8 @@ class ForwardGroup {
       row[l] = taped ? job_.operands + token * lay_.operand_stride
                      : scratch_.row + l * lay_.operand_stride;
       cell_in[l] = taped ? job_.cells + token * lay_.units : scratch_.cell_in + l * lay_.units;
-      decay[l] = taped ? job_.decay + token * lay_.units : scratch_.decay + l * lay_.units;
+      decay[l] =
+          taped ? job_.decay + token * lay_.output_units : scratch_.decay + l * lay_.output_units;
       dt[l] = job_.gap(sequence(l), walk_[l].at);
       fires[l] = observe<V>(job_, token, dt[l], scratch_.last + l * lay_.channels,
                             scratch_.since + l * lay_.channels, scratch_.observe, row[l]);
@@ -62,9 +63,9 @@ class ForwardGroup {
       evolve(l, row[l], cell_in[l], decay[l], dt[l]);
       const std::int64_t token = job_.token(sequence(l), walk_[l].at);
       if (job_.evolved_hidden != nullptr)
-        copy_row<V>(row[l] + lay_.h, lay_.hidden, job_.evolved_hidden + token * lay_.hidden);
+        copy_row<V>(row[l] + lay_.h, lay_.outputs, job_.evolved_hidden + token * lay_.outputs);
       if (!fires[l]) {
-        copy_row<V>(row[l] + lay_.h, lay_.units, h(l));
+        copy_row<V>(row[l] + lay_.h, lay_.output_units, h(l));
         if (lstm()) copy_row<V>(cell_in[l], lay_.units, c(l));
         // Its gates have no gradient, but the weight products multiply that zero with what stands here.
         if (job_.gates != nullptr)
@@ -89,7 +90,8 @@ class ForwardGroup {
 
     for (int l = 0; l < active; ++l) {
       const std::int64_t token = job_.token(sequence(l), walk_[l].at);
-      if (job_.hidden != nullptr) copy_row<V>(h(l), lay_.hidden, job_.hidden + token * lay_.hidden);
+      if (job_.hidden != nullptr)
+        copy_row<V>(h(l), lay_.outputs, job_.hidden + token * lay_.outputs);
       if (job_.cell != nullptr) copy_row<V>(c(l), lay_.hidden, job_.cell + token * lay_.hidden);
       if (++walk_[l].at == job_.length(sequence(l))) end(l, token);
     }
@@ -103,26 +105,27 @@ class ForwardGroup {
       ahead.add(job_.saved(token, 0), lay_.saved_gates * lay_.units);
       if (lstm()) ahead.add(job_.cells + token * lay_.units, lay_.units);
     }
-    if (job_.hidden != nullptr) ahead.add(job_.hidden + token * lay_.hidden, lay_.hidden);
+    if (job_.hidden != nullptr) ahead.add(job_.hidden + token * lay_.outputs, lay_.outputs);
   }
 
   void begin(int lane) {
     const std::int64_t b = sequence(lane);
-    fill_state(h(lane), job_.initial_hidden, b);
-    if (lstm()) fill_state(c(lane), job_.initial_cell, b);
+    fill_state(h(lane), lay_.output_units, job_.initial_hidden, lay_.outputs, b);
+    if (lstm()) fill_state(c(lane), lay_.units, job_.initial_cell, lay_.hidden, b);
     begin_observation<V>(job_, b, scratch_.last + lane * lay_.channels,
                          scratch_.since + lane * lay_.channels);
   }
 
-  void fill_state(T* state, const T* initial, std::int64_t b) const {
-    std::fill_n(state, lay_.units, T(0));
-    if (initial != nullptr) std::copy_n(initial + b * lay_.hidden, lay_.hidden, state);
+  static void fill_state(T* state, std::int64_t padded, const T* initial, std::int64_t width,
+                         std::int64_t b) {
+    std::fill_n(state, padded, T(0));
+    if (initial != nullptr) std::copy_n(initial + b * width, width, state);
   }
 
   void end(int lane, std::int64_t token) {
     const std::int64_t b = sequence(lane);
     if (job_.final_hidden != nullptr)
-      std::copy_n(h(lane), lay_.hidden, job_.final_hidden + b * lay_.hidden);
+      std::copy_n(h(lane), lay_.outputs, job_.final_hidden + b * lay_.outputs);
     if (job_.final_cell != nullptr)
       std::copy_n(c(lane), lay_.hidden, job_.final_cell + b * lay_.hidden);
     const T* last = scratch_.last + lane * lay_.channels;
@@ -139,9 +142,9 @@ class ForwardGroup {
 
   void decay_exponents(int active, T* const (&row)[most_lanes], T* const (&decay)[most_lanes],
                        Ahead& ahead) {
-    for (int l = 0; l < active; ++l) std::fill_n(decay[l], lay_.units, T(0));
+    for (int l = 0; l < active; ++l) std::fill_n(decay[l], lay_.output_units, T(0));
     const T* panel = job_.panel_decay;
-    for_panels<V>(lay_.units, [&](std::int64_t first, auto width) {
+    for_panels<V>(lay_.output_units, [&](std::int64_t first, auto width) {
       panel = Product<V, Arch, AllSlots<decltype(width)::value>>::add(
           panel, lay_.elapsed_width + 1, active, [&](int l) { return row[l] + lay_.elapsed; },
           [&](int l) { return decay[l] + first; }, ahead);
@@ -152,22 +155,23 @@ class ForwardGroup {
   void evolve(int lane, T* row, T* cell_in, const T* decay, T dt) {
     T* const evolved = row + lay_.h;
     switch (job_.layer.evolve) {
-      case LACUNA_EVOLVE_NONE: copy_row<V>(h(lane), lay_.units, evolved); break;
+      case LACUNA_EVOLVE_NONE: copy_row<V>(h(lane), lay_.output_units, evolved); break;
       case LACUNA_EVOLVE_DECAY:
       case LACUNA_EVOLVE_DECAY_STEP:
-        for (std::int64_t u = 0; u < lay_.units; u += V::size)
+        for (std::int64_t u = 0; u < lay_.output_units; u += V::size)
           (decay_factor(V::load(decay + u)) * V::load(h(lane) + u)).store(evolved + u);
         break;
       case LACUNA_EVOLVE_RELAX:
-        relax_row(h(lane), dt, 0, evolved);
-        if (lstm()) relax_row(c(lane), dt, lay_.units, cell_in);
+        relax_row(h(lane), dt, 0, lay_.output_units, evolved);
+        if (lstm()) relax_row(c(lane), dt, lay_.output_units, lay_.units, cell_in);
         return;
     }
     if (lstm()) copy_row<V>(c(lane), lay_.units, cell_in);
   }
 
-  void relax_row(const T* state, T dt, std::int64_t part, T* evolved) const {
-    for (std::int64_t u = 0; u < lay_.units; u += V::size) {
+  // `part`: where the state's parameters begin.
+  void relax_row(const T* state, T dt, std::int64_t part, std::int64_t width, T* evolved) const {
+    for (std::int64_t u = 0; u < width; u += V::size) {
       const V factor = relax_factor(V::load(job_.relax_rate + part + u), V(dt));
       relax(factor, V::load(job_.relax_target + part + u), V::load(state + u)).store(evolved + u);
     }

@@ -45,8 +45,9 @@ struct LstmForward {
     for (std::int64_t unit = 0; unit < lay.units; unit += V::size) {
       UnitSums<V, T, 4> sums(step.count);
       panel = Product<V, Arch, AllSlots<4>>::add(
-          panel, lay.input + 1 + lay.hidden, step.count, [&](int i) { return step.row[i] + lay.x; },
-          [&](int i) { return sums.of(i); }, step.ahead);
+          panel, lay.input + 1 + lay.outputs, step.count,
+          [&](int i) { return step.row[i] + lay.x; }, [&](int i) { return sums.of(i); },
+          step.ahead);
       for (int i = 0; i < step.count; ++i) {
         const auto gate =
             lstm_gates(sums.gate(i, 0), sums.gate(i, 1), sums.gate(i, 2), sums.gate(i, 3));
@@ -76,7 +77,7 @@ struct GruForward {
           panel_x, lay.input + 1, step.count, [&](int i) { return step.row[i] + lay.x; }, out,
           step.ahead);
       panel_h = Product<V, Arch, Slots<0, 1, 3>>::add(
-          panel_h, 1 + lay.hidden, step.count, [&](int i) { return step.row[i] + lay.one; }, out,
+          panel_h, 1 + lay.outputs, step.count, [&](int i) { return step.row[i] + lay.one; }, out,
           step.ahead);
       for (int i = 0; i < step.count; ++i) {
         const V r = sigmoid(sums.gate(i, 0));
@@ -107,7 +108,7 @@ struct GruResetBeforeForward {
           panel_x, lay.input + 1, step.count, [&](int i) { return step.row[i] + lay.x; }, out,
           step.ahead);
       panel_h = Product<V, Arch, Slots<0, 1>>::add(
-          panel_h, lay.hidden, step.count, [&](int i) { return step.row[i] + lay.h; }, out,
+          panel_h, lay.outputs, step.count, [&](int i) { return step.row[i] + lay.h; }, out,
           step.ahead);
       for (int i = 0; i < step.count; ++i) {
         const V r = sigmoid(sums.gate(i, 0));
@@ -156,8 +157,9 @@ struct RnnForward {
       constexpr int vectors = decltype(width)::value;
       UnitSums<V, T, vectors> sums(step.count);
       panel = Product<V, Arch, AllSlots<vectors>>::add(
-          panel, lay.input + 1 + lay.hidden, step.count, [&](int i) { return step.row[i] + lay.x; },
-          [&](int i) { return sums.of(i); }, step.ahead);
+          panel, lay.input + 1 + lay.outputs, step.count,
+          [&](int i) { return step.row[i] + lay.x; }, [&](int i) { return sums.of(i); },
+          step.ahead);
       for (int i = 0; i < step.count; ++i)
         for (int a = 0; a < vectors; ++a) {
           const std::int64_t u = first + a * V::size;

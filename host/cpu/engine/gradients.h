@@ -65,9 +65,9 @@ struct WeightSums {
       const std::int64_t part = piece_length<V, T, Arch, Width>(window.count - k);
       for (std::int64_t g = 0; g < product.gates; ++g) {
         const T* const gradient =
-            window.gradient + k * window.stride + (product.first_gate + g) * lay.units;
-        T* const out = sums + product.offset + g * lay.hidden * product.stride + first;
-        for_row_blocks<most>(static_cast<int>(lay.hidden), [&](int u, auto rows) {
+            window.gradient + k * window.stride + product.gradient + g * lay.units;
+        T* const out = sums + product.offset + g * product.rows * product.stride + first;
+        for_row_blocks<most>(static_cast<int>(product.rows), [&](int u, auto rows) {
           block<decltype(rows)::value, Width>(gradient + u, window.stride,
                                               panel + k * Width * V::size, part,
                                               out + u * product.stride, product.stride);

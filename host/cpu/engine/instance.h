@@ -65,7 +65,7 @@ struct Instance {
   static void weight_panel(const Job<T>& job, const GradientProduct& product, std::int64_t first,
                            T* worker) {
     const Layout& lay = *job.layout;
-    for (std::int64_t row = 0; row < product.gates * lay.hidden; ++row)
+    for (std::int64_t row = 0; row < product.gates * product.rows; ++row)
       std::fill_n(job.weight_sums + product.offset + row * product.stride + first, Width * V::size,
                   T(0));
     const BackwardScratch<T> scratch(job, worker);

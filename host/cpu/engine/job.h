@@ -76,11 +76,11 @@ struct Job {
   T* operands = nullptr;  // [N, operand_stride]
   T* gates = nullptr;     // [N, saved_gates, units]
   T* cells = nullptr;     // [N, units]: c as it enters the update
-  T* decay = nullptr;     // [N, units]: the exponent of h's decay before the clamp
+  T* decay = nullptr;     // [N, output_units]: the exponent of h's decay before the clamp
 
   // Parameters of one unit or feature, padded with zeros. Rates are softplus of the parameter.
-  T* relax_rate = nullptr;     // [2, units]: h, c
-  T* relax_target = nullptr;   // [2, units]
+  T* relax_rate = nullptr;     // [relaxed]: of h, from output_units on of c
+  T* relax_target = nullptr;   // [relaxed]
   T* impute_weight = nullptr;  // [channels]: w, or its softplus for `relax`
   T* impute_bias = nullptr;    // [channels]
   T* mean = nullptr;           // [channels]

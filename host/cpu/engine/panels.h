@@ -45,7 +45,7 @@ struct Panels {
   }
   static Matrix<T> h_of(const Job<T>& job, std::int64_t gate) {
     const Layout& lay = *job.layout;
-    return {job.parameter[LACUNA_WEIGHTS_H] + gate * lay.hidden * lay.hidden, lay.hidden};
+    return {job.parameter[LACUNA_WEIGHTS_H] + gate * lay.hidden * lay.outputs, lay.outputs};
   }
   static Matrix<T> column(const T* vector) { return {vector, 1}; }
 
@@ -79,17 +79,17 @@ struct Panels {
 
   static void pack_forward(const Job<T>& job, std::int64_t task) {
     const Layout& lay = *job.layout;
-    const std::int64_t unit = task * V::size, k = lay.input, h = lay.hidden;
+    const std::int64_t unit = task * V::size, k = lay.input, h = lay.hidden, r = lay.outputs;
     const auto bias = [&](std::int64_t gate) {
       return column(job.parameter[LACUNA_BIAS] + gate * h);
     };
     switch (job.layer.cell) {
       case LACUNA_LSTM:
         for (std::int64_t g = 0; g < 4; ++g) {
-          const Slot slot{job.panel_x + unit * 4 * (k + 1 + h), 4, g, unit, h};
+          const Slot slot{job.panel_x + unit * 4 * (k + 1 + r), 4, g, unit, h};
           slot.put(x_of(job, g), k, 0);
           slot.put(bias(g), 1, k);
-          slot.put(h_of(job, g), h, k + 1);
+          slot.put(h_of(job, g), r, k + 1);
         }
         break;
       case LACUNA_GRU:
@@ -102,23 +102,24 @@ struct Panels {
           x.put(x_of(job, g), k, 0);
           x.put(bias(g), 1, k);
           if (g == h_gates) break;
-          const Slot state{job.panel_h + unit * h_gates * (bias_rows + h), h_gates, g, unit, h};
+          const Slot state{job.panel_h + unit * h_gates * (bias_rows + r), h_gates, g, unit, h};
           if (!before && g < 2) state.zero(0);
           if (!before && g == 2) state.put(column(job.parameter[LACUNA_BIAS_HN]), 1, 0);
-          state.put(h_of(job, g), h, bias_rows);
+          state.put(h_of(job, g), r, bias_rows);
         }
         if (before) in_columns(job.panel_candidate, h, lay.units, unit, h).put(h_of(job, 2), h, 0);
         break;
       }
       default: {
-        const Slot slot = in_columns(job.panel_x, k + 1 + h, lay.units, unit, h);
+        const Slot slot = in_columns(job.panel_x, k + 1 + r, lay.units, unit, h);
         slot.put(x_of(job, 0), k, 0);
         slot.put(bias(0), 1, k);
-        slot.put(h_of(job, 0), h, k + 1);
+        slot.put(h_of(job, 0), r, k + 1);
       }
     }
-    if (lay.elapsed_width > 0) {
-      const Slot slot = in_columns(job.panel_decay, lay.elapsed_width + 1, lay.units, unit, h);
+    if (lay.elapsed_width > 0 && unit < lay.output_units) {
+      const Slot slot =
+          in_columns(job.panel_decay, lay.elapsed_width + 1, lay.output_units, unit, r);
       slot.put({job.parameter[LACUNA_EVOLVE_WEIGHT], lay.elapsed_width}, lay.elapsed_width, 0);
       slot.put(column(job.parameter[LACUNA_EVOLVE_BIAS]), 1, lay.elapsed_width);
     }
@@ -135,7 +136,7 @@ struct Panels {
   static void pack_backward(const Job<T>& job, std::int64_t task) {
     std::int64_t at = 0;
     for_backward_panels(job, [&](const BackPanel& panel) {
-      if (at++ == task) pack_rows(job, panel);
+      if (at++ == task) pack_rows(panel);
     });
   }
 
@@ -144,19 +145,20 @@ struct Panels {
     T* out;
     std::int64_t first, width;  // columns, in elements
     std::int64_t gates;
-    Matrix<T> matrix[4];   // per gate: `hidden` rows
+    std::int64_t rows;     // of each gate
+    Matrix<T> matrix[4];   // per gate
     std::int64_t columns;  // present in the matrices
     std::int64_t extra =
         -1;  // one more column after those, from this column of the matrices; -1: none
   };
 
-  static void pack_rows(const Job<T>& job, const BackPanel& panel) {
+  static void pack_rows(const BackPanel& panel) {
     T* out = panel.out;
     const std::int64_t copied =
         std::clamp<std::int64_t>(panel.columns - panel.first, 0, panel.width);
     const std::int64_t extra_at = panel.columns - panel.first;
     for (std::int64_t g = 0; g < panel.gates; ++g)
-      for (std::int64_t u = 0; u < job.layout->hidden; ++u, out += panel.width) {
+      for (std::int64_t u = 0; u < panel.rows; ++u, out += panel.width) {
         const T* const row = panel.matrix[g].data + u * panel.matrix[g].stride;
         std::copy_n(row + panel.first, copied, out);
         std::fill(out + copied, out + panel.width, T(0));
@@ -170,22 +172,29 @@ struct Panels {
     const Layout& lay = *job.layout;
     const auto visit = [&](T* panels, std::int64_t elements, BackPanel panel) {
       for_panels<V>(elements, [&](std::int64_t first, auto vectors) {
-        panel.out = panels + first * panel.gates * lay.hidden;
+        panel.out = panels + first * panel.gates * panel.rows;
         panel.first = first;
         panel.width = decltype(vectors)::value * V::size;
         f(panel);
       });
     };
-    BackPanel h{nullptr, 0, 0, lay.h_gates, {}, lay.hidden};
+    BackPanel h{nullptr, 0, 0, lay.h_gates, lay.hidden, {}, lay.outputs};
     // The gradient row of gru starts with the candidate's own product, whose weights are W_hn.
     for (std::int64_t g = 0; g < lay.h_gates; ++g)
       h.matrix[g] = h_of(job, job.layer.cell == LACUNA_GRU ? (g + 2) % 3 : g);
-    visit(job.panel_h, lay.units, h);
+    visit(job.panel_h, lay.output_units, h);
     if (job.layer.cell == LACUNA_GRU_RESET_BEFORE)
-      visit(job.panel_candidate, lay.units, {nullptr, 0, 0, 1, {h_of(job, 2)}, lay.hidden});
+      visit(job.panel_candidate, lay.units,
+            {nullptr, 0, 0, 1, lay.hidden, {h_of(job, 2)}, lay.hidden});
     if (job.wants_input) {
-      BackPanel x{
-          nullptr, 0, 0, lay.x_gates, {}, lay.features, job.layer.gap_input ? lay.input - 1 : -1};
+      BackPanel x{nullptr,
+                  0,
+                  0,
+                  lay.x_gates,
+                  lay.hidden,
+                  {},
+                  lay.features,
+                  job.layer.gap_input ? lay.input - 1 : -1};
       for (std::int64_t g = 0; g < lay.x_gates; ++g) x.matrix[g] = x_of(job, g);
       visit(job.panel_x, lay.d_input, x);
     }
@@ -195,6 +204,7 @@ struct Panels {
              0,
              0,
              1,
+             lay.outputs,
              {Matrix<T>{job.parameter[LACUNA_EVOLVE_WEIGHT], lay.features}},
              lay.features});
   }

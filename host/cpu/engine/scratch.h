@@ -34,7 +34,8 @@ ObserveScratch<T> take_observe_scratch(Carver<T>& carver, std::int64_t channels)
 
 template <class T>
 struct ForwardScratch {
-  T *h, *c;                         // [lanes, units]
+  T* h;                             // [lanes, output_units]
+  T* c;                             // [lanes, units]
   T *reset_h, *update, *candidate;  // [lanes, units]: gru_reset_before, between its two products
   T *last, *since;                  // [lanes, channels]
   T *row = nullptr, *cell_in = nullptr,
@@ -45,7 +46,7 @@ struct ForwardScratch {
     const Layout& lay = *job.layout;
     const std::int64_t lanes = lay.max_lanes;
     Carver<T> carver(memory);
-    h = carver.take(lanes * lay.units);
+    h = carver.take(lanes * lay.output_units);
     c = carver.take(lanes * lay.units);
     reset_h = carver.take(lanes * lay.units);
     update = carver.take(lanes * lay.units);
@@ -56,14 +57,15 @@ struct ForwardScratch {
     if (job.operands == nullptr) {
       row = carver.take(lanes * lay.operand_stride);
       cell_in = carver.take(lanes * lay.units);
-      decay = carver.take(lanes * lay.units);
+      decay = carver.take(lanes * lay.output_units);
     }
   }
 };
 
 template <class T>
 struct BackwardScratch {
-  T *d_h, *d_c, *d_reset;       // [lanes, units]
+  T* d_h;                       // [lanes, output_units]
+  T *d_c, *d_reset;             // [lanes, units]
   T* d_x;                       // [lanes, d_input + channels of slack]: rows d_x_stride apart
   T *d_delta, *d_last, *d_age;  // [lanes, channels]
   ObserveScratch<T> observe;
@@ -74,7 +76,7 @@ struct BackwardScratch {
     const Layout& lay = *job.layout;
     const std::int64_t lanes = lay.max_lanes;
     Carver<T> carver(memory);
-    d_h = carver.take(lanes * lay.units);
+    d_h = carver.take(lanes * lay.output_units);
     d_c = carver.take(lanes * lay.units);
     d_reset = carver.take(lanes * lay.units);
     d_x = carver.take(lanes * lay.d_input);

@@ -34,7 +34,7 @@ struct Batch {
   std::span<const Wide<Real>> delta_t{};  // [N]: time since the previous token; or else
   std::span<const double> times{};        // [N]: time stamps
   std::span<const Wide<Real>> delta{};  // [N, D]: time since each feature was measured, ready-made
-  std::span<const Real> initial_hidden{};  // [B, H]
+  std::span<const Real> initial_hidden{};  // [B, R]
   std::span<const Real> initial_cell{};    // [B, H], lstm
   CarryIn<Real> carry_in{};
   // CUDA: the device alone knows `offsets`, which are in its memory, and the arrays have so many
@@ -53,11 +53,11 @@ struct Batch {
 // All optional, all written.
 template <RealNumber Real>
 struct Outputs {
-  std::span<Real> hidden{};          // [N, H]: the state after each token
+  std::span<Real> hidden{};          // [N, R]: the state after each token
   std::span<Real> cell{};            // [N, H], lstm
-  std::span<Real> evolved_hidden{};  // [N, H]: the state before each update
+  std::span<Real> evolved_hidden{};  // [N, R]: the state before each update
   std::span<Real> imputed{};         // [N, D]: x, measured or imputed
-  std::span<Real> final_hidden{};    // [B, H]
+  std::span<Real> final_hidden{};    // [B, R]
   std::span<Real> final_cell{};      // [B, H], lstm
   CarryOut<Real> carry_out{};
 };
@@ -65,9 +65,9 @@ struct Outputs {
 // dL/d(output); empty: 0.
 template <RealNumber Real>
 struct OutputGradients {
-  std::span<const Real> d_hidden{};        // [N, H]
+  std::span<const Real> d_hidden{};        // [N, R]
   std::span<const Real> d_cell{};          // [N, H], lstm
-  std::span<const Real> d_final_hidden{};  // [B, H]
+  std::span<const Real> d_final_hidden{};  // [B, R]
   std::span<const Real> d_final_cell{};    // [B, H], lstm
 };
 
@@ -76,22 +76,28 @@ template <RealNumber Real>
 struct InputGradients {
   std::span<Real> d_values{};          // [N, D]: 0 where unmeasured
   std::span<Wide<Real>> d_delta_t{};   // [N]
-  std::span<Real> d_initial_hidden{};  // [B, H]
+  std::span<Real> d_initial_hidden{};  // [B, R]
   std::span<Real> d_initial_cell{};    // [B, H], lstm
 };
 
 namespace detail {
 
+// The width of h: messages name what was given.
+inline Extent output_of(const Layer& layer) {
+  return {layer.projection > 0 ? "projection" : "hidden", layer.output_width()};
+}
+
 // The extents that the arrays of one run are checked against.
 struct Extents {
-  Extent sequences, tokens, features, hidden;
+  Extent sequences, tokens, features, hidden, output;
 
   template <RealNumber Real>
   Extents(const Layer& layer, const Batch<Real>& batch)
       : sequences{"sequences", batch.sequences()},
         tokens{"tokens", batch.tokens()},
         features{"features", layer.features},
-        hidden{"hidden", layer.hidden} {
+        hidden{"hidden", layer.hidden},
+        output(output_of(layer)) {
     if (tokens.count < 0)
       refuse("batch.offsets: ends in " + std::to_string(tokens.count) + ", expected >= 0");
   }
@@ -110,7 +116,7 @@ lacuna_batch checked(const Batch<Real>& batch, const Extents& is) {
   c.times = optional("batch.times", batch.times, is.tokens);
   c.delta = optional("batch.delta", batch.delta, is.tokens, is.features);
   c.initial_hidden =
-      optional("batch.initial_hidden", batch.initial_hidden, is.sequences, is.hidden);
+      optional("batch.initial_hidden", batch.initial_hidden, is.sequences, is.output);
   c.initial_cell = optional("batch.initial_cell", batch.initial_cell, is.sequences, is.hidden);
   // The C struct serves input and output alike; the library only reads this one.
   const auto& carry = batch.carry_in;
@@ -128,12 +134,12 @@ lacuna_batch checked(const Batch<Real>& batch, const Extents& is) {
 template <RealNumber Real>
 lacuna_outputs checked(const Outputs<Real>& outputs, const Extents& is) {
   lacuna_outputs c{};
-  c.hidden = optional("outputs.hidden", outputs.hidden, is.tokens, is.hidden);
+  c.hidden = optional("outputs.hidden", outputs.hidden, is.tokens, is.output);
   c.cell = optional("outputs.cell", outputs.cell, is.tokens, is.hidden);
   c.evolved_hidden =
-      optional("outputs.evolved_hidden", outputs.evolved_hidden, is.tokens, is.hidden);
+      optional("outputs.evolved_hidden", outputs.evolved_hidden, is.tokens, is.output);
   c.imputed = optional("outputs.imputed", outputs.imputed, is.tokens, is.features);
-  c.final_hidden = optional("outputs.final_hidden", outputs.final_hidden, is.sequences, is.hidden);
+  c.final_hidden = optional("outputs.final_hidden", outputs.final_hidden, is.sequences, is.output);
   c.final_cell = optional("outputs.final_cell", outputs.final_cell, is.sequences, is.hidden);
   const auto& carry = outputs.carry_out;
   c.carry_out.last_values =
@@ -147,10 +153,10 @@ lacuna_outputs checked(const Outputs<Real>& outputs, const Extents& is) {
 template <RealNumber Real>
 lacuna_output_gradients checked(const OutputGradients<Real>& gradients, const Extents& is) {
   lacuna_output_gradients c{};
-  c.d_hidden = optional("d_outputs.d_hidden", gradients.d_hidden, is.tokens, is.hidden);
+  c.d_hidden = optional("d_outputs.d_hidden", gradients.d_hidden, is.tokens, is.output);
   c.d_cell = optional("d_outputs.d_cell", gradients.d_cell, is.tokens, is.hidden);
   c.d_final_hidden =
-      optional("d_outputs.d_final_hidden", gradients.d_final_hidden, is.sequences, is.hidden);
+      optional("d_outputs.d_final_hidden", gradients.d_final_hidden, is.sequences, is.output);
   c.d_final_cell =
       optional("d_outputs.d_final_cell", gradients.d_final_cell, is.sequences, is.hidden);
   return c;
@@ -162,7 +168,7 @@ lacuna_input_gradients checked(const InputGradients<Real>& gradients, const Exte
   c.d_values = optional("d_inputs.d_values", gradients.d_values, is.tokens, is.features);
   c.d_delta_t = optional("d_inputs.d_delta_t", gradients.d_delta_t, is.tokens);
   c.d_initial_hidden =
-      optional("d_inputs.d_initial_hidden", gradients.d_initial_hidden, is.sequences, is.hidden);
+      optional("d_inputs.d_initial_hidden", gradients.d_initial_hidden, is.sequences, is.output);
   c.d_initial_cell =
       optional("d_inputs.d_initial_cell", gradients.d_initial_cell, is.sequences, is.hidden);
   return c;

@@ -94,12 +94,7 @@ struct Layer {
   }
 
   // R, the width of h and of the layer's output.
-  std::int64_t output_width() const {
-    const lacuna_layer layer = c();
-    std::int64_t width = 0;
-    detail::check(lacuna_layer_output_width(&layer, &width));
-    return width;
-  }
+  std::int64_t output_width() const { return projection > 0 ? projection : hidden; }
 
   bool has_cell_state() const { return cell == Cell::lstm; }
 };

@@ -24,7 +24,7 @@ struct Stack {
   // forward, (layer 0 reverse,) layer 1 forward ...
   std::size_t places() const { return layers.size() * static_cast<std::size_t>(directions()); }
   // Columns of the last layer's output.
-  std::int64_t output_width() const { return layers.back().hidden * directions(); }
+  std::int64_t output_width() const { return layers.back().output_width() * directions(); }
   // The layer of one place.
   const Layer& at(std::size_t place) const {
     return layers[place / static_cast<std::size_t>(directions())];
@@ -41,7 +41,7 @@ struct StackShape {
   double dropout = 0;
 };
 
-// `depth` layers with the first one's cell and hidden units. The further ones read what is below
+// `depth` layers with the first one's cell, hidden units and projection. The further ones read what is below
 // them, where nothing is missing: they impute nothing, and evolve with each token's gap where the
 // first one evolves.
 inline Stack stacked(const Layer& first, const StackShape& shape) {
@@ -51,7 +51,7 @@ inline Stack stacked(const Layer& first, const StackShape& shape) {
   deeper.empty_rows = EmptyRows::update;
   deeper.mask_input = deeper.gap_input = false;
   if (first.evolve == Evolve::decay) deeper.evolve = Evolve::decay_step;
-  deeper.features = first.hidden * stack.directions();
+  deeper.features = first.output_width() * stack.directions();
   for (int layer = 1; layer < shape.depth; ++layer) stack.layers.push_back(deeper);
   return stack;
 }
@@ -142,7 +142,7 @@ class StackGradients {
   std::vector<Gradients<Real>> places_;
 };
 
-// [B, H] of one place; empty: 0, or not wanted.
+// [B, R] and [B, H] of one place; empty: 0, or not wanted.
 template <class Element>
 struct State {
   std::span<Element> hidden{};
@@ -220,12 +220,13 @@ std::vector<lacuna_state> c_of(std::string_view argument, const Stack& stack,
            " states, expected one per layer and direction, " + std::to_string(stack.places()));
   for (std::size_t place = 0; place < states.size(); ++place) {
     const std::string name = std::string(argument) + "[" + std::to_string(place) + "]";
-    const Extent hidden{"hidden", stack.at(place).hidden};
-    const auto array = [&](const char* part, std::span<Element> span) {
+    const Layer& layer = stack.at(place);
+    const auto array = [&](const char* part, std::span<Element> span, Extent columns) {
       return const_cast<std::remove_const_t<Element>*>(
-          optional(name + part, span, sequences, hidden));
+          optional(name + part, span, sequences, columns));
     };
-    c.push_back({array(".hidden", states[place].hidden), array(".cell", states[place].cell)});
+    c.push_back({array(".hidden", states[place].hidden, output_of(layer)),
+                 array(".cell", states[place].cell, {"hidden", layer.hidden})});
   }
   return c;
 }
