@@ -103,6 +103,14 @@ if(Python3_FOUND)
   lacuna_add_planted_coverage(uncompiled "kernel.h: has a kernel, and no line that was compiled")
 endif()
 
+# The benchmarks' Python knows the C ABI by heart.
+if(Python3_FOUND AND "cpu" IN_LIST LACUNA_TESTS)
+  add_test(NAME package.python_abi
+           COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/cmake/check_python_abi.py
+                   ${PROJECT_SOURCE_DIR} ${CMAKE_C_COMPILER})
+  set_tests_properties(package.python_abi PROPERTIES LABELS "package" TIMEOUT 60)
+endif()
+
 # The C++ program in a page, built against the shared library as a user would build it, and run.
 function(lacuna_add_page_program name page)
   set(snippet ${CMAKE_CURRENT_BINARY_DIR}/${name}_snippet.cpp)
