@@ -118,9 +118,10 @@ void expect_gradient(const std::string& name, std::vector<double>& x,
   }
 }
 
-void expect_all_gradients(const Case& c, const Parameters& parameters) {
+void expect_all_gradients(const Case& c, const Parameters& parameters, bool drawn = true) {
   Parameters p = parameters;
   Batch batch = make_batch(c);
+  batch.noise.drawn = drawn;
   const Upstream upstream = make_upstream(c);
   const auto value = [&] { return loss(c.layer, p, batch, upstream); };
   Gradients gradients = backward(c.layer, p, batch, forward(c.layer, p, batch), upstream);
@@ -153,6 +154,24 @@ TEST_P(CellOf, GradientsAreFiniteDifferences) {
         SCOPED_TRACE(to_string(c));
         expect_all_gradients(c, smooth_parameters(c));
       }
+    }
+  }
+}
+
+// With what is drawn held fixed, as it is from run to run.
+TEST_P(CellOf, GradientsOfNoisyStatesAreFiniteDifferences) {
+  std::uint64_t seed = 500;
+  for (const Evolve evolve : all_evolves) {
+    for (const bool drawn : {false, true}) {
+      Case c = tiny_case(GetParam(), Impute::decay, evolve, ++seed);
+      c.layer.hidden = 5;
+      c.layer.zoneout_hidden_percent = 40;
+      c.layer.zoneout_cell_percent = c.layer.has_cell_state() ? 30 : 0;
+      c.layer.recurrent_dropout_percent = 50;
+      c.layer.empty_rows = seed % 4 < 2 ? EmptyRows::update : EmptyRows::evolve_only;
+      c.layer.reverse = seed % 3 == 0;
+      SCOPED_TRACE(to_string(c) + (drawn ? " drawn" : " not drawn"));
+      expect_all_gradients(c, smooth_parameters(c), drawn);
     }
   }
 }

@@ -4,6 +4,7 @@
 #include "reference/evolve.h"
 #include "reference/impute.h"
 #include "reference/layer_pass.h"
+#include "reference/noise.h"
 
 namespace reference {
 namespace {
@@ -75,6 +76,7 @@ BasicGradients<Real> backward(const Layer& layer, const BasicParameters<Real>& p
   for (std::int64_t b = 0; b < batch.sequences(); ++b) {
     const Reading read = reading(layer, batch, b);
     const auto row = static_cast<std::size_t>(b);
+    const std::vector<double> factors = operand_factors(layer, batch.noise, b);
     std::vector<Real> d_state(S, Real(0));  // by the state after the step at hand
     add_upstream(layer, upstream.d_final_hidden, upstream.d_final_cell, row, d_state);
 
@@ -90,10 +92,22 @@ BasicGradients<Real> backward(const Layer& layer, const BasicParameters<Real>& p
           observed.row_is_empty(read.token(step), layer.features)) {
         d_evolved = d_state;
       } else {
-        update_backward(layer, parameters, {forward.input.data() + s * K, evolved, delta_t},
-                        forward.state.data() + s * S, forward.kept.data() + s * kept_size,
-                        d_state.data(),
-                        {result.parameters, d_input.data() + s * K, d_evolved.data(), d_gap[s]});
+        const std::vector<double> zoned = zoned_share(layer, batch.noise, b, step);
+        std::vector<Real> d_updated(S), operand(factors.size()), d_operand(factors.size());
+        for (std::size_t j = 0; j < S; ++j) {
+          const Real share = static_cast<Real>(zoned[j]);
+          d_updated[j] = (1 - share) * d_state[j];
+          d_evolved[j] = share * d_state[j];
+        }
+        for (std::size_t j = 0; j < operand.size(); ++j)
+          operand[j] = static_cast<Real>(factors[j]) * evolved[j];
+        update_backward(
+            layer, parameters, {forward.input.data() + s * K, evolved, operand.data(), delta_t},
+            forward.updated.data() + s * S, forward.kept.data() + s * kept_size, d_updated.data(),
+            {result.parameters, d_input.data() + s * K, d_evolved.data(), d_operand.data(),
+             d_gap[s]});
+        for (std::size_t j = 0; j < operand.size(); ++j)
+          d_evolved[j] += static_cast<Real>(factors[j]) * d_operand[j];
       }
       const std::vector<Real> before = state_before(layer, batch, forward, b, step);
       std::vector<Real> d_before(S, Real(0));

@@ -22,6 +22,14 @@ struct BasicContext {
   std::vector<Real> first_gap;
 };
 
+// Where random numbers come from. `drawn` false: none do, as in a run that nobody trains.
+struct Noise {
+  std::uint64_t seed = 0;
+  std::vector<std::int64_t> sequence;  // [B]; empty: 0 .. B-1
+  std::vector<std::int64_t> position;  // [B] of the first token read; empty: 0
+  bool drawn = true;
+};
+
 // B sequences, N tokens. Sequence b owns tokens offsets[b] .. offsets[b+1]-1.
 template <class Real>
 struct BasicBatch {
@@ -34,6 +42,7 @@ struct BasicBatch {
   std::vector<Real> initial_hidden;  // [B, R]; empty: zero
   std::vector<Real> initial_cell;    // [B, H], lstm; empty: zero
   BasicContext<Real> context;
+  Noise noise;
 
   std::int64_t sequences() const { return static_cast<std::int64_t>(offsets.size()) - 1; }
   std::int64_t tokens() const { return offsets.back(); }

@@ -9,9 +9,10 @@ namespace reference {
 // What a step reads. state is [h] or, for an lstm, [h, c]: S units, evolved.
 template <class Real>
 struct CellInput {
-  const Real* x;      // [K]
-  const Real* state;  // [S]
-  Real delta_t;       // rnn_euler's step
+  const Real* x;        // [K]
+  const Real* state;    // [S]
+  const Real* operand;  // [H] h as W_h reads it: not all of it where there is dropout
+  Real delta_t;         // rnn_euler's step
 };
 
 // What a forward step keeps of each token for its backward step: `kept_width` numbers.
@@ -24,9 +25,10 @@ inline int kept_width(const Layer& layer) { return 4 * layer.hidden; }
 template <class Real>
 struct CellGradients {
   BasicParameters<Real>& parameters;
-  Real* x;      // [K]
-  Real* state;  // [S]
-  Real& gap;    // by delta_t
+  Real* x;        // [K]
+  Real* state;    // [S]
+  Real* operand;  // [H]
+  Real& gap;      // by delta_t
 };
 
 // Writes new_state [S] and kept; neither may overlap the input.

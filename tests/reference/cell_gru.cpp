@@ -20,7 +20,7 @@ void gru_update(const Layer& layer, const BasicParameters<Real>& p, CellInput<Re
 
   std::vector<Real> a = p.bias;
   multiply_add(p.weights_x.data(), 3 * H, K, in.x, a.data());
-  multiply_add(p.weights_h.data(), 2 * H, H, h, a.data());
+  multiply_add(p.weights_h.data(), 2 * H, H, in.operand, a.data());
   Real *a_r = a.data(), *a_z = a_r + H, *a_n = a_z + H;
   for (int j = 0; j < H; ++j) {
     r[j] = logistic(a_r[j]);
@@ -28,12 +28,12 @@ void gru_update(const Layer& layer, const BasicParameters<Real>& p, CellInput<Re
   }
   if (reset_before) {
     std::vector<Real> reset_h(static_cast<std::size_t>(H));
-    for (int j = 0; j < H; ++j) reset_h[static_cast<std::size_t>(j)] = r[j] * h[j];
+    for (int j = 0; j < H; ++j) reset_h[static_cast<std::size_t>(j)] = r[j] * in.operand[j];
     multiply_add(weights_hn, H, H, reset_h.data(), a_n);
     for (int j = 0; j < H; ++j) product[j] = 0;  // only gru keeps one
   } else {
     for (int j = 0; j < H; ++j) product[j] = p.bias_hn[static_cast<std::size_t>(j)];
-    multiply_add(weights_hn, H, H, h, product);
+    multiply_add(weights_hn, H, H, in.operand, product);
     for (int j = 0; j < H; ++j) a_n[j] += r[j] * product[j];
   }
   for (int j = 0; j < H; ++j) {
@@ -62,11 +62,11 @@ void gru_update_backward(const Layer& layer, const BasicParameters<Real>& p, Cel
   }
   if (reset_before) {
     std::vector<Real> reset_h(width), d_reset_h(width);
-    for (std::size_t j = 0; j < width; ++j) reset_h[j] = r[j] * h[j];
+    for (std::size_t j = 0; j < width; ++j) reset_h[j] = r[j] * in.operand[j];
     multiply_add_backward(weights_hn, H, H, reset_h.data(), d_a_n, d_weights_hn, d_reset_h.data());
     for (std::size_t j = 0; j < width; ++j) {
-      d_r[j] = d_reset_h[j] * h[j];
-      d.state[j] += d_reset_h[j] * r[j];
+      d_r[j] = d_reset_h[j] * in.operand[j];
+      d.operand[j] += d_reset_h[j] * r[j];
     }
   } else {
     std::vector<Real> d_product(width);
@@ -75,15 +75,15 @@ void gru_update_backward(const Layer& layer, const BasicParameters<Real>& p, Cel
       d_product[j] = d_a_n[j] * r[j];
       d.parameters.bias_hn[j] += d_product[j];
     }
-    multiply_add_backward(weights_hn, H, H, h, d_product.data(), d_weights_hn, d.state);
+    multiply_add_backward(weights_hn, H, H, in.operand, d_product.data(), d_weights_hn, d.operand);
   }
   for (int j = 0; j < H; ++j) d_a_r[j] = d_r[static_cast<std::size_t>(j)] * r[j] * (1 - r[j]);
 
   for (std::size_t row = 0; row < d_a.size(); ++row) d.parameters.bias[row] += d_a[row];
   multiply_add_backward(p.weights_x.data(), 3 * H, K, in.x, d_a.data(),
                         d.parameters.weights_x.data(), d.x);
-  multiply_add_backward(p.weights_h.data(), 2 * H, H, h, d_a.data(), d.parameters.weights_h.data(),
-                        d.state);
+  multiply_add_backward(p.weights_h.data(), 2 * H, H, in.operand, d_a.data(),
+                        d.parameters.weights_h.data(), d.operand);
 }
 
 template void gru_update(const Layer&, const BasicParameters<float>&, CellInput<float>, float*,

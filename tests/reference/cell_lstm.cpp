@@ -15,7 +15,7 @@ void lstm_update(const Layer& layer, const BasicParameters<Real>& p, CellInput<R
   std::vector<Real> memory(static_cast<std::size_t>(H));  // o tanh(c')
   std::vector<Real> a = p.bias;
   multiply_add(p.weights_x.data(), 4 * H, K, in.x, a.data());
-  multiply_add(p.weights_h.data(), 4 * H, R, in.state, a.data());
+  multiply_add(p.weights_h.data(), 4 * H, R, in.operand, a.data());
   for (int j = 0; j < H; ++j) {
     const Real* a_j = a.data() + j;
     const Real i = logistic(a_j[0]), f = logistic(a_j[H]);
@@ -63,8 +63,8 @@ void lstm_update_backward(const Layer& layer, const BasicParameters<Real>& p, Ce
   for (std::size_t row = 0; row < d_a.size(); ++row) d.parameters.bias[row] += d_a[row];
   multiply_add_backward(p.weights_x.data(), 4 * H, K, in.x, d_a.data(),
                         d.parameters.weights_x.data(), d.x);
-  multiply_add_backward(p.weights_h.data(), 4 * H, R, in.state, d_a.data(),
-                        d.parameters.weights_h.data(), d.state);
+  multiply_add_backward(p.weights_h.data(), 4 * H, R, in.operand, d_a.data(),
+                        d.parameters.weights_h.data(), d.operand);
 }
 
 template void lstm_update(const Layer&, const BasicParameters<float>&, CellInput<float>, float*,

@@ -14,7 +14,7 @@ void rnn_update(const Layer& layer, const BasicParameters<Real>& p, CellInput<Re
   const int H = layer.hidden, K = layer.input_width();
   std::vector<Real> a = p.bias;
   multiply_add(p.weights_x.data(), H, K, in.x, a.data());
-  multiply_add(p.weights_h.data(), H, H, in.state, a.data());
+  multiply_add(p.weights_h.data(), H, H, in.operand, a.data());
   for (int j = 0; j < H; ++j) {
     const Real sum = a[static_cast<std::size_t>(j)];
     kept[j] = layer.cell == Cell::rnn_relu ? clamp(sum) : std::tanh(sum);
@@ -41,8 +41,8 @@ void rnn_update_backward(const Layer& layer, const BasicParameters<Real>& p, Cel
   }
   multiply_add_backward(p.weights_x.data(), H, K, in.x, d_a.data(), d.parameters.weights_x.data(),
                         d.x);
-  multiply_add_backward(p.weights_h.data(), H, H, in.state, d_a.data(),
-                        d.parameters.weights_h.data(), d.state);
+  multiply_add_backward(p.weights_h.data(), H, H, in.operand, d_a.data(),
+                        d.parameters.weights_h.data(), d.operand);
 }
 
 template void rnn_update(const Layer&, const BasicParameters<float>&, CellInput<float>, float*,

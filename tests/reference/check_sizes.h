@@ -60,6 +60,8 @@ void check_batch(const Layer& layer, const BasicBatch<Real>& batch) {
   check_size_if_given("context.since", batch.context.since.size(), B * D);
   check_size_if_given("context.last_time", batch.context.last_time.size(), B);
   check_size_if_given("context.first_gap", batch.context.first_gap.size(), B);
+  check_size_if_given("noise.sequence", batch.noise.sequence.size(), B);
+  check_size_if_given("noise.position", batch.noise.position.size(), B);
 }
 
 }  // namespace reference

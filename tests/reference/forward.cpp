@@ -4,6 +4,7 @@
 #include "reference/evolve.h"
 #include "reference/impute.h"
 #include "reference/layer_pass.h"
+#include "reference/noise.h"
 
 namespace reference {
 namespace {
@@ -54,12 +55,15 @@ BasicForward<Real> forward(const Layer& layer, const BasicParameters<Real>& para
   result.input = impute(layer, parameters, batch, result.observed);
   result.state.resize(N * S);
   result.evolved.resize(N * S);
+  result.updated.resize(N * S);
   result.kept.resize(N * kept_size);
   std::vector<Real> last_state = initial_state(layer, batch);
 
   for (std::int64_t b = 0; b < batch.sequences(); ++b) {
     const Reading read = reading(layer, batch, b);
     Real* last = last_state.data() + static_cast<std::size_t>(b) * S;
+    const std::vector<double> factors = operand_factors(layer, batch.noise, b);
+    std::vector<Real> operand(factors.size());
     for (std::int64_t step = 0; step < read.length(); ++step) {
       const auto s = static_cast<std::size_t>(read.token(step));
       const Real delta_t = result.observed.delta_t[s];
@@ -71,8 +75,16 @@ BasicForward<Real> forward(const Layer& layer, const BasicParameters<Real>& para
           result.observed.row_is_empty(read.token(step), layer.features)) {
         for (std::size_t j = 0; j < S; ++j) state[j] = evolved[j];
       } else {
-        update(layer, parameters, {result.input.data() + s * K, evolved, delta_t}, state,
-               result.kept.data() + s * kept_size);
+        Real* updated = result.updated.data() + s * S;
+        for (std::size_t j = 0; j < operand.size(); ++j)
+          operand[j] = static_cast<Real>(factors[j]) * evolved[j];
+        update(layer, parameters, {result.input.data() + s * K, evolved, operand.data(), delta_t},
+               updated, result.kept.data() + s * kept_size);
+        const std::vector<double> zoned = zoned_share(layer, batch.noise, b, step);
+        for (std::size_t j = 0; j < S; ++j) {
+          const Real share = static_cast<Real>(zoned[j]);
+          state[j] = share * evolved[j] + (1 - share) * updated[j];
+        }
       }
       for (std::size_t j = 0; j < S; ++j) last[j] = state[j];
     }

@@ -26,6 +26,7 @@ struct BasicForward {
 
   std::vector<Real> state;    // [N, S] h, then c, as above: what backward reads
   std::vector<Real> evolved;  // [N, S]
+  std::vector<Real> updated;  // [N, S] what the cell made of it, before zoneout
   std::vector<Real> kept;     // [N, kept_width] see cell.h
 };
 

@@ -41,6 +41,7 @@ reference::BasicBatch<To> convert(const reference::Batch& from) {
   to.context.since = convert<To>(from.context.since);
   to.context.last_time = from.context.last_time;
   to.context.first_gap = convert<To>(from.context.first_gap);
+  to.noise = from.noise;
   return to;
 }
 

@@ -17,7 +17,16 @@ using reference::Impute;
 constexpr double first_time_stamp = 1.7e9;  // seconds: the year 2023
 
 // Streams of random numbers that do not move when another one's length changes.
-enum Stream : std::uint64_t { parameters, lengths, measurements, missing, gaps, states, upstream };
+enum Stream : std::uint64_t {
+  parameters,
+  lengths,
+  measurements,
+  missing,
+  gaps,
+  states,
+  upstream,
+  noise
+};
 
 Random stream(const Case& c, Stream which) {
   Random mix(c.seed * 64 + which);
@@ -139,6 +148,17 @@ void make_context(const Case& c, Random& random, reference::Batch& batch) {
   }
 }
 
+// Names and positions in no order, beyond 32 bits too; two cases in three have them.
+void make_noise(const Case& c, reference::Batch& batch) {
+  Random random = stream(c, noise);
+  batch.noise.seed = random.next();
+  if (c.seed % 3 == 0) return;
+  for (std::int64_t b = 0; b < batch.sequences(); ++b) {
+    batch.noise.sequence.push_back((batch.sequences() - b) * 0x1'0000'0001 + random.below(2));
+    batch.noise.position.push_back(random.below(3) * 0x7fff'ffff + random.below(99));
+  }
+}
+
 }  // namespace
 
 reference::Parameters make_parameters(const Case& c) {
@@ -182,6 +202,7 @@ reference::Batch make_batch(const Case& c) {
     if (c.mask_from_nan) batch.mask.clear();
   }
 
+  make_noise(c, batch);
   Filler initial{c, stream(c, states)};
   if (c.initial_state) {
     batch.initial_hidden = initial.make(c.sequences * c.layer.output_width(), -0.9, 0.9);

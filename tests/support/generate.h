@@ -21,7 +21,8 @@ reference::Parameters make_parameters(const Case& c);
 // so that sums of them are exact in float too; time stamps begin at 1.7e9, which is too large for float. About a
 // quarter of the missing values stand in rows where all are missing. An unmeasured value is NaN
 // where the mask is taken from NaN, and NaN, infinity and minus infinity in turn otherwise. The
-// last sequence has the shortest length of the case, the one before it the longest.
+// last sequence has the shortest length of the case, the one before it the longest. Noise, where the layer draws any, is
+// that of a run with a tape.
 reference::Batch make_batch(const Case& c);
 
 // A gradient for every output, at every token and at the end.

@@ -144,6 +144,9 @@ inline lacuna_layer library_layer(const Case& c) {
   layer.gap_input = from.gap_input;
   layer.reverse = from.reverse;
   layer.projection = from.projection;
+  layer.zoneout_hidden = from.zoneout_hidden_percent / 100.0;
+  layer.zoneout_cell = from.zoneout_cell_percent / 100.0;
+  layer.recurrent_dropout = from.recurrent_dropout_percent / 100.0;
   return layer;
 }
 
@@ -384,6 +387,7 @@ class LibraryRun {
     out.carry_in.since = const_cast<Real*>(wide(carry.since));
     out.carry_in.last_time = const_cast<double*>(wide(carry.last_time));
     out.carry_in.first_gap = const_cast<Real*>(wide(carry.first_gap));
+    out.noise = {batch_.noise.seed, wide(batch_.noise.sequence), wide(batch_.noise.position)};
     return out;
   }
 

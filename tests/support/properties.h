@@ -120,6 +120,11 @@ inline Data select(const Data& whole, const Selection& which) {
   by_sequence(part.batch.context.since);
   by_sequence(part.batch.context.last_time);
   by_sequence(part.batch.context.first_gap);
+  if (part.batch.noise.sequence.empty())
+    for (std::int64_t sequence = 0; sequence < b; ++sequence)
+      part.batch.noise.sequence.push_back(sequence);
+  by_sequence(part.batch.noise.sequence);
+  by_sequence(part.batch.noise.position);
   by_token(part.upstream.d_hidden);
   by_token(part.upstream.d_cell);
   by_sequence(part.upstream.d_final_hidden);
