@@ -37,6 +37,9 @@ struct ForwardRun {
   std::byte* workspace;
   void* stream;
   bool staged = false;  // every array is the backend's, or was staged
+  // Zoneout and recurrent dropout draw. Not the same as having a tape: a window may first run for its states alone.
+  bool drawn = false;
+  std::int64_t first_position = 0;  // of each sequence, on top of batch.noise.position
 };
 
 // dL/d of the context that a piece of a sequence hands to the next (lacuna_carry); wide [B,D]. Null: 0, or not wanted.
@@ -61,6 +64,7 @@ struct BackwardRun {
   // wide [N] "=": Euclidean norm of dL/dh after each token; null: not wanted
   void* d_hidden_norms = nullptr;
   bool staged = false;  // as in ForwardRun; what is carried always is
+  std::int64_t first_position = 0;
 };
 
 struct LinearShape {

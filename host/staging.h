@@ -76,6 +76,8 @@ inline lacuna_batch staged(Staging& stage, const lacuna_layer& layer, const lacu
   to.carry_in.since = read(from.carry_in.since, B * D, wide);
   to.carry_in.last_time = static_cast<double*>(read(from.carry_in.last_time, B, sizeof(double)));
   to.carry_in.first_gap = read(from.carry_in.first_gap, B, wide);
+  to.noise.sequence = stage.in(from.noise.sequence, B);
+  to.noise.position = stage.in(from.noise.position, B);
   return to;
 }
 

@@ -57,6 +57,21 @@ INSTANTIATE_TEST_SUITE_P(Large, OnePass,
                          support::test_name);
 
 INSTANTIATE_TEST_SUITE_P(
+    LargeAndNoisy, OnePass,
+    testing::Values("lstm_f32_n130_d40_h520_len0-2_zone20_zonec30_seed15",
+                    "gru_reset_before_f32_n130_d30_h600_len0-2_rdrop30_seed16"),
+    support::test_name);
+
+INSTANTIATE_TEST_SUITE_P(
+    NoisyShapes, Oracle,
+    testing::Values("gru_f32_n1_d1_h1_len1_zone50_rdrop50_seed1",
+                    "lstm_f32_n37_d5_h29_len0-9_init_zone10_zonec50_rdrop99_seed2",
+                    "grud_f32_n3_d37_h127_len1-7_miss85_zone5_rdrop20_rev_seed3",
+                    "lstm_decay_f64_n9_d3_h67_len0-9_miss70_times_zonec40_seed4",
+                    "grud_relax_f64_n20_d7_h13_len0-19+61_miss70_carry_zone33_rdrop25_seed5"),
+    support::test_name);
+
+INSTANTIATE_TEST_SUITE_P(
     Options, Oracle,
     testing::Values(
         "lstm+decay+relax_f64_n5_d3_h17_len1-30_miss50_eo_mask_gap_rev_init_carry_seed9",
@@ -91,5 +106,24 @@ INSTANTIATE_TEST_SUITE_P(All, ModelSpace,
                                           testing::Values("none", "decay", "decay_step", "relax"),
                                           testing::Values("_f32_n4_d3_h9_len0-11_seed21",
                                                           "_f64_n4_d5_h6_len0-11_rev_seed22")));
+
+// Zoneout and recurrent dropout in every cell x evolve x empty-row policy.
+class Noise : public testing::TestWithParam<std::tuple<const char*, const char*, const char*>> {};
+
+TEST_P(Noise, Agrees) {
+  const auto [cell, evolve, rest] = GetParam();
+  const std::string model = std::string(cell) + "+forward+" + evolve + rest + "_miss60";
+  const std::string of_cell = cell == std::string("lstm") ? "_zonec40" : "";
+  support::expect_agreement(model + "_zone30" + of_cell);
+  support::expect_agreement(model + "_rdrop40");
+  support::expect_agreement(model + "_eo_mask_gap_init_carry_zone25_rdrop25" + of_cell);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Noise,
+                         testing::Combine(testing::Values("rnn_tanh", "rnn_relu", "rnn_euler",
+                                                          "lstm", "gru", "gru_reset_before"),
+                                          testing::Values("none", "decay", "decay_step", "relax"),
+                                          testing::Values("_f32_n4_d3_h9_len0-11_seed22",
+                                                          "_f64_n4_d5_h6_len0-11_rev_seed24")));
 
 }  // namespace

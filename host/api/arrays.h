@@ -67,7 +67,7 @@ class Arrays {
   std::size_t count_ = 0;
 };
 
-// With room for the arrays of any call on one layer. Backward has the most: 10 parameters and their gradients, 11 of the
+// With room for the arrays of any call on one layer. Backward has the most: 15 parameters and their gradients, 13 of the
 // batch, 8 gradients, a tape and a workspace.
 class LayerArrays : public Arrays {
  public:
@@ -76,7 +76,7 @@ class LayerArrays : public Arrays {
   LayerArrays& operator=(const LayerArrays&) = delete;
 
  private:
-  std::array<Array, 48> room_;
+  std::array<Array, 53> room_;
 };
 
 }  // namespace lacuna::api

@@ -6,6 +6,7 @@
 #include "host/api/guard.h"
 #include "host/api/layer.h"
 #include "host/plan/shape.h"
+#include "kernels/cells/noise.h"
 
 namespace lacuna::api {
 namespace {
@@ -126,6 +127,14 @@ void check_times(const lacuna_layer& layer, const lacuna_batch& batch, const dou
   }
 }
 
+// [B], each below what random numbers tell apart.
+void check_noise(std::string_view name, const std::int64_t* numbers, std::int64_t sequences) {
+  for (std::int64_t b = 0; b < sequences; ++b)
+    if (numbers[b] < 0 || numbers[b] >= noise_limit)
+      refuse(LACUNA_INVALID_ARGUMENT, "batch.noise.", name, "[", b, "]: ", numbers[b],
+             ", expected 0 to below 2^47");
+}
+
 template <class Wide>
 void check_content_of(const Recipe& recipe, const Backend& backend, const lacuna_batch& batch) {
   const lacuna_layer& layer = recipe.layer;
@@ -145,6 +154,11 @@ void check_content_of(const Recipe& recipe, const Backend& backend, const lacuna
   durations("delta", batch.delta, tokens, layer.features);
   durations("carry_in.since", batch.carry_in.since, batch.sequences, layer.features);
   durations("carry_in.first_gap", batch.carry_in.first_gap, batch.sequences, 1);
+  const auto noise = [&](std::string_view name, const std::int64_t* numbers) {
+    if (numbers && backend.host_reads(numbers)) check_noise(name, numbers, batch.sequences);
+  };
+  noise("sequence", batch.noise.sequence);
+  noise("position", batch.noise.position);
 }
 
 }  // namespace
@@ -217,6 +231,10 @@ void check_shape(const Recipe& recipe, const Backend& backend, const lacuna_batc
   arrays.optional_input("batch.carry_in.last_time", carry.last_time,
                         {.rows = B, .element = sizeof(double)});
   arrays.optional_input("batch.carry_in.first_gap", carry.first_gap, {.rows = B, .element = wide});
+  arrays.optional_input("batch.noise.sequence", batch.noise.sequence,
+                        {.rows = B, .element = sizeof(std::int64_t)});
+  arrays.optional_input("batch.noise.position", batch.noise.position,
+                        {.rows = B, .element = sizeof(std::int64_t)});
 }
 
 void check_content(const Recipe& recipe, const Backend& backend, const lacuna_batch& batch) {
@@ -226,7 +244,7 @@ void check_content(const Recipe& recipe, const Backend& backend, const lacuna_ba
     check_content_of<float>(recipe, backend, batch);
 }
 
-BatchIdentity identify(const lacuna_batch& batch) {
+BatchIdentity identify(const lacuna_batch& batch, bool drawn) {
   BatchIdentity identity{.sequences = batch.sequences, .tokens = batch.tokens};
   if (batch.offsets && !batch.offsets_on_device)
     for (std::int64_t b = 0; b <= batch.sequences; ++b)
@@ -242,6 +260,10 @@ BatchIdentity identify(const lacuna_batch& batch) {
     bit <<= 1;
   }
   if (batch.offsets_on_device) identity.presence |= bit;
+  if (!drawn) return identity;
+  identity.seed = batch.noise.seed;
+  if (batch.noise.sequence) identity.presence |= bit << 1;
+  if (batch.noise.position) identity.presence |= bit << 2;
   return identity;
 }
 

@@ -26,7 +26,7 @@ void check_carry_out(const lacuna_layer& layer, const lacuna_batch& batch,
 void check_content(const Recipe& recipe, const Backend& backend, const lacuna_batch& batch);
 
 // After check_content: offsets of another batch of the same size would send backward astray on the
-// tape.
-BatchIdentity identify(const lacuna_batch& batch);
+// tape. `drawn`: so would other random numbers.
+BatchIdentity identify(const lacuna_batch& batch, bool drawn);
 
 }  // namespace lacuna::api

@@ -67,10 +67,6 @@ void check_type(const lacuna_type& type, const Backend& backend, std::string_vie
 const lacuna_layer& checked(const lacuna_layer* given, const Backend& backend) {
   const lacuna_layer& layer = checked(given);
   check_type(layer.type, backend, "layer.type");
-  if (layer.zoneout_hidden != 0 || layer.zoneout_cell != 0)
-    refuse(LACUNA_UNSUPPORTED, "layer.zoneout_hidden: not built yet");
-  if (layer.recurrent_dropout != 0)
-    refuse(LACUNA_UNSUPPORTED, "layer.recurrent_dropout: not built yet");
   if (layer.layer_norm != 0) refuse(LACUNA_UNSUPPORTED, "layer.layer_norm: not built yet");
   if (layer.projection != 0) refuse(LACUNA_UNSUPPORTED, "layer.projection: not built yet");
   return layer;

@@ -31,6 +31,7 @@ void write_text(const std::string& from, char* text, std::size_t* length);
 struct BatchIdentity {
   std::int64_t sequences = 0, tokens = 0;
   std::uint64_t offsets = 0;   // a hash
+  std::uint64_t seed = 0;      // of noise; 0 where nothing is drawn
   std::uint32_t presence = 0;  // one bit per optional array of the batch
   bool operator==(const BatchIdentity&) const = default;
 };

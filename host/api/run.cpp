@@ -65,8 +65,10 @@ bool same_recipe(const Recipe& a, const Recipe& b) {
   return p.cell == q.cell && p.impute == q.impute && p.evolve == q.evolve &&
          p.empty_rows == q.empty_rows && p.type == q.type && p.features == q.features &&
          p.hidden == q.hidden && p.mask_input == q.mask_input && p.gap_input == q.gap_input &&
-         p.reverse == q.reverse && p.projection == q.projection &&
-         a.capacity.tokens == b.capacity.tokens && a.capacity.sequences == b.capacity.sequences &&
+         p.reverse == q.reverse && p.zoneout_hidden == q.zoneout_hidden &&
+         p.zoneout_cell == q.zoneout_cell && p.recurrent_dropout == q.recurrent_dropout &&
+         p.projection == q.projection && a.capacity.tokens == b.capacity.tokens &&
+         a.capacity.sequences == b.capacity.sequences &&
          a.capacity.max_length == b.capacity.max_length && a.inference == b.inference &&
          a.isa == b.isa && a.threads == b.threads && a.tape_bytes == b.tape_bytes;
 }
@@ -93,6 +95,9 @@ void check_same_batch(const lacuna_tape& tape, const BatchIdentity& now) {
   check(now.tokens, then.tokens, "tokens");
   if (now.offsets != then.offsets)
     refuse(LACUNA_MISMATCH, "batch.offsets: not those of the run that filled the tape");
+  if (now.seed != then.seed)
+    refuse(LACUNA_MISMATCH, "batch.noise.seed: ", now.seed,
+           ", but the run that filled the tape had ", then.seed);
   if (now.presence != then.presence)
     refuse(LACUNA_MISMATCH,
            "batch: an optional array is given now and was not in the run that filled the tape, or "
@@ -126,9 +131,10 @@ void forward(lacuna_plan& plan, const lacuna_parameters& parameters, const lacun
   check_content(plan.recipe, backend, batch);
 
   backend.forward({plan.recipe, plan.prepared.get(), parameters, batch, outputs,
-                   tape ? tape->memory.data() : nullptr, plan.workspace.data(), stream});
+                   tape ? tape->memory.data() : nullptr, plan.workspace.data(), stream,
+                   /*staged*/ false, /*drawn*/ tape != nullptr});
   if (tape) {
-    tape->batch = identify(batch);
+    tape->batch = identify(batch, draws(layer));
     tape->filled = true;
   }
 }
@@ -152,7 +158,7 @@ void backward(lacuna_plan& plan, const lacuna_parameters& parameters, const lacu
   arrays.optional_input("the tape's memory", tape.memory.data(), tape_extent(tape));
   arrays.check(backend);
   check_content(plan.recipe, backend, batch);
-  check_same_batch(tape, identify(batch));
+  check_same_batch(tape, identify(batch, draws(layer)));
 
   backend.backward({plan.recipe, plan.prepared.get(), parameters, batch, d_outputs,
                     tape.memory.data(), d_parameters, d_inputs, plan.workspace.data(), stream});

@@ -1,6 +1,8 @@
 // lacuna_stack_*: the C ABI of stacks.
 #include "lacuna/stack.h"
 
+#include <algorithm>
+
 #include "host/api/batch_check.h"
 #include "host/api/guard.h"
 #include "host/api/stack_check.h"
@@ -56,9 +58,12 @@ stack::StackRecipe recipe_for(const Context& context, const lacuna_stack* stack,
 // Where states are given per layer and direction, whether they are.
 BatchIdentity identity_of(const lacuna_stack_plan& plan, const lacuna_batch& batch,
                           const lacuna_state* initial_states) {
-  BatchIdentity identity = identify(batch);
+  const schedule::Stack& stack = plan.recipe.stack;
+  BatchIdentity identity =
+      identify(batch, std::any_of(stack.layers.begin(), stack.layers.end(), draws));
+  identity.seed = 0;  // the plan keeps the one it was given
   if (initial_states == nullptr) return identity;
-  for (std::size_t i = 0; i < plan.recipe.stack.places(); ++i)
+  for (std::size_t i = 0; i < stack.places(); ++i)
     for (const void* array : {initial_states[i].hidden, initial_states[i].cell})
       identity.presence = identity.presence * 31 + (array != nullptr ? 2 : 1);
   return identity;

@@ -42,7 +42,8 @@ T* at(std::byte* block, std::size_t offset) {
 
 template <class T>
 Job<T> describe(const Recipe& recipe, const lacuna_parameters& parameters,
-                const lacuna_batch& batch, std::byte* tape, std::byte* workspace) {
+                const lacuna_batch& batch, std::int64_t first_position, std::byte* tape,
+                std::byte* workspace) {
   const Layout& lay = recipe.layout;
   Job<T> job;
   job.layer = recipe.layer;
@@ -60,6 +61,10 @@ Job<T> describe(const Recipe& recipe, const lacuna_parameters& parameters,
   job.carry_in = {static_cast<const T*>(batch.carry_in.last_values),
                   static_cast<const T*>(batch.carry_in.since), batch.carry_in.last_time,
                   static_cast<const T*>(batch.carry_in.first_gap)};
+  job.noise.seed = batch.noise.seed;
+  job.noise_sequence = batch.noise.sequence;
+  job.noise_positions = batch.noise.position;
+  job.first_position = first_position;
   for (int k = 0; k < LACUNA_PARAMETERS; ++k)
     job.parameter[k] = static_cast<const T*>(parameters.tensor[k]);
   if (tape != nullptr) {
@@ -169,7 +174,9 @@ void forward_typed(Team& team, const ForwardRun& call) {
   const Layout& lay = call.recipe.layout;
   const lacuna_outputs& outputs = call.outputs;
   std::byte* const workspace = call.workspace;
-  Job<T> job = describe<T>(call.recipe, call.parameters, call.batch, call.tape, workspace);
+  Job<T> job = describe<T>(call.recipe, call.parameters, call.batch, call.first_position, call.tape,
+                           workspace);
+  job.drawn = call.drawn;
   job.hidden = static_cast<T*>(outputs.hidden);
   job.cell = static_cast<T*>(outputs.cell);
   job.evolved_hidden = static_cast<T*>(outputs.evolved_hidden);
@@ -235,7 +242,7 @@ void backward_typed(Team& team, const BackwardRun& call) {
   const lacuna_input_gradients& d_inputs = call.d_inputs;
   std::byte* const workspace = call.workspace;
   // The engine's arrays are shared with the forward run, which writes them; the backward run does not.
-  Job<T> job = describe<T>(call.recipe, call.parameters, call.batch,
+  Job<T> job = describe<T>(call.recipe, call.parameters, call.batch, call.first_position,
                            const_cast<std::byte*>(call.tape), workspace);
   job.d_hidden = static_cast<const T*>(d_outputs.d_hidden);
   job.d_cell = static_cast<const T*>(d_outputs.d_cell);

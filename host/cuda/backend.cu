@@ -82,8 +82,9 @@ class CudaBackend final : public Backend {
       const auto parameters = staged(stage, run.recipe.layer, run.parameters);
       const auto batch = staged(stage, run.recipe.layer, run.batch);
       const auto outputs = staged(stage, run.recipe.layer, run.batch, run.outputs);
-      const ForwardRun there{run.recipe, run.prepared, parameters,    batch,
-                             outputs,    run.tape,     run.workspace, run.stream};
+      const ForwardRun there{run.recipe, run.prepared, parameters,        batch,
+                             outputs,    run.tape,     run.workspace,     run.stream,
+                             run.staged, run.drawn,    run.first_position};
       with_type(run.recipe.layer.type, [&]<class T> { Engine<T>::forward(device_, there); });
     });
   }

@@ -46,7 +46,7 @@ std::int64_t row_stride(std::int64_t elements, std::int64_t bytes_each) {
   return times(round_up(elements, line) / line | 1, line);
 }
 
-void lay_out_rows(Layout& out, const lacuna_layer& layer, std::int64_t bytes_each) {
+void lay_out_rows(Layout& out, const lacuna_layer& layer, bool inference, std::int64_t bytes_each) {
   const std::int64_t line = line_bytes / bytes_each;
   out.features = layer.features;
   out.hidden = layer.hidden;
@@ -66,6 +66,13 @@ void lay_out_rows(Layout& out, const lacuna_layer& layer, std::int64_t bytes_eac
   if (uses_delta(layer)) end += out.features + 1;
   out.step = end;
   if (layer.evolve == LACUNA_EVOLVE_DECAY_STEP) end += 2;
+  out.zones_out = zones_out(layer);
+  out.drops_state = drops_state(layer) && !inference;
+  out.state = out.h;
+  if (out.drops_state) {
+    out.state = round_up(end, line);
+    end = out.state + out.output_units;
+  }
   out.operand_stride = row_stride(end, bytes_each);
   if (layer.evolve == LACUNA_EVOLVE_DECAY) {
     out.elapsed = out.delta;
@@ -171,15 +178,20 @@ void choose_groups(Layout& out, const lacuna_capacity& capacity, std::int64_t by
 std::int64_t worker_elements(const Layout& layout, bool inference) {
   const std::int64_t n = layout.max_lanes;
   // State h, c; the reset state, update gate and candidate of gru_reset_before; last value, time since.
-  // And stand-ins for the tape's rows, for a plan with a backward run may also run forward without a tape.
-  const std::int64_t forward = n * (layout.output_units + 4 * layout.units + 2 * layout.channels) +
-                               3 * layout.channels +
-                               n * (layout.operand_stride + layout.units + layout.output_units);
-  // Gradients of h, c and of what the reset gate let through; of the input, of delta and of x_last; Δt.
+  // And stand-ins for the tape's rows, for a plan with a backward run may also run forward without a tape; a row that is
+  // drawn, and what is left of h for each lane.
+  const std::int64_t forward =
+      n * (layout.output_units + 4 * layout.units + 2 * layout.channels) + 3 * layout.channels +
+      n * (layout.operand_stride + layout.units + layout.output_units) +
+      (layout.zones_out ? layout.units : 0) + (layout.drops_state ? n * layout.output_units : 0);
+  // Gradients of h, c and of what the reset gate let through; of the input, of delta and of x_last; Δt. What zoneout passes
+  // on, and a row that is drawn; what is left of h, and its gradient.
   const std::int64_t backward =
       n * (layout.output_units + 2 * layout.units + layout.d_input + 3 * layout.channels) +
       3 * layout.channels + layout.window * (layout.windowed ? layout.gradient_stride : 0) +
-      layout.window * widest_panel;
+      layout.window * widest_panel +
+      (layout.zones_out ? n * (layout.output_units + layout.units) + layout.units : 0) +
+      (layout.drops_state ? 2 * n * layout.output_units : 0);
   return inference ? forward : std::max(forward, backward);
 }
 
@@ -187,7 +199,7 @@ Layout make_layout(const lacuna_layer& layer, const lacuna_capacity& capacity, b
                    int threads) {
   const std::int64_t real = real_bytes(layer.type);
   Layout out;
-  lay_out_rows(out, layer, real);
+  lay_out_rows(out, layer, inference, real);
   lay_out_gates(out, layer, real);
   lay_out_products(out, layer, real);
   lay_out_panels(out, layer);

@@ -3,8 +3,11 @@
 // An operand row holds all that a token's products multiply, so that one loop over neighbouring columns is one product
 // and the bias is the weight of a column that is 1:
 //
-//     [ .. x m log(1+dt) 1 | h evolved | delta 1 | dt 1 ]
-//          ^ x           ^ one  ^ h      ^ delta   ^ step
+//     [ .. x m log(1+dt) 1 | h evolved | delta 1 | dt 1 | h evolved, all of it ]
+//          ^ x           ^ one  ^ h      ^ delta   ^ step   ^ state
+//
+// With recurrent dropout, products read at h what it has left; what reads h elementwise reads it at state. Without, both are
+// one.
 //
 // A gradient row holds dL/d(pre-activation) of each gate, in an order in which what W_h sees and what W_x sees are both
 // contiguous, and behind them dL/d(decay exponent).
@@ -44,8 +47,10 @@ struct Layout {
   std::int64_t d_input =
       0;  // x and the gap column, padded: the columns of W_x whose input has a gradient
 
+  bool zones_out = false, drops_state = false;  // the latter never in inference
+
   // Operand row.
-  std::int64_t x = 0, one = 0, h = 0, delta = 0, step = 0, operand_stride = 0;
+  std::int64_t x = 0, one = 0, h = 0, delta = 0, step = 0, state = 0, operand_stride = 0;
   std::int64_t elapsed = 0,
                elapsed_width =
                    0;  // what the decay of h multiplies, without its 1; width 0: no decay

@@ -66,6 +66,10 @@ std::string explain_task(const Recipe& recipe) {
   if (recipe.capacity.max_length > 0)
     text << " of at most " << recipe.capacity.max_length << " tokens";
   text << (recipe.inference ? ", inference only" : "") << '\n';
+  if (draws(layer))
+    text << "noise      zoneout " << layer.zoneout_hidden << " of h, " << layer.zoneout_cell
+         << " of c, recurrent dropout " << layer.recurrent_dropout
+         << "; drawn where there is a tape\n";
   return text.str();
 }
 

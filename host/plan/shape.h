@@ -34,6 +34,14 @@ inline std::int64_t relaxed_units(const lacuna_layer& layer) {
 
 inline bool has_mask(const lacuna_layer& layer) { return layer.impute != LACUNA_IMPUTE_NONE; }
 
+inline bool zones_out(const lacuna_layer& layer) {
+  return layer.zoneout_hidden > 0 || layer.zoneout_cell > 0;
+}
+inline bool drops_state(const lacuna_layer& layer) { return layer.recurrent_dropout > 0; }
+
+// Does a run with a tape need random numbers?
+inline bool draws(const lacuna_layer& layer) { return zones_out(layer) || drops_state(layer); }
+
 // Does anything read delta[s,d], the time since feature d was measured?
 inline bool uses_delta(const lacuna_layer& layer) {
   return layer.impute == LACUNA_IMPUTE_DECAY || layer.impute == LACUNA_IMPUTE_RELAX ||

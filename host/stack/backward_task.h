@@ -45,6 +45,7 @@ class BackwardTask : TaskRun {
     void* const norms = norms_wanted();
     if (norms != nullptr) run.d_hidden_norms = whole() ? norms : buffer(task_.d_norms);
     run.staged = true;
+    run.first_position = window_.first;
     call_.backend.backward(run);
     hand_back(d_out.d_hidden, d_in);
     if (norms != nullptr && !whole()) hand_back_norms(norms);

@@ -20,7 +20,8 @@ class ForwardTask : TaskRun {
     leave(out);
     const lacuna_batch batch = layer_batch(input_rows());
     call_.backend.forward({layer_recipe(), layer_prepared(), call_.parameters[place_], batch, out,
-                           buffer(task_.tape), buffer(task_.workspace), stream_, true});
+                           buffer(task_.tape), buffer(task_.workspace), stream_, /*staged*/ true,
+                           /*drawn*/ !recipe_.options.inference, window_.first});
     hand_on(hidden);
   }
 

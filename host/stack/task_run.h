@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "host/stack/run.h"
+#include "kernels/cells/noise.h"
 
 namespace lacuna::stack {
 
@@ -98,6 +99,8 @@ class TaskRun {
     lacuna_batch to{};
     to.sequences = from.sequences;
     to.values = values;
+    to.noise = from.noise;
+    to.noise.seed = seed_of_place(call_.seed, static_cast<std::uint32_t>(place_));
     if (whole()) {
       to.tokens = from.tokens;
       to.offsets = from.offsets;

@@ -6,6 +6,7 @@
 
 #include "host/cpu/engine/backward_cells.h"
 #include "host/cpu/engine/gradients.h"
+#include "host/cpu/engine/noise.h"
 #include "host/cpu/engine/observe.h"
 #include "host/cpu/engine/scratch.h"
 #include "kernels/cells/evolve.h"
@@ -44,6 +45,10 @@ class BackwardGroup {
   std::int64_t sequence(int lane) const { return job_.lanes.order[walk_[lane].position]; }
   T* d_h(int lane) const { return scratch_.d_h + lane * lay_.output_units; }
   T* d_c(int lane) const { return scratch_.d_c + lane * lay_.units; }
+  T* d_operand(int lane) const { return scratch_.d_operand + lane * lay_.output_units; }
+  T* factors(int lane) const { return scratch_.factors + lane * lay_.output_units; }
+  T* passed_h(int lane) const { return scratch_.passed_h + lane * lay_.output_units; }
+  T* passed_c(int lane) const { return scratch_.passed_c + lane * lay_.units; }
   bool lstm() const { return job_.layer.cell == LACUNA_LSTM; }
   ObserveGradient<T> carried(int lane) const {
     return {scratch_.d_last + lane * lay_.channels, scratch_.d_age + lane * lay_.channels};
@@ -59,6 +64,7 @@ class BackwardGroup {
     walk_[lane].left = job_.length(b);
     fill_gradient(d_h(lane), lay_.output_units, job_.d_final_hidden, lay_.outputs, b);
     if (lstm()) fill_gradient(d_c(lane), lay_.units, job_.d_final_cell, lay_.hidden, b);
+    if (lay_.drops_state) draw_dropout<V>(job_, b, factors(lane));
     fill_carried(carried(lane).last, job_.d_carry_out.last_values, b);
     fill_carried(carried(lane).delta, job_.d_carry_out.since, b);
   }
@@ -89,6 +95,7 @@ class BackwardGroup {
       back.gradient[l] = gradient_row(token[l], back.row[l], back.gates[l]);
       back.d_h[l] = d_h(l);
       back.d_c[l] = d_c(l);
+      back.d_operand[l] = lay_.drops_state ? d_operand(l) : d_h(l);
       back.d_reset[l] = scratch_.d_reset + l * lay_.units;
       back.dt[l] = job_.gap(b, at);
       back.d_dt[l] = T(0);
@@ -98,11 +105,17 @@ class BackwardGroup {
       add_row(d_h(l), job_.d_hidden, token[l], lay_.outputs);
       if (job_.d_hidden_norms != nullptr) job_.d_hidden_norms[token[l]] = norm(d_h(l));
       if (lstm()) add_row(d_c(l), job_.d_cell, token[l], lay_.hidden);
+      if (lay_.zones_out && back.fired[l]) zone_out_backward(l);
+      if (lay_.drops_state) std::fill_n(d_operand(l), lay_.output_units, T(0));
     }
     for (int l = 0; l < active; ++l)
       if (walk_[l].left > 1) look_ahead(job_.token(sequence(l), walk_[l].left - 2), back.ahead);
     // A row that did not fire has zero gate gradients, and passes through the products unchanged.
     Cell::run(job_, back);
+    for (int l = 0; l < active; ++l) {
+      if (lay_.zones_out && back.fired[l]) add_passed(l);
+      if (lay_.drops_state) add_operand(l);
+    }
     for (int l = 0; l < active; ++l) evolve_backward(back, l);
     if (job_.wants_input) input_gradients(back, token);
     for (int l = 0; l < active; ++l) {
@@ -169,6 +182,30 @@ class BackwardGroup {
     for (; u < width; ++u) to[u] += row[u];
   }
 
+  // From dL/d(state after the token) to what its update sees of it, and what goes past.
+  void zone_out_backward(int lane) const {
+    const Place place{sequence(lane), walk_[lane].left - 1};
+    cpu::zone_out_backward<V>(job_, of_hidden(job_), place, d_h(lane), passed_h(lane),
+                              scratch_.drawn);
+    if (lstm())
+      cpu::zone_out_backward<V>(job_, of_cell(job_), place, d_c(lane), passed_c(lane),
+                                scratch_.drawn);
+  }
+  void add_passed(int lane) const {
+    const auto add = [](const T* passed, std::int64_t units, T* to) {
+      for (std::int64_t u = 0; u < units; u += V::size)
+        (V::load(to + u) + V::load(passed + u)).store(to + u);
+    };
+    add(passed_h(lane), lay_.output_units, d_h(lane));
+    if (lstm()) add(passed_c(lane), lay_.units, d_c(lane));
+  }
+  void add_operand(int lane) const {
+    const T* const from = factors(lane);
+    for (std::int64_t u = 0; u < lay_.output_units; u += V::size)
+      multiply_add(V::load(from + u), V::load(d_operand(lane) + u), V::load(d_h(lane) + u))
+          .store(d_h(lane) + u);
+  }
+
   // Scaled by the largest: what vanishes or explodes is to be seen far beyond where its square would be.
   T norm(const T* row) const {
     T largest = T(0);
@@ -197,7 +234,7 @@ class BackwardGroup {
         for (std::int64_t u = 0; u < lay_.output_units; u += V::size) {
           const V p = V::load(exponent + u);
           const V d = V::load(d_h(l) + u);
-          decay_d_pre(p, V::load(back.row[l] + lay_.h + u), d).store(d_exponent + u);
+          decay_d_pre(p, V::load(back.row[l] + lay_.state + u), d).store(d_exponent + u);
           (decay_factor(p) * d).store(d_h(l) + u);
         }
         if (job_.layer.evolve == LACUNA_EVOLVE_DECAY_STEP && job_.d_delta_t != nullptr) {
@@ -208,7 +245,7 @@ class BackwardGroup {
       }
       case LACUNA_EVOLVE_RELAX:
         back.d_dt[l] +=
-            relax_backward(d_h(l), back.row[l] + lay_.h, back.dt[l], 0, lay_.output_units);
+            relax_backward(d_h(l), back.row[l] + lay_.state, back.dt[l], 0, lay_.output_units);
         if (lstm())
           back.d_dt[l] +=
               relax_backward(d_c(l), back.cell_in[l], back.dt[l], lay_.output_units, lay_.units);

@@ -21,6 +21,7 @@ struct BackStep {
   T* gradient[most_lanes];     // gradient rows, written
   T* d_h[most_lanes];          // in: dL/dh'; out: dL/dh, evolved
   T* d_c[most_lanes];          // the same of c
+  T* d_operand[most_lanes];    // "+=" dL/d(h as W_h reads it); without dropout, d_h
   T* d_reset[most_lanes];      // dL/d(r h) of gru_reset_before
   T dt[most_lanes];
   T d_dt[most_lanes];  // "+="
@@ -66,7 +67,7 @@ struct LstmBackward {
       }
     }
     BackProduct<V, T, Arch>::run(lay, step, 0, 4, lay.hidden, lay.output_units, job.panel_h,
-                                 step.d_h);
+                                 step.d_operand);
   }
 };
 
@@ -82,7 +83,7 @@ struct GruBackward {
         const auto back =
             gru_backward(V::load(gate + u), V::load(gate + lay.units + u),
                          V::load(gate + 2 * lay.units + u), V::load(gate + 3 * lay.units + u),
-                         V::load(step.row[i] + lay.h + u), V::load(step.d_h[i] + u));
+                         V::load(step.row[i] + lay.state + u), V::load(step.d_h[i] + u));
         back.n_hidden.store(d + u);
         back.r.store(d + lay.units + u);
         back.z.store(d + 2 * lay.units + u);
@@ -91,7 +92,7 @@ struct GruBackward {
       }
     }
     BackProduct<V, T, Arch>::run(lay, step, 0, 3, lay.hidden, lay.output_units, job.panel_h,
-                                 step.d_h);
+                                 step.d_operand);
   }
 };
 
@@ -107,7 +108,7 @@ struct GruResetBeforeBackward {
       for (std::int64_t u = 0; u < lay.units; u += V::size) {
         const auto back = gru_reset_before_backward(
             V::load(gate + lay.units + u), V::load(gate + 2 * lay.units + u),
-            V::load(step.row[i] + lay.h + u), V::load(step.d_h[i] + u));
+            V::load(step.row[i] + lay.state + u), V::load(step.d_h[i] + u));
         back.z.store(d + lay.units + u);
         back.n.store(d + 2 * lay.units + u);
         back.h.store(step.d_h[i] + u);
@@ -122,11 +123,11 @@ struct GruResetBeforeBackward {
         const V d_reset = V::load(step.d_reset[i] + u);
         gru_reset_before_d_reset(r, V::load(step.row[i] + lay.h + u), d_reset)
             .store(step.gradient[i] + u);
-        multiply_add(d_reset, r, V::load(step.d_h[i] + u)).store(step.d_h[i] + u);
+        multiply_add(d_reset, r, V::load(step.d_operand[i] + u)).store(step.d_operand[i] + u);
       }
     }
     BackProduct<V, T, Arch>::run(lay, step, 0, 2, lay.hidden, lay.output_units, job.panel_h,
-                                 step.d_h);
+                                 step.d_operand);
   }
 };
 
@@ -147,7 +148,7 @@ struct RnnBackward {
       step.d_dt[i] += sum(d_dt);
     }
     BackProduct<V, T, Arch>::run(lay, step, 0, 1, lay.hidden, lay.output_units, job.panel_h,
-                                 step.d_h);
+                                 step.d_operand);
   }
 };
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "host/cpu/engine/forward_cells.h"
+#include "host/cpu/engine/noise.h"
 #include "host/cpu/engine/observe.h"
 #include "host/cpu/engine/scratch.h"
 
@@ -36,6 +37,7 @@ class ForwardGroup {
   std::int64_t sequence(int lane) const { return job_.lanes.order[walk_[lane].position]; }
   T* h(int lane) const { return scratch_.h + lane * lay_.output_units; }
   T* c(int lane) const { return scratch_.c + lane * lay_.units; }
+  T* factors(int lane) const { return scratch_.factors + lane * lay_.output_units; }
   bool lstm() const { return job_.layer.cell == LACUNA_LSTM; }
 
   void step(int active) {
@@ -63,9 +65,10 @@ class ForwardGroup {
       evolve(l, row[l], cell_in[l], decay[l], dt[l]);
       const std::int64_t token = job_.token(sequence(l), walk_[l].at);
       if (job_.evolved_hidden != nullptr)
-        copy_row<V>(row[l] + lay_.h, lay_.outputs, job_.evolved_hidden + token * lay_.outputs);
+        copy_row<V>(row[l] + lay_.state, lay_.outputs, job_.evolved_hidden + token * lay_.outputs);
+      if (lay_.drops_state) drop(l, row[l]);
       if (!fires[l]) {
-        copy_row<V>(row[l] + lay_.h, lay_.output_units, h(l));
+        copy_row<V>(row[l] + lay_.state, lay_.output_units, h(l));
         if (lstm()) copy_row<V>(cell_in[l], lay_.units, c(l));
         // Its gates have no gradient, but the weight products multiply that zero with what stands here.
         if (job_.gates != nullptr)
@@ -87,6 +90,9 @@ class ForwardGroup {
       if (walk_[l].at + 1 < job_.length(sequence(l)))
         look_ahead(job_.token(sequence(l), walk_[l].at + 1), firing.ahead);
     if (firing.count > 0) Cell::run(job_, firing);
+    if (lay_.zones_out)
+      for (int l = 0; l < active; ++l)
+        if (fires[l]) zone_out(l, row[l], cell_in[l]);
 
     for (int l = 0; l < active; ++l) {
       const std::int64_t token = job_.token(sequence(l), walk_[l].at);
@@ -112,6 +118,7 @@ class ForwardGroup {
     const std::int64_t b = sequence(lane);
     fill_state(h(lane), lay_.output_units, job_.initial_hidden, lay_.outputs, b);
     if (lstm()) fill_state(c(lane), lay_.units, job_.initial_cell, lay_.hidden, b);
+    if (lay_.drops_state && job_.drawn) draw_dropout<V>(job_, b, factors(lane));
     begin_observation<V>(job_, b, scratch_.last + lane * lay_.channels,
                          scratch_.since + lane * lay_.channels);
   }
@@ -153,7 +160,7 @@ class ForwardGroup {
 
   // From the lane's state to the operand row, and for lstm to the row of cells.
   void evolve(int lane, T* row, T* cell_in, const T* decay, T dt) {
-    T* const evolved = row + lay_.h;
+    T* const evolved = row + lay_.state;
     switch (job_.layer.evolve) {
       case LACUNA_EVOLVE_NONE: copy_row<V>(h(lane), lay_.output_units, evolved); break;
       case LACUNA_EVOLVE_DECAY:
@@ -167,6 +174,20 @@ class ForwardGroup {
         return;
     }
     if (lstm()) copy_row<V>(c(lane), lay_.units, cell_in);
+  }
+
+  // What W_h reads of the evolved h: all of it, where nothing is drawn.
+  void drop(int lane, T* row) const {
+    if (!job_.drawn) return copy_row<V>(row + lay_.state, lay_.output_units, row + lay_.h);
+    const T* const left = factors(lane);
+    for (std::int64_t u = 0; u < lay_.output_units; u += V::size)
+      (V::load(left + u) * V::load(row + lay_.state + u)).store(row + lay_.h + u);
+  }
+
+  void zone_out(int lane, const T* row, const T* cell_in) const {
+    const Place place{sequence(lane), walk_[lane].at};
+    cpu::zone_out<V>(job_, of_hidden(job_), place, row + lay_.state, h(lane), scratch_.drawn);
+    if (lstm()) cpu::zone_out<V>(job_, of_cell(job_), place, cell_in, c(lane), scratch_.drawn);
   }
 
   // `part`: where the state's parameters begin.

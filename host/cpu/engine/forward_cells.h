@@ -83,7 +83,7 @@ struct GruForward {
         const V r = sigmoid(sums.gate(i, 0));
         const V z = sigmoid(sums.gate(i, 1));
         const V n = hyperbolic_tangent(multiply_add(r, sums.gate(i, 3), sums.gate(i, 2)));
-        gru_next(z, n, V::load(step.row[i] + lay.h + unit)).store(step.h[i] + unit);
+        gru_next(z, n, V::load(step.row[i] + lay.state + unit)).store(step.h[i] + unit);
         if (T* saved = step.gates[i]; saved != nullptr) {
           r.stream(saved + unit);
           z.stream(saved + lay.units + unit);
@@ -135,7 +135,7 @@ struct GruResetBeforeForward {
         for (int a = 0; a < decltype(width)::value; ++a) {
           const std::int64_t u = first + a * V::size;
           const V n = hyperbolic_tangent(V::load(step.candidate[i] + u));
-          gru_next(V::load(step.update[i] + u), n, V::load(step.row[i] + lay.h + u))
+          gru_next(V::load(step.update[i] + u), n, V::load(step.row[i] + lay.state + u))
               .store(step.h[i] + u);
           if (T* saved = step.gates[i]; saved != nullptr) n.stream(saved + 2 * lay.units + u);
         }
@@ -164,7 +164,7 @@ struct RnnForward {
         for (int a = 0; a < vectors; ++a) {
           const std::int64_t u = first + a * V::size;
           const V activation = Form::activate(sums.gate(i, a));
-          Form::next(activation, V::load(step.row[i] + lay.h + u), V(step.dt[i]))
+          Form::next(activation, V::load(step.row[i] + lay.state + u), V(step.dt[i]))
               .store(step.h[i] + u);
           if (T* saved = step.gates[i]; saved != nullptr) activation.stream(saved + u);
         }

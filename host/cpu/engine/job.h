@@ -8,6 +8,7 @@
 #include "host/plan/lanes.h"
 #include "host/plan/layout.h"
 #include "kernels/cells/gap.h"
+#include "kernels/cells/noise.h"
 #include "lacuna/lacuna.h"
 
 namespace lacuna::cpu {
@@ -44,6 +45,11 @@ struct Job {
   const T* initial_hidden = nullptr;
   const T* initial_cell = nullptr;
   Carry<const T> carry_in;
+  bool drawn = false;  // zoneout and recurrent dropout draw
+  Noise noise;
+  const std::int64_t* noise_sequence = nullptr;   // null: 0 .. B-1
+  const std::int64_t* noise_positions = nullptr;  // null: 0
+  std::int64_t first_position = 0;                // comes on top
 
   const T* parameter[LACUNA_PARAMETERS] = {};
 
@@ -113,6 +119,14 @@ struct Job {
     return gap_before_row(
         GapSource<T>{delta_t, times, carry_in.last_time, carry_in.first_gap, layer.reverse != 0},
         sequence, token(sequence, step), step == 0);
+  }
+
+  // What random numbers go by.
+  std::int64_t noise_name(std::int64_t sequence) const {
+    return noise_sequence != nullptr ? noise_sequence[sequence] : sequence;
+  }
+  std::int64_t noise_position(std::int64_t sequence) const {
+    return first_position + (noise_positions != nullptr ? noise_positions[sequence] : 0);
   }
 
   T* saved(std::int64_t token, std::int64_t gate) const {

@@ -39,7 +39,9 @@ struct ForwardScratch {
   T *reset_h, *update, *candidate;  // [lanes, units]: gru_reset_before, between its two products
   T *last, *since;                  // [lanes, channels]
   T *row = nullptr, *cell_in = nullptr,
-    *decay = nullptr;  // stand-ins for the tape's rows in inference
+    *decay = nullptr;    // stand-ins for the tape's rows in inference
+  T* drawn = nullptr;    // [units]: zoneout, a token at a time
+  T* factors = nullptr;  // [lanes, units]: recurrent dropout of each lane's sequence
   ObserveScratch<T> observe;
 
   ForwardScratch(const Job<T>& job, T* memory) {
@@ -59,6 +61,8 @@ struct ForwardScratch {
       cell_in = carver.take(lanes * lay.units);
       decay = carver.take(lanes * lay.output_units);
     }
+    if (lay.zones_out) drawn = carver.take(lay.units);
+    if (lay.drops_state) factors = carver.take(lanes * lay.output_units);
   }
 };
 
@@ -69,8 +73,12 @@ struct BackwardScratch {
   T* d_x;                       // [lanes, d_input + channels of slack]: rows d_x_stride apart
   T *d_delta, *d_last, *d_age;  // [lanes, channels]
   ObserveScratch<T> observe;
-  T* gradient_rows;  // [window, gradient_stride]
-  T* panel;          // [window, widest_panel]
+  T* gradient_rows;                        // [window, gradient_stride]
+  T* panel;                                // [window, widest_panel]
+  T *drawn = nullptr, *factors = nullptr;  // as in ForwardScratch
+  T *passed_h = nullptr,
+    *passed_c = nullptr;   // [lanes, units]: gradients that zoneout takes past the update
+  T* d_operand = nullptr;  // [lanes, units]: with dropout, dL/d(h as W_h reads it)
 
   BackwardScratch(const Job<T>& job, T* memory) {
     const Layout& lay = *job.layout;
@@ -86,6 +94,15 @@ struct BackwardScratch {
     observe = take_observe_scratch(carver, lay.channels);
     panel = carver.take(lay.window * widest_panel);
     gradient_rows = lay.windowed ? carver.take(lay.window * lay.gradient_stride) : nullptr;
+    if (lay.zones_out) {
+      drawn = carver.take(lay.units);
+      passed_h = carver.take(lanes * lay.output_units);
+      passed_c = carver.take(lanes * lay.units);
+    }
+    if (lay.drops_state) {
+      factors = carver.take(lanes * lay.output_units);
+      d_operand = carver.take(lanes * lay.output_units);
+    }
   }
 };
 
