@@ -64,6 +64,7 @@ struct BackwardRun {
   // wide [N] "=": Euclidean norm of dL/dh after each token; null: not wanted
   void* d_hidden_norms = nullptr;
   bool staged = false;  // as in ForwardRun; what is carried always is
+  static constexpr bool drawn = true;
   std::int64_t first_position = 0;
 };
 

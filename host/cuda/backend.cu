@@ -98,9 +98,10 @@ class CudaBackend final : public Backend {
       const auto d_outputs = staged(stage, layer, run.batch, run.d_outputs);
       const auto d_parameters = staged(stage, layer, run.d_parameters);
       const auto d_inputs = staged(stage, layer, run.batch, run.d_inputs);
-      const BackwardRun there{run.recipe,    run.prepared, parameters,      batch,
-                              d_outputs,     run.tape,     d_parameters,    d_inputs,
-                              run.workspace, run.stream,   run.d_carry_out, run.d_carry_in};
+      const BackwardRun there{run.recipe,    run.prepared, parameters,        batch,
+                              d_outputs,     run.tape,     d_parameters,      d_inputs,
+                              run.workspace, run.stream,   run.d_carry_out,   run.d_carry_in,
+                              nullptr,       run.staged,   run.first_position};
       with_type(layer.type, [&]<class T> { Engine<T>::backward(device_, there); });
     });
   }

@@ -31,6 +31,7 @@ class Backward : Run<T> {
   void run() {
     this->arrange();
     if (this->sequences() == 0) return;
+    this->draw();
     this->pack();
     recur();
     pass_carry_gradients(this->stream_, observed());
@@ -64,8 +65,10 @@ class Backward : Run<T> {
     if (this->layer_.empty_rows == LACUNA_EMPTY_ROWS_EVOLVE_ONLY)
       args.fires = taped<std::uint8_t>(lay.tape.fires);
     args.evolve = this->evolve_view(taped<R>(lay.tape.exponent));
+    args.noise = this->noise_view();
     args.initial_hidden = initial_hidden_;
     args.tape_h = taped<T>(lay.tape.h);
+    args.tape_operand = taped<T>(lay.tape.operand);
     args.tape_c = taped<R>(lay.tape.c);
     args.gates =
         this->saves_gates() ? taped<T>(lay.tape.gates) : this->template work<T>(at.d_gates);
@@ -140,7 +143,7 @@ class Backward : Run<T> {
       args.product = product;
       args.update = this->template work<R>(at.update_again);
       args.candidate_product = candidate_product;
-      args.states = view.tape_h + first * outputs;
+      args.states = view.tape_operand + first * outputs;
       this->multiply(Form::nt, rows, wide_x, lay.input_stride,
                      taped<T>(lay.tape.input) + first * lay.input_stride, lay.input_stride,
                      this->template work<const T>(at.weights_x), lay.input_stride, gx, wide_x);
@@ -207,7 +210,7 @@ class Backward : Run<T> {
     const std::int64_t units = lay.units, stride = lay.gradient_gates * units, h = lay.hidden;
     const std::int64_t outputs = lay.output_units;
     const T* const d_gates = this->template work<const T>(this->at_.d_gates);
-    const T* const state = taped<T>(lay.tape.h);
+    const T* const state = taped<T>(lay.tape.operand);
     if (R* const d_x = wanted(LACUNA_WEIGHTS_X))
       add_product(d_gates, stride, lay.input_gates, taped<T>(lay.tape.input), lay.input_stride,
                   lay.input, d_x);

@@ -22,6 +22,7 @@ class Forward : Run<T> {
     observe_tokens();
     if (this->sequences() == 0) return;
     if (this->steps_ > 0) {
+      this->draw();
       this->pack();
       multiply_inputs();
     }
@@ -98,6 +99,7 @@ class Forward : Run<T> {
     args.gaps = this->template work<const R>(at.gaps);
     args.fires = fires();
     args.evolve = this->evolve_view(exponent());
+    args.noise = this->noise_view();
     args.bias = this->parameter(LACUNA_BIAS);
     args.bias_hn = this->parameter(LACUNA_BIAS_HN);
     args.initial_hidden = static_cast<const T*>(batch_given_.initial_hidden);
@@ -108,6 +110,7 @@ class Forward : Run<T> {
     args.final_hidden = static_cast<T*>(outputs_.final_hidden);
     args.final_cell = static_cast<T*>(outputs_.final_cell);
     args.tape_h = taped<T>(lay.tape.h);
+    if (drops_state(this->layer_)) args.tape_operand = taped<T>(lay.tape.operand);
     args.tape_c = this->is_lstm() ? taped<R>(lay.tape.c) : nullptr;
     if (this->saves_gates()) args.gates = taped<T>(lay.tape.gates);
     return args;
@@ -117,10 +120,11 @@ class Forward : Run<T> {
     const ForwardView<T> args = view();
     // Of tokens that are not in use, which only the device knows of, no state is taped; the weight gradients multiply
     // what stands there by 0.
-    if (!this->host_offsets_ && args.tape_h)
-      this->device_.zero(
-          this->stream_, args.tape_h,
-          static_cast<std::size_t>(this->tokens() * this->output_units()) * sizeof(T));
+    for (T* const rows : {args.tape_h, args.tape_operand})
+      if (!this->host_offsets_ && rows)
+        this->device_.zero(
+            this->stream_, rows,
+            static_cast<std::size_t>(this->tokens() * this->output_units()) * sizeof(T));
     if constexpr (!std::is_same_v<T, double>)
       if (this->is_resident())
         return resident_forward(this->stream_, ResidentForward<T>{args, this->weights(),

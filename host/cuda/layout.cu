@@ -75,7 +75,7 @@ void lay_out_kept(Kept& kept, Arena& arena, const DeviceLayout& lay, const lacun
 }
 
 void lay_out_common(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer,
-                    const lacuna_capacity& capacity, const DeviceFacts& facts) {
+                    const lacuna_capacity& capacity, bool inference, const DeviceFacts& facts) {
   const std::int64_t real = real_bytes(layer.type), wide = wide_bytes(layer.type);
   const std::int64_t N = capacity.tokens, B = capacity.sequences;
   auto& out = lay.workspace;
@@ -93,6 +93,8 @@ void lay_out_common(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer,
   if (layer.evolve == LACUNA_EVOLVE_DECAY)
     out.weights_decay = arena.take({lay.output_units, lay.delta_stride, wide});
   if (layer.evolve == LACUNA_EVOLVE_RELAX) out.rate = arena.take({relaxed_units(layer), wide});
+  if (!inference && zones_out(layer)) out.zoned = arena.take({N, lay.units / 4});
+  if (!inference && drops_state(layer)) out.factors = arena.take({B, lay.output_units, wide});
   out.product_scratch_bytes = facts.product_bytes;
   out.product_scratch = arena.take({static_cast<std::int64_t>(facts.product_bytes)});
 }
@@ -181,7 +183,8 @@ void lay_out_tape(DeviceLayout& lay, const lacuna_layer& layer, std::int64_t tok
   Arena tape;
   lay.tape_kind = kind;
   lay_out_kept(lay.tape, tape, lay, layer, tokens);
-  lay.tape.h = tape.take({tokens, lay.output_units, real});
+  lay.tape.h = lay.tape.operand = tape.take({tokens, lay.output_units, real});
+  if (drops_state(layer)) lay.tape.operand = tape.take({tokens, lay.output_units, real});
   if (layer.cell == LACUNA_LSTM) lay.tape.c = tape.take({tokens, lay.units, wide});
   if (kind == LACUNA_TAPE_GATES)
     lay.tape.gates = tape.take({tokens, lay.saved_gates, lay.units, real});
@@ -213,7 +216,7 @@ Recipe make_recipe(const lacuna_layer& layer, const lacuna_capacity& capacity,
   }
 
   Arena workspace;
-  lay_out_common(lay, workspace, layer, capacity, facts);
+  lay_out_common(lay, workspace, layer, capacity, inference, facts);
   const std::int64_t runs = workspace.mark();
   lay_out_forward(lay, workspace, layer, capacity);
   if (!inference) {

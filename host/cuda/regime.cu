@@ -51,6 +51,7 @@ std::string why_not_resident(const lacuna_layer& layer, const lacuna_capacity& c
            std::to_string(most);
   };
   if (layer.type == LACUNA_F64) return "the type is fp64, which it does not compute in";
+  if (draws(layer)) return "zoneout and recurrent dropout are stepwise";
   if (layer.hidden > resident::most_units)
     return too_much("hidden", layer.hidden, resident::most_units);
   constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();

@@ -11,6 +11,7 @@
 #include "host/plan/shape.h"
 #include "kernels/recurrence/cell_steps.h"
 #include "kernels/recurrence/evolve_units.h"
+#include "kernels/recurrence/noise.h"
 #include "kernels/recurrence/sequences.h"
 #include "kernels/tokens/batch.h"
 #include "kernels/tokens/locate.h"
@@ -36,7 +37,10 @@ class Run {
         workspace_(call.workspace),
         stream_(static_cast<simt::Stream>(call.stream)),
         prepared_(*static_cast<PreparedPlan*>(call.prepared)),
-        host_offsets_(call.batch.offsets_on_device ? nullptr : call.batch.offsets) {
+        host_offsets_(call.batch.offsets_on_device ? nullptr : call.batch.offsets),
+        drawn_(call.drawn),
+        noise_(call.batch.noise),
+        first_position_(call.first_position) {
     const lacuna_batch& from = call.batch;
     const lacuna_carry& carry = from.carry_in;
     batch_.sequences = from.sequences;
@@ -91,6 +95,39 @@ class Run {
                  work<std::int64_t>(at_.sorted_lengths), index, work<std::int32_t>(at_.order),
                  sequences());
     locate(stream_, batch_, work<std::int32_t>(at_.sequence_of), work<R>(at_.gaps));
+  }
+
+  // Zoneout of all tokens and dropout of all sequences. After arrange.
+  void draw() const {
+    if (!drawn_ || !draws(layer_)) return;
+    const NoiseView<R> view = noise_view();
+    DrawNoise<R> args;
+    args.sequences = sequence_view();
+    args.units = units();
+    args.output_units = output_units();
+    args.sequence_of = work<const std::int32_t>(at_.sequence_of);
+    args.noise.seed = noise_.seed;
+    args.names = noise_.sequence;
+    args.positions = noise_.position;
+    args.first_position = first_position_;
+    args.hidden_below = threshold_of(layer_.zoneout_hidden);
+    args.cell_below = threshold_of(layer_.zoneout_cell);
+    args.dropout_below = threshold_of(layer_.recurrent_dropout);
+    args.scale = static_cast<R>(1 / (1 - layer_.recurrent_dropout));
+    args.zoned = const_cast<std::uint8_t*>(view.zoned);
+    args.factors = const_cast<R*>(view.factors);
+    draw_noise(stream_, args, tokens());
+  }
+
+  NoiseView<R> noise_view() const {
+    NoiseView<R> view;
+    view.units = units();
+    view.output_units = output_units();
+    view.zoneout[0] = static_cast<R>(layer_.zoneout_hidden);
+    view.zoneout[1] = static_cast<R>(layer_.zoneout_cell);
+    if (drawn_ && zones_out(layer_)) view.zoned = work<const std::uint8_t>(at_.zoned);
+    if (drawn_ && drops_state(layer_)) view.factors = work<const R>(at_.factors);
+    return view;
   }
 
   SequenceView sequence_view() const {
@@ -171,6 +208,9 @@ class Run {
   simt::Stream stream_;
   PreparedPlan& prepared_;
   const std::int64_t* host_offsets_;  // null: only the device knows them
+  bool drawn_;                        // zoneout and recurrent dropout draw
+  const lacuna_noise& noise_;
+  std::int64_t first_position_;
   DeviceBatch<T> batch_;
   std::int64_t steps_ = 0;
 };

@@ -31,13 +31,14 @@ struct DeviceLayout {
 
   struct Tape {
     std::size_t input = 0, delta = 0, fires = 0, h = 0, c = 0, gates = 0, exponent = 0, bytes = 0;
+    std::size_t operand = 0;  // where h is, unless there is recurrent dropout
   } tape;
   struct Workspace {
     // Both runs.
     std::size_t offsets = 0, order = 0, lengths = 0, sorted_lengths = 0, index = 0, sort = 0,
                 sort_bytes = 0;
     std::size_t sequence_of = 0, gaps = 0, weights_x = 0, weights_h = 0, weights_decay = 0,
-                rate = 0;
+                rate = 0, zoned = 0, factors = 0;
     std::size_t product_scratch = 0, product_scratch_bytes = 0;
     // Forward. Inference has a part of the tape here.
     std::size_t summaries = 0, gx = 0, product = 0, operand = 0, state = 0, cell = 0,

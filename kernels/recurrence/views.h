@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "kernels/recurrence/evolve_units.h"
+#include "kernels/recurrence/noise.h"
 #include "kernels/recurrence/sequences.h"
 #include "kernels/simt/number.h"
 #include "lacuna/lacuna.h"
@@ -25,6 +26,7 @@ struct ForwardView {
   const R* gaps = nullptr;              // [N]: read by rnn_euler, decay_step and relax
   const std::uint8_t* fires = nullptr;  // [N]: 0 where the state only evolves; null: all fire
   EvolveView<R> evolve;
+  NoiseView<R> noise;
 
   // The caller's parameters and states.
   const R* bias = nullptr;            // [G H]
@@ -40,9 +42,10 @@ struct ForwardView {
   T* final_cell = nullptr;      // [B, H], lstm
 
   // The tape, "=", each null in inference.
-  T* tape_h = nullptr;  // [N, units]: evolved h
-  R* tape_c = nullptr;  // [N, units]: evolved c, lstm
-  T* gates = nullptr;   // [N, saved_gates units]: see cell_steps.h; 0 where the token does not fire
+  T* tape_h = nullptr;        // [N, units]: evolved h
+  T* tape_operand = nullptr;  // [N, units]: what W_h read of it, with recurrent dropout
+  R* tape_c = nullptr;        // [N, units]: evolved c, lstm
+  T* gates = nullptr;  // [N, saved_gates units]: see cell_steps.h; 0 where the token does not fire
 };
 
 template <class T>
@@ -56,12 +59,14 @@ struct BackwardView {
   const R* gaps = nullptr;              // [N]: read by rnn_euler, decay_step and relax
   const std::uint8_t* fires = nullptr;  // [N]; null: all fire
   EvolveView<R> evolve;
+  NoiseView<R> noise;
   const T* initial_hidden = nullptr;  // [B, H]; null: 0. Read by relax where T is rounded
 
   // The tape.
-  const T* tape_h = nullptr;  // [N, units]
-  const R* tape_c = nullptr;  // [N, units], lstm
-  const T* gates = nullptr;   // [N, saved_gates units]
+  const T* tape_h = nullptr;        // [N, units]
+  const T* tape_operand = nullptr;  // [N, units]; null: tape_h
+  const R* tape_c = nullptr;        // [N, units], lstm
+  const T* gates = nullptr;         // [N, saved_gates units]
 
   // dL/d(output), each may be null: 0.
   const T* d_hidden_out = nullptr;    // [N, H]

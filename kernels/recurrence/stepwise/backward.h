@@ -33,11 +33,12 @@ namespace stepwise {
 
 // dL/d(state before token `at`), from what the token's update and its product left. before_h: see evolve_units_backward.
 template <bool has_cell, class T, class R, class Before>
-SIMT_DEVICE void receive(const StepBackward<T>& args, std::int64_t row, const UnitsAt& at,
-                         Before&& before_h, Units<R>& d_h, Units<R>& d_c) {
+SIMT_DEVICE void receive(const StepBackward<T>& args, std::int64_t row, std::int64_t sequence,
+                         const UnitsAt& at, Before&& before_h, Units<R>& d_h, Units<R>& d_c) {
   const std::int64_t by_row = row * at.units + at.unit;
   d_h = load_units(args.d_state, by_row);
-  const Units<R> d_product = load_units(args.d_product, by_row);
+  const Units<R> d_product =
+      dropped(args.noise, sequence, at.unit, load_units(args.d_product, by_row));
   SIMT_UNROLL
   for (int i = 0; i < units_per_thread<R>; ++i) d_h[i] += d_product[i];
   if constexpr (has_cell) d_c = load_units(args.d_cell_state, by_row);
@@ -76,6 +77,7 @@ SIMT_DEVICE Units<R> next_h(const StepBackward<T>& args, const UnitsAt& at) {
     for (int g = 0; g < Cell::saved_gates; ++g) s[g] = saved[g][i];
     h[i] = Cell::next_h(s, UnitState<R>{h[i], c[i]}, dt);
   }
+  if (args.noise.zoned != nullptr) zone_out(args.noise, at, 0, load_units(args.tape_h, taped), h);
   return h;
 }
 
@@ -160,6 +162,32 @@ SIMT_DEVICE void no_update_backward(const StepBackward<T>& args, std::int64_t ro
     store_units(args.d_candidate, row * at.units + at.unit, zero, present);
 }
 
+// What zoneout takes past an update waits where the update's own part will stand, so that without zoneout nothing waits in
+// registers.
+template <bool has_cell, class T, class R>
+SIMT_DEVICE void split(const StepBackward<T>& args, std::int64_t row, const UnitsAt& at,
+                       Units<R>& d_h, Units<R>& d_c) {
+  const auto part = [&](int which, R* waits, Units<R>& d_next) {
+    Units<R> past;
+    zone_out_backward(args.noise, at, which, d_next, past);
+    store_units(waits, row * at.units + at.unit, past, at.template present<R>());
+  };
+  part(0, args.d_state, d_h);
+  if constexpr (has_cell) part(1, args.d_cell_state, d_c);
+}
+template <bool has_cell, class T, class R>
+SIMT_DEVICE void join(const StepBackward<T>& args, std::int64_t row, const UnitsAt& at,
+                      Units<R>& d_h, Units<R>& d_c) {
+  const std::int64_t by_row = row * at.units + at.unit;
+  const auto add = [&](const R* past, Units<R>& to) {
+    const Units<R> from = load_units(past, by_row);
+    SIMT_UNROLL
+    for (int i = 0; i < units_per_thread<R>; ++i) to[i] += from[i];
+  };
+  add(args.d_state, d_h);
+  if constexpr (has_cell) add(args.d_cell_state, d_c);
+}
+
 template <class Cell, class T>
 SIMT_KERNEL(threads_per_block, resident_blocks)
 void step_backward(StepBackward<T> args, std::int64_t step, std::int64_t rows) {
@@ -173,7 +201,7 @@ void step_backward(StepBackward<T> args, std::int64_t step, std::int64_t rows) {
     if (step + 1 < reading.length()) {
       const UnitsAt next{reading.token(step + 1), unit, at.hidden, at.units};
       receive<Cell::has_cell>(
-          args, row, next, [&] { return next_h<Cell>(args, at); }, d_h, d_c);
+          args, row, reading.sequence, next, [&] { return next_h<Cell>(args, at); }, d_h, d_c);
     } else {
       const std::int64_t by_sequence = reading.sequence * at.hidden + unit;
       d_h = load_present(args.d_final_hidden, by_sequence, present);
@@ -182,12 +210,16 @@ void step_backward(StepBackward<T> args, std::int64_t step, std::int64_t rows) {
     add_present(d_h, args.d_hidden_out, at.token * at.hidden + unit, present);
     if constexpr (Cell::has_cell)
       add_present(d_c, args.d_cell_out, at.token * at.hidden + unit, present);
-    if (!does_fire(args.fires, at.token))
+    const bool fires = does_fire(args.fires, at.token);
+    const bool zones_out = fires && args.noise.zoned != nullptr;
+    if (zones_out) split<Cell::has_cell>(args, row, at, d_h, d_c);
+    if (!fires)
       no_update_backward<Cell>(args, row, at);
     else if constexpr (Cell::reset_before)
       update_candidate_backward<Cell>(args, row, at, d_h);
     else
       update_backward<Cell>(args, row, at, d_h, d_c);
+    if (zones_out) join<Cell::has_cell>(args, row, at, d_h, d_c);
     store_units(args.d_state, row * at.units + unit, d_h, present);
     if constexpr (Cell::has_cell)
       store_units(args.d_cell_state, row * at.units + unit, d_c, present);
@@ -208,14 +240,18 @@ void reset_backward(StepBackward<T> args, std::int64_t step, std::int64_t rows) 
     const int present = at.template present<R>();
     // Where the token did not fire, r and d_reset are 0, and so is all that follows.
     const Units<R> r = saved_gate<Cell, T, R>(args, at, 0);
-    const Units<R> h = load_units(args.tape_h, taped);
+    const Units<R> h =
+        load_units(args.tape_operand != nullptr ? args.tape_operand : args.tape_h, taped);
     const Units<R> d_reset = load_units(args.d_reset, by_row);
-    Units<R> d_state = load_units(args.d_state, by_row), d_r, reset_h;
+    Units<R> d_state = load_units(args.d_state, by_row), d_operand, d_r, reset_h;
     SIMT_UNROLL
     for (int i = 0; i < units_per_thread<R>; ++i) {
-      d_state[i] += Cell::backward_reset(r[i], h[i], d_reset[i], d_r[i]);
+      d_operand[i] = Cell::backward_reset(r[i], h[i], d_reset[i], d_r[i]);
       reset_h[i] = r[i] * h[i];
     }
+    d_operand = dropped(args.noise, reading.sequence, unit, d_operand);
+    SIMT_UNROLL
+    for (int i = 0; i < units_per_thread<R>; ++i) d_state[i] += d_operand[i];
     store_units(args.d_state, by_row, d_state, present);
     store_d_gate<Cell>(args, at, 0, d_r);
     store_d_step<Cell>(args, row, at, 0, d_r);
@@ -237,7 +273,7 @@ void end_backward(StepBackward<T> args, std::int64_t /*step*/, std::int64_t rows
       const auto initial_h = [&] {
         return load_present(args.initial_hidden, by_sequence, present);
       };
-      receive<has_cell>(args, row, at, initial_h, d_h, d_c);
+      receive<has_cell>(args, row, reading.sequence, at, initial_h, d_h, d_c);
     } else {
       d_h = load_present(args.d_final_hidden, by_sequence, present);
       if constexpr (has_cell) d_c = load_present(args.d_final_cell, by_sequence, present);

@@ -22,7 +22,7 @@ struct StepForward : ForwardView<T> {
   // Between the steps, by row.
   const R* product = nullptr;  // [B, Gh units]: W_h operand
   T* operand = nullptr;        // [B, units]: evolved h, as the product reads it
-  R* state = nullptr;          // [B, units]: the same, not rounded
+  R* state = nullptr;          // [B, units]: the same, not rounded, nothing dropped
   R* cell_state = nullptr;     // [B, units]: evolved c, lstm
   // gru_reset_before, between the halves of a step:
   T* reset_operand = nullptr;            // [B, units]: r h
@@ -34,14 +34,16 @@ namespace stepwise {
 
 // The state before token `at`, evolved and left where the token's update, its product and the backward run find it.
 template <bool has_cell, class T, class R>
-SIMT_DEVICE void publish(const StepForward<T>& args, std::int64_t row, const UnitsAt& at,
-                         Units<R> h, Units<R> c) {
+SIMT_DEVICE void publish(const StepForward<T>& args, std::int64_t row, std::int64_t sequence,
+                         const UnitsAt& at, Units<R> h, Units<R> c) {
   evolve_units<has_cell>(args.evolve, at, args.gaps, h, c);
   const int present = at.template present<R>();
   const std::int64_t by_row = row * at.units + at.unit, by_token = at.token * at.units + at.unit;
   store_units(args.state, by_row, h, present);
-  store_units(args.operand, by_row, h, present);
+  const Units<R> operand = dropped(args.noise, sequence, at.unit, h);
+  store_units(args.operand, by_row, operand, present);
   store_units(args.tape_h, by_token, h, present);
+  store_units(args.tape_operand, by_token, operand, present);
   store_present(args.evolved_hidden, at.token * at.hidden + at.unit, h, present);
   if constexpr (has_cell) {
     store_units(args.cell_state, by_row, c, present);
@@ -61,7 +63,7 @@ void begin_forward(StepForward<T> args, std::int64_t /*step*/, std::int64_t rows
     const Units<R> h = load_present(args.initial_hidden, by_sequence, present);
     Units<R> c = same_units(R(0));
     if constexpr (has_cell) c = load_present(args.initial_cell, by_sequence, present);
-    if (reading.length() > 0) return publish<has_cell>(args, row, at, h, c);
+    if (reading.length() > 0) return publish<has_cell>(args, row, reading.sequence, at, h, c);
     store_present(args.final_hidden, by_sequence, h, present);
     if constexpr (has_cell) store_present(args.final_cell, by_sequence, c, present);
   });
@@ -134,7 +136,7 @@ SIMT_DEVICE void update_candidate(const StepForward<T>& args, std::int64_t row, 
   save_gate<Cell>(args, at, 2, n);
 }
 
-// The first half: r and z, and the operand of the candidate's product.
+// The first half: r and z, and the operand of the candidate's product. h: as W_h reads it.
 template <class T, class R>
 SIMT_DEVICE void update_reset(const StepForward<T>& args, std::int64_t row, const UnitsAt& at,
                               const Units<R>& h) {
@@ -155,6 +157,15 @@ SIMT_DEVICE void update_reset(const StepForward<T>& args, std::int64_t row, cons
   save_gate<Cell>(args, at, 1, z);
 }
 
+// The evolved state is read again: where there is no zoneout, nothing waits in registers.
+template <bool has_cell, class T, class R>
+SIMT_DEVICE void zone_out_step(const StepForward<T>& args, std::int64_t row, const UnitsAt& at,
+                               Units<R>& h, Units<R>& c) {
+  const std::int64_t by_row = row * at.units + at.unit;
+  zone_out(args.noise, at, 0, load_units(args.state, by_row), h);
+  if constexpr (has_cell) zone_out(args.noise, at, 1, load_units(args.cell_state, by_row), c);
+}
+
 template <class T>
 SIMT_KERNEL(threads_per_block, resident_blocks)
 void reset_forward(StepForward<T> args, std::int64_t step, std::int64_t rows) {
@@ -164,7 +175,9 @@ void reset_forward(StepForward<T> args, std::int64_t step, std::int64_t rows) {
     if (step >= reading.length()) return;
     const UnitsAt at{reading.token(step), unit, args.hidden, args.units};
     if (does_fire(args.fires, at.token))
-      update_reset(args, row, at, load_units(args.state, row * at.units + unit));
+      update_reset(args, row, at,
+                   dropped(args.noise, reading.sequence, unit,
+                           load_units(args.state, row * at.units + unit)));
   });
 }
 
@@ -183,6 +196,7 @@ void step_forward(StepForward<T> args, std::int64_t step, std::int64_t rows) {
         update_candidate<Cell>(args, row, at, h);
       else
         update<Cell>(args, row, at, h, c);
+      if (args.noise.zones_out()) zone_out_step<Cell::has_cell>(args, row, at, h, c);
     } else {
       // No gradient comes of these gates, but the weight gradients multiply that zero with what stands here.
       SIMT_UNROLL
@@ -194,7 +208,7 @@ void step_forward(StepForward<T> args, std::int64_t step, std::int64_t rows) {
       store_present(args.cell_out, at.token * at.hidden + unit, c, present);
     if (step + 1 < reading.length()) {
       const UnitsAt next{reading.token(step + 1), unit, at.hidden, at.units};
-      publish<Cell::has_cell>(args, row, next, h, c);
+      publish<Cell::has_cell>(args, row, reading.sequence, next, h, c);
     } else {
       const std::int64_t by_sequence = reading.sequence * at.hidden + unit;
       store_present(args.final_hidden, by_sequence, h, present);

@@ -14,7 +14,7 @@ namespace lacuna {
 // Rows are tokens, and all that is of tokens begins with the first row's.
 template <class T>
 struct TokenGates : StepForward<T> {
-  const T* states = nullptr;  // [rows, units]: the evolved h
+  const T* states = nullptr;  // [rows, units]: the evolved h, as W_h read it
 };
 
 namespace stepwise {
