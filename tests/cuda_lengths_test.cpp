@@ -43,6 +43,12 @@ INSTANTIATE_TEST_SUITE_P(
                                      "ode_euler_f64_n5_d3_h7_len0-9_miss50_gap_seed6"),
                      testing::Values(LACUNA_REGIME_BEST, LACUNA_REGIME_STEPWISE)));
 
+INSTANTIATE_TEST_SUITE_P(
+    Noisy, OffsetsOnDevice,
+    testing::Combine(testing::Values("lstm_f32_n9_h31_len0-23_init_zone20_zonec30_rdrop40_seed3",
+                                     "grud_f64_n6_d5_h17_len0-19_miss80_rev_zone20_rdrop40_seed4"),
+                     testing::Values(LACUNA_REGIME_BEST)));
+
 class OffsetsOfFewer : public testing::TestWithParam<std::tuple<lacuna_regime, lacuna_tape_kind>> {
 };
 

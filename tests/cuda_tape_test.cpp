@@ -148,6 +148,16 @@ INSTANTIATE_TEST_SUITE_P(
                         "gru_decay_f32_n501_d1_h3_len0-3+20000_miss30_seed7"),
         testing::Values(LACUNA_REGIME_STEPWISE, LACUNA_REGIME_RESIDENT)));
 
+// Gates that are computed again read what W_h read the first time.
+INSTANTIATE_TEST_SUITE_P(
+    Noisy, TapeOfStates,
+    testing::Combine(
+        testing::Values("lstm_f32_n9_h31_len0-23_init_zone20_zonec30_rdrop40_seed3",
+                        "gru_f64_n6_d7_h16_len1-12_rev_zone20_rdrop40_seed4",
+                        "gru_reset_before_f16_n7_h33_len0-9_rev_init_zone20_rdrop40_seed5",
+                        "grud_relax_bf16_n4_h5_len1-30_miss90_carry_rev_init_zone20_seed10"),
+        testing::Values(LACUNA_REGIME_STEPWISE)));
+
 class TapeOfStatesIn : public testing::TestWithParam<lacuna_regime> {};
 INSTANTIATE_TEST_SUITE_P(Regimes, TapeOfStatesIn,
                          testing::Values(LACUNA_REGIME_STEPWISE, LACUNA_REGIME_RESIDENT));

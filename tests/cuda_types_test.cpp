@@ -44,4 +44,44 @@ INSTANTIATE_TEST_SUITE_P(Odd, HalfShapes,
                                          "ode_euler_f16_n5_d3_h9_len0-9_miss50_seed8"),
                          support::test_name);
 
+// Zoneout and recurrent dropout in every cell x evolve.
+class NoisyHalvesOf
+    : public testing::TestWithParam<std::tuple<const char*, const char*, const char*>> {};
+
+TEST_P(NoisyHalvesOf, Agree) {
+  const auto [cell, evolve, rest] = GetParam();
+  support::expect_agreement(std::string(cell) + "+forward+" + evolve + rest +
+                            "_miss60_mask_eo_init_zone25_rdrop25" +
+                            (cell == std::string("lstm") ? "_zonec40" : ""));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, NoisyHalvesOf,
+                         testing::Combine(testing::Values("rnn_tanh", "rnn_relu", "rnn_euler",
+                                                          "lstm", "gru", "gru_reset_before"),
+                                          testing::Values("none", "decay", "decay_step", "relax"),
+                                          testing::Values("_f16_n4_d3_h9_len0-11_seed31",
+                                                          "_bf16_n4_d5_h6_len0-11_rev_seed32")));
+
+// Zoneout as its expectation, nothing dropped: with a plan for training and with one for inference.
+TEST(NoisyHalves, InferWhatCanBeExpected) {
+  for (const char* text : {"lstm_f16_n4_d3_h9_len0-11_zone30_zonec40_rdrop20_seed31",
+                           "grud_f16_n4_d3_h9_len0-11_miss60_zone30_rdrop20_seed32"}) {
+    const support::Case c = support::parse_case(text);
+    const auto parameters = support::make_parameters(c);
+    auto batch = support::make_batch(c);
+    auto upstream = support::make_upstream(c);
+    support::round_to<support::Fp16>(batch, upstream);
+    batch.noise.drawn = false;
+    const support::Verdict<float> verdict(c, parameters, batch, upstream, support::Fp16::epsilon);
+    const auto context = support::make_context();
+    for (const bool inference : {false, true}) {
+      support::LibraryRun<float, support::Fp16> run(c, parameters, batch, upstream);
+      const auto plan = support::make_plan(context.get(), run.layer(), run.capacity(), inference);
+      run.forward(plan.get(), nullptr);
+      for (const auto& [name, buffer] : run.results.entries())
+        EXPECT_TRUE(verdict.on(name, buffer->span()));
+    }
+  }
+}
+
 }  // namespace

@@ -245,6 +245,41 @@ TEST_P(RunErrors, MaskAndCarry) {
                    [&](Call& call) { call.outputs.carry_out.since = example.out_since.data(); });
 }
 
+TEST_P(RunErrors, Noise) {
+  const struct {
+    const char* name;
+    const std::int64_t* lacuna_noise::*array;
+  } arrays[] = {{"sequence", &lacuna_noise::sequence}, {"position", &lacuna_noise::position}};
+  for (const auto& [name, array] : arrays) {
+    const std::string argument = std::string("batch.noise.") + name;
+    std::vector<std::int64_t> numbers{0, 1, -1, (std::int64_t{1} << 47) - 1};
+    const auto give = [&](Call& call) { call.batch.noise.*array = numbers.data(); };
+    refusals.both(argument + "[2]: -1, expected 0 to below 2^47", give);
+    numbers[2] = std::int64_t{1} << 47;
+    refusals.both(argument + "[2]: 140737488355328, expected 0 to below 2^47", give);
+    numbers[2] = 2;
+    refusals.both(argument + ": address 0x",
+                  [&](Call& call) { call.batch.noise.*array = misaligned(numbers.data()); });
+  }
+}
+
+// What a forward run drew, its backward run has to draw again; a layer that draws nothing does not care.
+TEST_P(RunErrors, NoiseOfAnotherSeed) {
+  const std::vector<std::int64_t> sequences{3, 2, 1, 0};
+  lacuna_layer noisy = layer();
+  noisy.zoneout_hidden = 0.1;
+  Refusals drawn(noisy);
+  drawn.backward(
+      "batch.noise.seed: 5, but the run that filled the tape had 0",
+      [](Call& call) { call.batch.noise.seed = 5; }, {}, LACUNA_MISMATCH);
+  drawn.backward(
+      "batch: an optional array is given now and was not in the run that filled the tape",
+      [&](Call& call) { call.batch.noise.sequence = sequences.data(); }, {}, LACUNA_MISMATCH);
+  drawn.backward(
+      "batch: an optional array is given now and was not in the run that filled the tape",
+      [&](Call& call) { call.batch.noise.position = sequences.data(); }, {}, LACUNA_MISMATCH);
+}
+
 TEST_P(RunErrors, MisalignedOutputs) {
   refusals.forward("outputs.hidden: address 0x",
                    [](Call& call) { call.outputs.hidden = misaligned(call.outputs.hidden); });
@@ -299,10 +334,13 @@ TEST_P(RunErrors, TapeOfAnotherPlan) {
   lacuna_layer wider = layer;
   wider.hidden += 1;
   const Plan other_layer(refusals.context, wider, capacity);
+  lacuna_layer other_noise = layer;
+  other_noise.zoneout_hidden = 0.25;
+  const Plan other_zoneout(refusals.context, other_noise, capacity);
   const Plan other_capacity(refusals.context, layer, {capacity.tokens + 1, capacity.sequences});
   const Context other_threads(api_tests::with_threads(1));
   const Plan other_context(other_threads, layer, capacity);
-  for (const Plan* other : {&other_layer, &other_capacity, &other_context}) {
+  for (const Plan* other : {&other_layer, &other_zoneout, &other_capacity, &other_context}) {
     if (other == &other_context && !support::on_cpu) continue;  // threads are the CPU's
     const Tape tape(*other);
     refusals.both(

@@ -35,11 +35,23 @@ void expect_room(const lacuna_layer& layer, const Size& size, bool inference) {
   };
   const ForwardScratch<float> without_tape(job, memory.data());
   EXPECT_LE(without_tape.decay + lanes * layout.output_units, end) << told();
+  if (layout.zones_out) {
+    EXPECT_LE(without_tape.drawn + layout.units, end) << told();
+  }
+  if (layout.drops_state) {
+    EXPECT_LE(without_tape.factors + lanes * layout.output_units, end) << told();
+  }
   if (inference) return;
   const BackwardScratch<float> backward(job, memory.data());
   EXPECT_LE(backward.panel + layout.window * lacuna::widest_panel, end) << told();
   if (layout.windowed) {
     EXPECT_LE(backward.gradient_rows + layout.window * layout.gradient_stride, end) << told();
+  }
+  if (layout.zones_out) {
+    EXPECT_LE(backward.passed_c + lanes * layout.units, end) << told();
+  }
+  if (layout.drops_state) {
+    EXPECT_LE(backward.d_operand + lanes * layout.output_units, end) << told();
   }
 }
 
@@ -52,13 +64,16 @@ TEST(WorkerMemory, HoldsEveryRun) {
                               {512, 512, 16},
                               {1024, 1024, 64},
                               {33, 1000, 300}})
-        for (const bool inference : {false, true}) {
+        for (const int noise : {0, 1, 2, 3}) {
           lacuna_layer layer{};
           layer.cell = cell;
           layer.evolve = evolve;
           layer.features = size.features;
           layer.hidden = size.hidden;
-          expect_room(layer, size, inference);
+          layer.zoneout_hidden = noise % 2 * 0.25;
+          layer.recurrent_dropout = noise / 2 * 0.25;
+          expect_room(layer, size, false);
+          expect_room(layer, size, true);
         }
 }
 

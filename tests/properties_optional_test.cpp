@@ -103,6 +103,7 @@ TEST_P(Optional, ParameterGradientsAddUpAndOthersAreWritten) {
 }
 
 TEST_P(Optional, InferenceGivesTheBitsOfTraining) {
+  if (support::draws(c)) GTEST_SKIP() << "what training draws, inference does not";
   for (const bool reverse : {false, true}) {
     c.layer.reverse = reverse;
     in_type(c, [&]<class Real>(Real) {
@@ -192,7 +193,7 @@ TEST_P(Optional, TapeAndWorkspaceAreAsLargeAsReported) {
         const support::PlanHandle inference_owner(plan);
         LibraryRun<Real> inference(c);
         inference.forward(plan, nullptr);
-        support::expect_same_bits(inference, expected);
+        if (!support::draws(c)) support::expect_same_bits(inference, expected);
         EXPECT_TRUE(support::guards_are_whole("workspace", workspace));
         EXPECT_TRUE(support::guards_are_whole("tape", memory));
         EXPECT_TRUE(support::guards_are_whole("inference workspace", small));

@@ -46,9 +46,13 @@ std::vector<double> doubles(const LibraryRun<Real>& run, const std::string& name
   return {buffer->span().begin(), buffer->span().end()};
 }
 
-// What a piece gets from the one that was read before it.
+// What a piece gets from the one that was read before it, `before`.
 template <class Real>
-void hand_over(const LibraryRun<Real>& before, Data& piece) {
+void hand_over(const LibraryRun<Real>& before, const reference::Batch& its, Data& piece) {
+  std::vector<std::int64_t>& position = piece.batch.noise.position = its.noise.position;
+  position.resize(static_cast<std::size_t>(its.sequences()));
+  for (std::size_t b = 0; b < position.size(); ++b)
+    position[b] += its.offsets[b + 1] - its.offsets[b];
   piece.batch.initial_hidden = doubles(before, "final_hidden");
   piece.batch.initial_cell = doubles(before, "final_cell");
   piece.batch.context.last_value = doubles(before, "carry_last_values");
@@ -81,7 +85,7 @@ class Check {
     std::array<support::TapeHandle, pieces> tape;
     for (std::size_t p = 0; p < pieces; ++p) {
       inputs.push_back(support::select(data_, parts_[p]));
-      if (p > 0) hand_over(runs[p - 1], inputs[p]);
+      if (p > 0) hand_over(runs[p - 1], inputs[p - 1].batch, inputs[p]);
       runs.push_back(library_run<Real>(c_, inputs[p]));
       plan[p] = support::make_plan(context_.get(), runs[p].layer(), room);
       tape[p] = support::make_tape(plan[p].get());

@@ -46,6 +46,11 @@ Case draw(std::uint64_t seed) {
   c.initial_state = flag(0.5);
   c.carry = flag(0.4);
   c.seed = seed;
+  Random noise(seed + (std::uint64_t{1} << 32));
+  if (noise.chance(0.3)) c.layer.zoneout_hidden_percent = 1 + noise.below(60);
+  if (noise.chance(0.3) && c.layer.has_cell_state())
+    c.layer.zoneout_cell_percent = 1 + noise.below(60);
+  if (noise.chance(0.3)) c.layer.recurrent_dropout_percent = 1 + noise.below(60);
   return c;
 }
 

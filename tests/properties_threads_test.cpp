@@ -26,10 +26,12 @@ const Shape shapes[] = {
     {"gru_f32_n70_d7_h34_len0-9+50_seed3", 0, true},
     {"rnn_euler+decay+decay_step_f64_n9_d3_h70_len0-9_miss50_rev_seed4", 0, true},
     {"gru_reset_before+mean+decay_f32_n600_d3_h5_len0-3_miss50_seed5", 0, true},
+    {"lstm_decay_f32_n70_d3_h21_len0-9_miss50_zone20_zonec30_rdrop20_seed10", 0, true},
     {"lstm_f32_n19_d7_h260_len0-4_seed6", 512, false},
     {"gru_f64_n19_d5_h220_len0-4+600_seed7", 512, false},
     {"grud_f32_n19_d9_h310_len0-4_miss70_seed8", 512, false},
     {"rnn_decay_f64_n17_d3_h380_len0-3_miss50_seed9", 512, false},
+    {"grud_f32_n19_d9_h310_len0-4_miss70_zone30_rdrop40_seed11", 512, false},
 };
 
 class RepeatabilityOnThreads : public testing::TestWithParam<Shape> {

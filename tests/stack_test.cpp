@@ -117,13 +117,44 @@ TEST(StackDropout, DrawsAnewForEachSeedAndNotInInference) {
   EXPECT_EQ(hidden(c.stack, true, 1), hidden(whole, false, 1));
 }
 
+// With zoneout and dropout in every layer and direction, either kind of window runs again as it ran before.
+TEST(StackNoise, IsOfTheSeedAndTheLayerAndNotOfInference) {
+  StackCase c;
+  lacuna::Layer first = lacuna::lstm(5, 16);
+  first.zoneout_hidden = 0.3;
+  first.zoneout_cell = 0.4;
+  first.recurrent_dropout = 0.5;
+  c.stack = lacuna::stacked(first, {.depth = 2, .bidirectional = true});
+  c.lengths = {12, 30, 1};
+  const auto data = generate<float>(c);
+  const auto context = support::stack_context();
+  const lacuna::StackParameters<float> weights(c.stack, 1);
+  const auto hidden = [&](bool inference, std::uint64_t seed, std::uint64_t unused = 0) {
+    lacuna::StackPlan plan(context, c.stack, capacity_of(data),
+                           {.inference = inference, .segment = 8});
+    std::vector<float> out(static_cast<std::size_t>(data.tokens() * 32));
+    lacuna::Batch<float> batch = data.batch();
+    batch.noise.seed = unused;
+    plan.forward<float>(weights, batch, {.hidden = out}, seed, data.initial());
+    return out;
+  };
+  EXPECT_EQ(hidden(false, 1), hidden(false, 1, 9));
+  EXPECT_NE(hidden(false, 1), hidden(false, 2));
+  EXPECT_NE(hidden(false, 1), hidden(true, 1));
+  EXPECT_EQ(hidden(true, 1), hidden(true, 2));
+}
+
 TEST(StackPieces, SequencesFedInPiecesGiveTheBitsOfOneCall) {
   for (const bool times : {false, true})
     for (const bool reverse : {false, true}) {
       StackCase c;
       c.stack = support::of_type<double>(
           lacuna::stacked(lacuna::gru_d(4, 9), {.depth = 3, .residual = true}));
-      for (lacuna::Layer& layer : c.stack.layers) layer.reverse = reverse;
+      for (lacuna::Layer& layer : c.stack.layers) {
+        layer.reverse = reverse;
+        layer.zoneout_hidden = 0.2;
+        layer.recurrent_dropout = 0.3;
+      }
       c.lengths = {50, 0, 7, 33, 1};
       c.times = times;
       const auto data = generate<double>(c);
@@ -197,6 +228,10 @@ TEST(StackPieces, SequencesFedInPiecesGiveTheBitsOfOneCall) {
         lacuna::Batch<double> batch{.offsets = offsets, .values = values};
         batch.delta_t = delta_t;
         batch.times = stamps;
+        std::vector<std::int64_t> position(static_cast<std::size_t>(b), cuts[p]);
+        for (std::size_t q = 0; q < position.size() && !data.noise_position.empty(); ++q)
+          position[q] += data.noise_position[q];
+        batch.noise = {.sequence = data.noise_sequence, .position = position};
         if (p > 0) {
           batch.carry_in.last_values = given.last_values;
           batch.carry_in.since = given.since;

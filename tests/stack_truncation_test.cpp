@@ -35,6 +35,10 @@ struct Piece {
     take(whole.delta_t, 1, data.delta_t);
     take(whole.times, 1, data.times);
     take(whole.d_hidden, stack.output_width(), data.d_hidden);
+    data.noise_sequence = whole.noise_sequence;
+    data.noise_position = whole.noise_position;
+    data.noise_position.resize(static_cast<std::size_t>(whole.sequences()));
+    for (std::int64_t& position : data.noise_position) position += first;
   }
   template <class Element>
   void take(const std::vector<Element>& from, std::int64_t width, std::vector<Element>& to) const {

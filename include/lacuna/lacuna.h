@@ -452,12 +452,17 @@ typedef struct lacuna_carry {
 } lacuna_carry;
 
 /* Where zoneout and recurrent dropout take their random numbers from (Philox). They are a function of
- * seed, sequence, position and unit alone, so that a step that is run again, in another piece, window
- * or batch order, sees the same ones. Read by runs with a tape of layers that draw. */
+ * seed, sequence, position in the order of reading, and unit alone, the same on every backend, so that
+ * a step that is run again, in another piece, window or batch order, sees the same ones. Another seed
+ * gives others: a training loop takes a new one for each step. Used by runs with a tape of layers that
+ * draw; the backward run needs the forward run's (MISMATCH where the seed is another, or an array is
+ * given to one of them alone; what stands in the arrays is not compared). */
 typedef struct lacuna_noise {
   uint64_t seed;
-  const int64_t* sequence; /* [B], >= 0: what each sequence is called; null: 0 .. B-1 */
-  /* [B], >= 0: how many tokens of the sequence were read in earlier pieces; null: 0 */
+  /* [B], 0 .. 2^47 - 1: what each sequence is called; null: 0 .. B-1. Sequences of one name see the
+   * same numbers. */
+  const int64_t* sequence;
+  /* [B], 0 .. 2^47 - 1: how many tokens of the sequence were read in earlier pieces; null: 0 */
   const int64_t* position;
 } lacuna_noise;
 
@@ -537,7 +542,7 @@ typedef struct lacuna_input_gradients {
 /* The same parameters and batch as the forward run that wrote `tape`. The tape is only read:
  * backward may run again. `d_parameters` ("+=") and `d_inputs` may be null. MISMATCH when the
  * tape is empty, was made for another plan's layer, capacity or context, or was filled by a
- * batch of other sizes, offsets or optional arrays. */
+ * batch of other sizes, offsets, optional arrays or, where the layer draws, another noise.seed. */
 LACUNA_NODISCARD LACUNA_API lacuna_status
 lacuna_backward(lacuna_plan* plan, const lacuna_parameters* parameters, const lacuna_batch* batch,
                 const lacuna_output_gradients* d_outputs, const lacuna_tape* tape,

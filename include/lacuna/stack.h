@@ -112,7 +112,11 @@ typedef struct lacuna_stack_outputs {
 
 /* As lacuna_forward. `parameters`: one per layer and direction. `batch`: the first layer's, without
  * initial states, lengths on the host. `initial_states`: one per layer and direction, or null.
- * `seed` decides what is dropped. A training plan keeps what its backward run needs, until then. */
+ * `seed` decides what is dropped between layers, and what their zoneout and recurrent dropout draw:
+ * batch.noise.seed is not read, batch.noise.sequence and .position are. Layer and direction number 0
+ * draws what a layer alone draws from `seed`, each further one from a seed derived from it
+ * (docs/schedule.md). What is dropped between layers goes by the batch's rows, not by noise.sequence.
+ * Nothing is drawn in inference. A training plan keeps what its backward run needs, until then. */
 LACUNA_NODISCARD LACUNA_API lacuna_status
 lacuna_stack_forward(lacuna_stack_plan* plan, const lacuna_parameters* parameters,
                      const lacuna_batch* batch, const lacuna_state* initial_states, uint64_t seed,

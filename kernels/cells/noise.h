@@ -23,13 +23,19 @@ inline constexpr std::int64_t noise_limit = std::int64_t{1} << 47;
 struct Noise {
   std::uint64_t seed = 0;
 
+  // Those of units 0 .. 3; each four units further add 1 to word 3.
+  LACUNA_FN static PhiloxNumbers counter(NoiseUse use, std::int64_t sequence,
+                                         std::int64_t position) {
+    const auto s = static_cast<std::uint64_t>(sequence), p = static_cast<std::uint64_t>(position);
+    return {{static_cast<std::uint32_t>(s), static_cast<std::uint32_t>(p),
+             static_cast<std::uint32_t>((s >> 32 & 0xffffu) | (p >> 32 & 0xffffu) << 16),
+             static_cast<std::uint32_t>(use) << 22 | 1u << 31}};
+  }
   LACUNA_FN PhiloxNumbers draw(NoiseUse use, std::int64_t sequence, std::int64_t position,
                                std::int64_t unit) const {
-    const auto s = static_cast<std::uint64_t>(sequence), p = static_cast<std::uint64_t>(position);
-    const auto high = static_cast<std::uint32_t>((s >> 32 & 0xffffu) | (p >> 32 & 0xffffu) << 16);
-    return philox(
-        seed, static_cast<std::uint32_t>(s), static_cast<std::uint32_t>(p), high,
-        static_cast<std::uint32_t>(unit / 4) | static_cast<std::uint32_t>(use) << 22 | 1u << 31);
+    const PhiloxNumbers c = counter(use, sequence, position);
+    return philox(seed, c.word[0], c.word[1], c.word[2],
+                  c.word[3] + static_cast<std::uint32_t>(unit / 4));
   }
 };
 

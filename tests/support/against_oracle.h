@@ -76,6 +76,7 @@ class Verdict {
         widened_(
             std::max(1.0, epsilon / static_cast<double>(std::numeric_limits<Real>::epsilon()))),
         tokens_(batch.tokens()),
+        blends_(batch.noise.drawn ? 0 : 1),
         expected_(expect_from_oracle<double>(c, parameters, batch, upstream)),
         plain_(expect_from_oracle<Real>(c, convert<Real>(parameters), convert<Real>(batch),
                                         convert<Real>(upstream))),
@@ -97,8 +98,11 @@ class Verdict {
   double tolerance(const std::string& name) const {
     const std::int64_t wide = case_.layer.hidden + case_.layer.input_width();
     const bool summed = name.starts_with("d_") && row_width(name, case_) == 0;
-    const double one = widened_ * rounding_tolerance<Real>(summed ? std::max(tokens_, wide) : wide,
-                                                           mixing_steps(case_.max_length()));
+    // Dropout is an operation more of the four that round a whole state, and so is zoneout where it blends.
+    const int operations = 4 + (case_.layer.recurrent_dropout_percent > 0 ? 1 : 0) + blends_;
+    const double one = widened_ * operations / 4 *
+                       rounding_tolerance<Real>(summed ? std::max(tokens_, wide) : wide,
+                                                mixing_steps(case_.max_length()));
     // Terms of either sign add up to the square root of their number, while their errors belong to
     // their sizes.
     return summed ? one * std::sqrt(static_cast<double>(std::max<std::int64_t>(tokens_, 1))) : one;
@@ -107,6 +111,7 @@ class Verdict {
   Case case_;
   double widened_;
   std::int64_t tokens_;
+  int blends_;
   Expected<double> expected_;
   Expected<Real> plain_;
   reference::Context context_;

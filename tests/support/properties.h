@@ -40,11 +40,19 @@ inline const char* const property_cases[] = {
     "grud_f64_n3_d5_h8_len1-9_miss0_eo_seed20",
     "grud_relax_f64_n11_d3_h5_len0-19+61_miss70_carry_seed21",
     "grud_relax_f32_n17_d13_h48_len0-19_miss70_init_seed22",
+    "lstm+forward+decay_f32_n13_d3_h21_len0-12_miss60_eo_init_zone20_zonec40_rdrop30_seed23",
+    "gru_reset_before+mean+relax_f64_n9_d5_h19_len0-9_miss40_zone30_rdrop20_seed24",
+    "ode_euler_f32_n7_d3_h9_len1-9_miss50_zone40_seed25",
 };
 
 struct PropertyTest : testing::TestWithParam<const char*> {
   Case c = parse_case(GetParam());
 };
+
+inline bool draws(const Case& c) {
+  return c.layer.zoneout_hidden_percent > 0 || c.layer.zoneout_cell_percent > 0 ||
+         c.layer.recurrent_dropout_percent > 0;
+}
 
 inline bool has_mask(const Case& c) { return c.layer.impute != reference::Impute::none; }
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/cells/philox.h"
+#include "kernels/cells/noise.h"
 #include "lacuna/lacuna.hpp"
 #include "support/backend.h"
 #include "support/random.h"
@@ -29,6 +29,7 @@ struct StackData {
   std::vector<std::vector<Real>> initial_hidden, initial_cell;  // per place; or none
   std::vector<Real> d_hidden;
   std::vector<std::vector<Real>> d_final_hidden, d_final_cell;
+  std::vector<std::int64_t> noise_sequence, noise_position;  // or none
 
   std::int64_t tokens() const { return offsets.back(); }
   std::int64_t sequences() const { return static_cast<std::int64_t>(offsets.size()) - 1; }
@@ -43,6 +44,8 @@ struct StackData {
     batch.delta_t = delta_t;
     batch.times = times;
     batch.delta = delta;
+    batch.noise.sequence = noise_sequence;
+    batch.noise.position = noise_position;
     return batch;
   }
   std::vector<lacuna::State<const Real>> initial() const {
@@ -105,6 +108,11 @@ StackData<Real> generate(const StackCase& c) {
     data.d_final_hidden.push_back(filled(count));
     data.d_final_cell.push_back(filled(cells));
   }
+  if (c.seed % 2 == 1)
+    for (std::int64_t b = 0; b < data.sequences(); ++b) {
+      data.noise_sequence.push_back(1'000'000'007 * (data.sequences() - b));
+      data.noise_position.push_back(5 * b);
+    }
   return data;
 }
 
@@ -222,6 +230,7 @@ StackResults<Real> run_by_layers(const lacuna::Context& context, const lacuna::S
       batch.mask = {};
       batch.delta = {};
     }
+    batch.noise.seed = lacuna::seed_of_place(seed, static_cast<std::uint32_t>(place));
     if (!data.initial_hidden.empty()) {
       batch.initial_hidden = data.initial_hidden[place];
       batch.initial_cell = data.initial_cell[place];
@@ -326,6 +335,18 @@ StackResults<Real> run_by_layers(const lacuna::Context& context, const lacuna::S
   return results;
 }
 
+// Zoneout and recurrent dropout for some of the layers.
+inline void draw_noise(std::uint64_t seed, lacuna::Stack& stack) {
+  Random random(seed + (std::uint64_t{1} << 32));
+  if (random.chance(0.4)) return;
+  for (lacuna::Layer& layer : stack.layers) {
+    if (random.chance(0.4)) layer.zoneout_hidden = random.uniform(0.05, 0.6);
+    if (layer.has_cell_state() && random.chance(0.5))
+      layer.zoneout_cell = random.uniform(0.05, 0.6);
+    if (random.chance(0.4)) layer.recurrent_dropout = random.uniform(0.05, 0.6);
+  }
+}
+
 inline StackCase draw_stack(std::uint64_t seed) {
   using namespace lacuna;
   Random random(seed);
@@ -356,6 +377,7 @@ inline StackCase draw_stack(std::uint64_t seed) {
   for (int b = random.below(9); b >= 0; --b) c.lengths.push_back(random.below(flag(0.2) ? 90 : 25));
   c.lengths.push_back(30 + random.below(30));
   if (flag(0.3)) c.stack.dropout = random.uniform(0.1, 0.6);
+  draw_noise(seed, c.stack);
   c.missing_percent = random.below(101);
   c.times = flag(0.4);
   c.mask_from_nan = flag(0.5);

@@ -12,20 +12,29 @@ namespace lacuna::cpu {
 template <class V, class T>
 void draw_row(const Noise& noise, NoiseUse use, std::int64_t sequence, std::int64_t position,
               std::uint32_t threshold, T drawn, T other, std::int64_t units, T* row) {
-  // By turns, so that the compiler makes vectors of draws.
+  // Round by round over many draws, so that the compiler makes vectors of them.
   constexpr int at_once = 16;
-  std::uint32_t word[4][at_once];
+  const PhiloxNumbers counter = Noise::counter(use, sequence, position);
   for (std::int64_t first = 0; first < units; first += 4 * at_once) {
+    alignas(64) std::uint32_t word[4][at_once];
     for (int i = 0; i < at_once; ++i) {
-      const PhiloxNumbers numbers = noise.draw(use, sequence, position, first + 4 * i);
-      word[0][i] = numbers.word[0];
-      word[1][i] = numbers.word[1];
-      word[2][i] = numbers.word[2];
-      word[3][i] = numbers.word[3];
+      word[0][i] = counter.word[0];
+      word[1][i] = counter.word[1];
+      word[2][i] = counter.word[2];
+      word[3][i] = counter.word[3] + static_cast<std::uint32_t>(first / 4 + i);
     }
-    const std::int64_t end = std::min<std::int64_t>(4 * at_once, units - first);
-    for (std::int64_t u = 0; u < end; ++u)
-      row[first + u] = word[u % 4][u / 4] < threshold ? drawn : other;
+    auto k0 = static_cast<std::uint32_t>(noise.seed);
+    auto k1 = static_cast<std::uint32_t>(noise.seed >> 32);
+    for (int round = 0; round < philox_rounds; ++round) {
+      for (int i = 0; i < at_once; ++i)
+        philox_round(k0, k1, word[0][i], word[1][i], word[2][i], word[3][i]);
+      k0 += philox_step0;
+      k1 += philox_step1;
+    }
+    alignas(64) T value[4 * at_once];
+    for (int i = 0; i < at_once; ++i)
+      for (int w = 0; w < 4; ++w) value[4 * i + w] = word[w][i] < threshold ? drawn : other;
+    std::copy_n(value, std::min<std::int64_t>(4 * at_once, units - first), row + first);
   }
 }
 

@@ -25,6 +25,15 @@ struct CarryOut {
   std::span<Wide<Real>> first_gap{};
 };
 
+// Where zoneout and recurrent dropout take their random numbers from, in runs with a tape. See
+// lacuna_noise. A training loop gives each step numbers of its own: batch.noise.seed = step. A stack
+// has its seed as an argument of its forward run instead.
+struct NoiseIn {
+  std::uint64_t seed = 0;
+  std::span<const std::int64_t> sequence{};  // [B], what each is called; empty: 0 .. B-1
+  std::span<const std::int64_t> position{};  // [B], tokens read in earlier pieces; empty: 0
+};
+
 template <RealNumber Real>
 struct Batch {
   std::span<const std::int64_t> offsets{};  // [B + 1]; empty: no sequences
@@ -40,6 +49,7 @@ struct Batch {
   // CUDA: the device alone knows `offsets`, which are in its memory, and the arrays have so many
   // rows (lacuna_batch.offsets_on_device). Negative: the host knows them.
   std::int64_t tokens_on_device = -1;
+  NoiseIn noise{};
 
   std::int64_t sequences() const {
     return offsets.empty() ? 0 : static_cast<std::int64_t>(offsets.size()) - 1;
@@ -118,6 +128,9 @@ lacuna_batch checked(const Batch<Real>& batch, const Extents& is) {
   c.initial_hidden =
       optional("batch.initial_hidden", batch.initial_hidden, is.sequences, is.output);
   c.initial_cell = optional("batch.initial_cell", batch.initial_cell, is.sequences, is.hidden);
+  c.noise.seed = batch.noise.seed;
+  c.noise.sequence = optional("batch.noise.sequence", batch.noise.sequence, is.sequences);
+  c.noise.position = optional("batch.noise.position", batch.noise.position, is.sequences);
   // The C struct serves input and output alike; the library only reads this one.
   const auto& carry = batch.carry_in;
   c.carry_in.last_values = const_cast<Real*>(

@@ -268,7 +268,8 @@ class StackPlan {
     handle_.reset(made);
   }
 
-  // `batch` without initial states, which are per layer. `seed` decides what is dropped.
+  // `batch` without initial states, which are per layer. `seed` decides what is dropped and drawn: a
+  // training loop gives each step one of its own. batch.noise.seed is not read.
   template <RealNumber Real>
   void forward(const StackParameters<Real>& parameters, const Batch<Real>& batch,
                const StackOutputs<Real>& outputs, std::uint64_t seed = 0,
