@@ -432,6 +432,11 @@ TEST_F(StackRun, RefusesWrongInputs) {
   });
   refused("batch.initial_hidden: given, expected null",
           [](Call& c) { c.batch.initial_hidden = c.state[0].data(); });
+  const std::vector<std::int64_t> negative{0, -1, 0};
+  refused("batch.noise.sequence[1]: -1",
+          [&](Call& c) { c.batch.noise.sequence = negative.data(); });
+  refused("batch.noise.position[1]: -1",
+          [&](Call& c) { c.batch.noise.position = negative.data(); });
   refused("batch.times: given, and batch.delta_t too",
           [](Call& c) { c.batch.times = c.times.data(); });
   refused("initial_states[1].hidden: address", [](Call& c) {

@@ -12,7 +12,7 @@ namespace lacuna::cpu {
 template <class V, class T>
 void draw_row(const Noise& noise, NoiseUse use, std::int64_t sequence, std::int64_t position,
               std::uint32_t threshold, T drawn, T other, std::int64_t units, T* row) {
-  // Round by round over many draws, so that the compiler makes vectors of them.
+  // Round by round over many draws, so that the compiler makes vectors of them: which it does not of what it has unrolled.
   constexpr int at_once = 16;
   const PhiloxNumbers counter = Noise::counter(use, sequence, position);
   for (std::int64_t first = 0; first < units; first += 4 * at_once) {
@@ -26,6 +26,7 @@ void draw_row(const Noise& noise, NoiseUse use, std::int64_t sequence, std::int6
     auto k0 = static_cast<std::uint32_t>(noise.seed);
     auto k1 = static_cast<std::uint32_t>(noise.seed >> 32);
     for (int round = 0; round < philox_rounds; ++round) {
+#pragma GCC unroll 1
       for (int i = 0; i < at_once; ++i)
         philox_round(k0, k1, word[0][i], word[1][i], word[2][i], word[3][i]);
       k0 += philox_step0;
