@@ -62,7 +62,8 @@ lacuna_layer noisy_lstm() {
 
 TEST(Allocation, ASecondRunAllocatesNothing) {
   for (const lacuna_layer& layer :
-       {api_tests::gru_d(), api_tests::relaxing_lstm(), api_tests::plain_gru(), noisy_lstm()}) {
+       {api_tests::gru_d(), api_tests::relaxing_lstm(), api_tests::projected_lstm(),
+        api_tests::plain_gru(), noisy_lstm()}) {
     for (const int threads : {1, 3}) {
       const Context context(api_tests::with_threads(threads));
       Example<float> first(layer, {50, 0, 70, 1, 3, 3, 20}), second(layer, {1, 20, 0, 80, 30});

@@ -34,6 +34,7 @@ INSTANTIATE_TEST_SUITE_P(
     Each, Layers,
     testing::Values(
         api_tests::gru_d(), api_tests::relaxing_lstm(), api_tests::plain_gru(), homeostatic_gru(),
+        api_tests::projected_lstm(), reversed(api_tests::projected_lstm()),
         reversed(api_tests::gru_d()), reversed(api_tests::relaxing_lstm()),
         api_tests::layer_of(LACUNA_RNN_EULER, LACUNA_IMPUTE_FORWARD, LACUNA_EVOLVE_NONE),
         api_tests::layer_of(LACUNA_RNN_TANH, LACUNA_IMPUTE_MEAN, LACUNA_EVOLVE_DECAY_STEP)),
@@ -246,7 +247,8 @@ class Pieces {
   Pieces(const lacuna_layer& layer, bool times) : whole_(layer, {9, 6}, 3), times_(times) {}
 
   void check() {
-    const auto H = static_cast<std::size_t>(whole_.layer.hidden);
+    const auto H = static_cast<std::size_t>(whole_.layer.hidden),
+               R = static_cast<std::size_t>(whole_.output_width());
     const Context context;
     const Plan plan(context, whole_.layer, whole_.capacity());
     lacuna_batch batch = batch_of(whole_);
@@ -271,13 +273,13 @@ class Pieces {
     }
     const double bound =
         support::rounding_tolerance<double>(whole_.layer.features + whole_.layer.hidden, 9);
-    EXPECT_TRUE(agrees("hidden", support::compare<double>(hidden, whole_.hidden, bound, H)));
+    EXPECT_TRUE(agrees("hidden", support::compare<double>(hidden, whole_.hidden, bound, R)));
   }
 
  private:
   struct State {
     State(std::size_t B, std::size_t H, std::size_t D)
-        : hidden(B * H),
+        : hidden(B * H),  // as much as it may be
           cell(B * H),
           last_values(B * D),
           since(B * D),
@@ -296,7 +298,8 @@ class Pieces {
   void run_piece(lacuna_plan* plan, const std::vector<std::pair<std::size_t, std::size_t>>& cut,
                  State& state, bool first, std::vector<double>& hidden) {
     const auto D = static_cast<std::size_t>(whole_.layer.features),
-               H = static_cast<std::size_t>(whole_.layer.hidden);
+               H = static_cast<std::size_t>(whole_.layer.hidden),
+               R = static_cast<std::size_t>(whole_.output_width());
     const bool lstm = whole_.is_lstm(), mask = whole_.has_mask(),
                gap = whole_.layer.reverse && !times_;
     std::vector<std::int64_t> lengths;
@@ -335,7 +338,7 @@ class Pieces {
     ASSERT_EQ(lacuna_forward(plan, &parameters, &batch, &outputs, nullptr, nullptr), LACUNA_OK)
         << lacuna_last_error();
     for (std::size_t i = 0; i < rows.size(); ++i)
-      std::copy_n(piece.hidden.begin() + i * H, H, hidden.begin() + rows[i] * H);
+      std::copy_n(piece.hidden.begin() + i * R, R, hidden.begin() + rows[i] * R);
     state = next;
   }
 

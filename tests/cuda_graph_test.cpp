@@ -40,15 +40,15 @@ TEST_P(Recorded, ServesOtherLengths) {
   const auto B = static_cast<std::size_t>(first.sequences);
   const auto N = B * static_cast<std::size_t>(first.max_length());
   const auto D = static_cast<std::size_t>(layer.features),
-             H = static_cast<std::size_t>(layer.hidden);
+             R = static_cast<std::size_t>(first.layer.output_width());
   const lacuna_capacity room{static_cast<std::int64_t>(N), first.sequences, first.max_length()};
   const auto plan = support::make_plan(context.get(), layer, room);
   const auto tape = support::make_tape(plan.get());
 
   Array<std::int64_t> offsets(B + 1);
-  Array<float> values(N * D), delta_t(N), d_final(B * H);
+  Array<float> values(N * D), delta_t(N), d_final(B * R);
   Array<std::uint8_t> mask(N * D);
-  Array<float> final_hidden(B * H), d_values(N * D);
+  Array<float> final_hidden(B * R), d_values(N * D);
   std::vector<std::unique_ptr<Array<float>>> weights, d_weights;
   lacuna_parameters given{};
   lacuna_parameter_gradients wanted{};
@@ -131,5 +131,10 @@ INSTANTIATE_TEST_SUITE_P(
                                      "lstm+none+decay_step_f32_n6_d2_h17_len0-7_seed9",
                                      "gru+relax+relax_f32_n4_d5_h8_len1-11_miss50_eo_seed10"),
                      testing::Values(LACUNA_REGIME_STEPWISE, LACUNA_REGIME_RESIDENT)));
+
+INSTANTIATE_TEST_SUITE_P(
+    Projected, Recorded,
+    testing::Combine(testing::Values("lstm+none+relax_f32_n6_d2_h17_p7_len0-7_seed11"),
+                     testing::Values(LACUNA_REGIME_STEPWISE)));
 
 }  // namespace

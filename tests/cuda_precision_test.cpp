@@ -102,6 +102,12 @@ INSTANTIATE_TEST_SUITE_P(
                                      "gru_decay_f32_n3_d2_h9_len0-3+400_miss30_seed7"),
                      testing::Values(LACUNA_REGIME_STEPWISE, LACUNA_REGIME_RESIDENT)));
 
+INSTANTIATE_TEST_SUITE_P(
+    Projected, InTf32,
+    testing::Combine(testing::Values("lstm_f32_n9_h31_p12_len0-23_init_seed3",
+                                     "lstm+decay+relax_f32_n4_h17_p9_len1-30_miss90_eo_rev_seed10"),
+                     testing::Values(LACUNA_REGIME_STEPWISE)));
+
 std::vector<float> hidden(const support::Case& c, const reference::Batch& batch,
                           lacuna_regime asked) {
   const InRegime regime(asked);

@@ -50,7 +50,7 @@ TEST(Regime, IsResidentWhereThatServes) {
     EXPECT_EQ(chosen(layer_of(serves)), LACUNA_REGIME_RESIDENT) << serves;
   for (const char* not_so : {"lstm_f64_n1_h1_len1_seed1", "grud_f32_n1_h129_len1_seed1",
                              "gru_f32_n1_h8_len1_zone5_seed1", "lstm_f32_n1_h8_len1_zonec5_seed1",
-                             "rnn_f32_n1_h8_len1_rdrop5_seed1"})
+                             "rnn_f32_n1_h8_len1_rdrop5_seed1", "lstm_f32_n1_h8_p8_len1_seed1"})
     EXPECT_EQ(chosen(layer_of(not_so)), LACUNA_REGIME_STEPWISE) << not_so;
 }
 
@@ -81,6 +81,14 @@ TEST(Regime, SaysWhy) {
       std::string::npos);
   EXPECT_NE(explained(layer_of("grud_f32_n1_h300_len1_seed1")).find("hidden is 300"),
             std::string::npos);
+  EXPECT_NE(
+      explained(layer_of("lstm_f32_n1_h30_p9_len1_seed1"))
+          .find("a product [sequences, 16] x [16, 128], another that projects, and kernels over"),
+      std::string::npos)
+      << explained(layer_of("lstm_f32_n1_h30_p9_len1_seed1"));
+  EXPECT_NE(explained(layer_of("lstm_f32_n1_h30_p9_len1_seed1"))
+                .find("not resident, for a projection is stepwise"),
+            std::string::npos);
   const InRegime stepwise(LACUNA_REGIME_STEPWISE);
   EXPECT_NE(explained(layer_of("grud_f32_n1_h8_len1_seed1")).find("options.regime says so"),
             std::string::npos);
@@ -101,6 +109,8 @@ TEST(Regime, RefusesWhatItCannotServe) {
   const lacuna_layer small = layer_of("grud_f32_n1_h8_len1_seed1");
   EXPECT_TRUE(refused(create(layer_of("grud_f64_n1_h8_len1_seed1"), LACUNA_REGIME_RESIDENT),
                       LACUNA_UNSUPPORTED, "options.regime"));
+  EXPECT_TRUE(refused(create(layer_of("lstm_f16_n1_h9_p3_len1_seed1"), LACUNA_REGIME_RESIDENT),
+                      LACUNA_UNSUPPORTED, "a projection is stepwise"));
   EXPECT_TRUE(refused(create(layer_of("lstm_f16_n1_h129_len1_seed1"), LACUNA_REGIME_RESIDENT),
                       LACUNA_UNSUPPORTED, "hidden is 129"));
   for (const int wrong : {-1, 3})

@@ -29,20 +29,27 @@ INSTANTIATE_TEST_SUITE_P(All, Halves,
                                           testing::Values(LACUNA_REGIME_STEPWISE,
                                                           LACUNA_REGIME_RESIDENT)));
 
+INSTANTIATE_TEST_SUITE_P(Projected, Halves,
+                         testing::Combine(testing::Values("lstm"),
+                                          testing::Values("none", "forward", "decay", "relax"),
+                                          testing::Values("none", "decay", "decay_step", "relax"),
+                                          testing::Values("_f16_n4_d3_h19_p5_len0-11_seed31",
+                                                          "_bf16_n4_d5_h6_p6_len0-11_rev_seed32"),
+                                          testing::Values(LACUNA_REGIME_STEPWISE)));
+
 class HalfShapes : public testing::TestWithParam<const char*> {};
 
 TEST_P(HalfShapes, Agree) { support::expect_agreement(GetParam()); }
 
-INSTANTIATE_TEST_SUITE_P(Odd, HalfShapes,
-                         testing::Values("lstm_f16_n1_d1_h1_len1_seed1",
-                                         "gru_bf16_n1_d1_h1_len0_seed2",
-                                         "grud_bf16_n3_d37_h64_len1-7_miss85_seed3",
-                                         "lstm_bf16_n20_d3_h7_len0-5_seed4",
-                                         "gru_f16_n21_d2_h33_len1-9+40_seed5",
-                                         "grud_f16_n9_d13_h31_len0-9_miss70_nan_times_seed6",
-                                         "grud_relax_f16_n4_d7_h15_len0-9+90_miss85_seed7",
-                                         "ode_euler_f16_n5_d3_h9_len0-9_miss50_seed8"),
-                         support::test_name);
+INSTANTIATE_TEST_SUITE_P(
+    Odd, HalfShapes,
+    testing::Values("lstm_f16_n1_d1_h1_len1_seed1", "gru_bf16_n1_d1_h1_len0_seed2",
+                    "grud_bf16_n3_d37_h64_len1-7_miss85_seed3", "lstm_bf16_n20_d3_h7_len0-5_seed4",
+                    "lstm_f16_n20_d3_h33_p1_len0-5_seed9", "gru_f16_n21_d2_h33_len1-9+40_seed5",
+                    "grud_f16_n9_d13_h31_len0-9_miss70_nan_times_seed6",
+                    "grud_relax_f16_n4_d7_h15_len0-9+90_miss85_seed7",
+                    "ode_euler_f16_n5_d3_h9_len0-9_miss50_seed8"),
+    support::test_name);
 
 // Zoneout and recurrent dropout in every cell x evolve.
 class NoisyHalvesOf
@@ -65,6 +72,7 @@ INSTANTIATE_TEST_SUITE_P(All, NoisyHalvesOf,
 // Zoneout as its expectation, nothing dropped: with a plan for training and with one for inference.
 TEST(NoisyHalves, InferWhatCanBeExpected) {
   for (const char* text : {"lstm_f16_n4_d3_h9_len0-11_zone30_zonec40_rdrop20_seed31",
+                           "lstm_f16_n4_d3_h19_p5_len0-11_zone30_zonec40_rdrop20_seed33",
                            "grud_f16_n4_d3_h9_len0-11_miss60_zone30_rdrop20_seed32"}) {
     const support::Case c = support::parse_case(text);
     const auto parameters = support::make_parameters(c);

@@ -110,6 +110,10 @@ TEST(LayerErrors, EveryField) {
   expect("layer.hidden: -64, expected 1 to 16777216", [](auto& l) { l.hidden = -64; });
   expect("layer.hidden: 9223372036854775807, expected",
          [](auto& l) { l.hidden = std::numeric_limits<std::int64_t>::max(); });
+  expect("layer.projection: -1, expected 0 to 7, as layer.hidden says",
+         [](auto& l) { l.projection = -1; });
+  expect("layer.projection: 65, expected 0 to 7", [](auto& l) { l.projection = 65; });
+  expect("layer.projection: 2 is for LACUNA_LSTM, expected 0", [](auto& l) { l.projection = 2; });
   expect("layer.mask_input: 2, expected 0 or 1", [](auto& l) { l.mask_input = 2; });
   expect("layer.gap_input: -1, expected 0 or 1", [](auto& l) { l.gap_input = -1; });
   expect("layer.reverse: 7, expected 0 or 1", [](auto& l) { l.reverse = 7; });

@@ -122,6 +122,62 @@ TEST_F(SizeErrors, Gradients) {
             "d_inputs.d_initial_cell: 7 elements, expected sequences 2 x hidden 4");
 }
 
+// h has as many numbers as it is projected to, c as many as there are units.
+TEST(ProjectedSizeErrors, NameTheirOwnWidths) {
+  const auto context = lacuna::Context::cpu({.threads = 1});
+  lacuna::Layer layer = lacuna::lstm(3, 4);
+  layer.projection = 2;
+  lacuna::Plan plan(context, layer, {.tokens = 3, .sequences = 2});
+  lacuna::Tape tape(plan);
+  const lacuna::Parameters<float> parameters(layer, 1);
+  lacuna::Gradients<float> gradients(parameters);
+  const std::vector<std::int64_t> offsets{0, 1, 3};
+  const std::vector<float> values(9, 1), of_h(4), of_c(8);
+  std::vector<float> wrong(7);
+  const lacuna::Batch<float> good{
+      .offsets = offsets, .values = values, .initial_hidden = of_h, .initial_cell = of_c};
+  const auto forward = [&](const lacuna::Batch<float>& batch,
+                           const lacuna::Outputs<float>& outputs) {
+    return message_of([&] { plan.forward(parameters, batch, outputs, tape); });
+  };
+  lacuna::Batch<float> bad = good;
+  bad.initial_hidden = of_c;
+  EXPECT_EQ(forward(bad, {}),
+            "batch.initial_hidden: 8 elements, expected sequences 2 x projection 2");
+  EXPECT_EQ(forward(good, {.hidden = wrong}),
+            "outputs.hidden: 7 elements, expected tokens 3 x projection 2");
+  EXPECT_EQ(forward(good, {.cell = wrong}),
+            "outputs.cell: 7 elements, expected tokens 3 x hidden 4");
+  EXPECT_EQ(forward(good, {.evolved_hidden = wrong}),
+            "outputs.evolved_hidden: 7 elements, expected tokens 3 x projection 2");
+  EXPECT_EQ(forward(good, {.final_hidden = wrong}),
+            "outputs.final_hidden: 7 elements, expected sequences 2 x projection 2");
+  const auto backward = [&](const lacuna::OutputGradients<float>& d_outputs,
+                            const lacuna::InputGradients<float>& d_inputs) {
+    return message_of(
+        [&] { plan.backward(parameters, good, d_outputs, tape, gradients, d_inputs); });
+  };
+  EXPECT_EQ(backward({.d_hidden = wrong}, {}),
+            "d_outputs.d_hidden: 7 elements, expected tokens 3 x projection 2");
+  EXPECT_EQ(backward({.d_final_hidden = wrong}, {}),
+            "d_outputs.d_final_hidden: 7 elements, expected sequences 2 x projection 2");
+  EXPECT_EQ(backward({}, {.d_initial_hidden = wrong}),
+            "d_inputs.d_initial_hidden: 7 elements, expected sequences 2 x projection 2");
+  EXPECT_EQ(backward({}, {.d_initial_cell = wrong}),
+            "d_inputs.d_initial_cell: 7 elements, expected sequences 2 x hidden 4");
+  std::vector<float> hidden(6), cell(12);
+  EXPECT_NO_THROW(plan.forward(parameters, good, {.hidden = hidden, .cell = cell}, tape));
+
+  lacuna::Layer other = layer;
+  other.projection = 3;
+  const lacuna::Plan others(context, other, {.tokens = 3, .sequences = 2});
+  lacuna::Tape others_tape(others);
+  EXPECT_NE(
+      message_of([&] { plan.forward(parameters, good, {}, others_tape); }, lacuna::Status::mismatch)
+          .find("tape: made for a plan of another layer"),
+      std::string::npos);
+}
+
 TEST_F(SizeErrors, LayersThatDoNotBelongTogether) {
   lacuna::Layer other = layer;
   other.hidden = 5;

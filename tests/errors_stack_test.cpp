@@ -60,6 +60,10 @@ TEST(StackDescription, IsRefusedForWhatMakesNoSense) {
   refused("stack.layers[0]: layer.impute: 9",
           [](auto& d) { d.layers[0].impute = static_cast<lacuna_impute>(9); });
   refused("stack.layers[1].features: 5, expected 4", [](auto& d) { d.layers[1].features = 5; });
+  refused("stack.layers[1].features: 4, expected 3", [](auto& d) {
+    d.layers[0].cell = LACUNA_LSTM;
+    d.layers[0].projection = 3;
+  });
   refused("stack.layers[1].features: 4, expected 8", [](auto& d) { d.stack.bidirectional = 1; });
   refused("stack.layers[1].impute: forward, expected none",
           [](auto& d) { d.layers[1].impute = LACUNA_IMPUTE_FORWARD; });

@@ -137,14 +137,14 @@ void expect_all_gradients(const Case& c, const Parameters& parameters, bool draw
   if (!c.times) expect_gradient("delta_t", batch.delta_t, gradients.d_delta_t, value);
 }
 
-struct CellOf : testing::TestWithParam<Cell> {};
-
-TEST_P(CellOf, GradientsAreFiniteDifferences) {
+void expect_gradients_of_all_models(Cell cell, int hidden, int projection) {
   std::uint64_t seed = 0;
   for (const Impute impute : all_imputes) {
     for (const Evolve evolve : all_evolves) {
       for (const bool reverse : {false, true}) {
-        Case c = tiny_case(GetParam(), impute, evolve, ++seed);
+        Case c = tiny_case(cell, impute, evolve, ++seed);
+        c.layer.hidden = hidden;
+        c.layer.projection = projection;
         c.layer.reverse = reverse;
         c.layer.empty_rows = seed % 4 < 2 ? EmptyRows::update : EmptyRows::evolve_only;
         c.layer.mask_input = impute != Impute::none && seed % 3 != 0;
@@ -159,12 +159,13 @@ TEST_P(CellOf, GradientsAreFiniteDifferences) {
 }
 
 // With what is drawn held fixed, as it is from run to run.
-TEST_P(CellOf, GradientsOfNoisyStatesAreFiniteDifferences) {
+void expect_gradients_of_noisy_states(Cell cell, int projection) {
   std::uint64_t seed = 500;
   for (const Evolve evolve : all_evolves) {
     for (const bool drawn : {false, true}) {
-      Case c = tiny_case(GetParam(), Impute::decay, evolve, ++seed);
+      Case c = tiny_case(cell, Impute::decay, evolve, ++seed);
       c.layer.hidden = 5;
+      c.layer.projection = projection;
       c.layer.zoneout_hidden_percent = 40;
       c.layer.zoneout_cell_percent = c.layer.has_cell_state() ? 30 : 0;
       c.layer.recurrent_dropout_percent = 50;
@@ -174,6 +175,20 @@ TEST_P(CellOf, GradientsOfNoisyStatesAreFiniteDifferences) {
       expect_all_gradients(c, smooth_parameters(c), drawn);
     }
   }
+}
+
+struct CellOf : testing::TestWithParam<Cell> {};
+
+TEST_P(CellOf, GradientsAreFiniteDifferences) { expect_gradients_of_all_models(GetParam(), 2, 0); }
+
+TEST_P(CellOf, GradientsOfNoisyStatesAreFiniteDifferences) {
+  expect_gradients_of_noisy_states(GetParam(), 0);
+}
+
+TEST(Oracle, ProjectedGradientsAreFiniteDifferences) {
+  expect_gradients_of_all_models(Cell::lstm, 3, 2);
+  expect_gradients_of_all_models(Cell::lstm, 2, 2);
+  expect_gradients_of_noisy_states(Cell::lstm, 3);
 }
 
 INSTANTIATE_TEST_SUITE_P(Oracle, CellOf, testing::ValuesIn(all_cells));

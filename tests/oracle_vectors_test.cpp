@@ -35,6 +35,7 @@ Layer layer_of(const StoredCase& c, std::int64_t direction) {
   layer.features = static_cast<int>(c.features);
   layer.hidden = static_cast<int>(c.hidden);
   layer.reverse = direction == 1;
+  layer.projection = static_cast<int>(c.projection);
   return layer;
 }
 
@@ -46,6 +47,7 @@ Parameters parameters_of(const StoredCase& c, const Layer& layer, std::int64_t d
   p.weights_x = c["weight_ih" + suffix(direction)];
   p.weights_h = c["weight_hh" + suffix(direction)];
   p.bias = c["bias_ih" + suffix(direction)];
+  if (c.projection > 0) p.projection = c["weight_hr" + suffix(direction)];
   const std::vector<double>& bias_hh = c["bias_hh" + suffix(direction)];
   const std::size_t summed = layer.cell == Cell::gru ? 2 * p.bias_hn.size() : p.bias.size();
   for (std::size_t j = 0; j < summed; ++j) p.bias[j] += bias_hh[j];
@@ -56,19 +58,19 @@ Parameters parameters_of(const StoredCase& c, const Layer& layer, std::int64_t d
 // Columns of one direction from rows of all directions.
 std::vector<double> columns(const StoredCase& c, const std::vector<double>& rows,
                             std::int64_t direction) {
-  const auto H = static_cast<std::size_t>(c.hidden);
-  const auto width = H * static_cast<std::size_t>(c.directions);
+  const auto R = static_cast<std::size_t>(c.projection > 0 ? c.projection : c.hidden);
+  const auto width = R * static_cast<std::size_t>(c.directions);
   std::vector<double> part;
   for (std::size_t at = 0; at < rows.size(); ++at) {
-    if (at % width / H == static_cast<std::size_t>(direction)) part.push_back(rows[at]);
+    if (at % width / R == static_cast<std::size_t>(direction)) part.push_back(rows[at]);
   }
   return part;
 }
 
-// [B, H] of one direction from [directions, B, H].
+// [B, ..] of one direction from [directions, B, ..].
 std::vector<double> block(const StoredCase& c, const std::string& name, std::int64_t direction) {
   const std::vector<double>& all = c[name];
-  const std::int64_t size = c.sequences * c.hidden;
+  const auto size = static_cast<std::int64_t>(all.size()) / c.directions;
   return {all.begin() + direction * size, all.begin() + (direction + 1) * size};
 }
 
@@ -103,6 +105,8 @@ std::vector<double> check_direction(const StoredCase& c, std::int64_t direction)
   expect_same("d_weight_ih", g.parameters.weights_x, c["d_weight_ih" + suffix(direction)]);
   expect_same("d_weight_hh", g.parameters.weights_h, c["d_weight_hh" + suffix(direction)]);
   expect_same("d_bias_ih", g.parameters.bias, c["d_bias_ih" + suffix(direction)]);
+  if (c.projection > 0)
+    expect_same("d_weight_hr", g.parameters.projection, c["d_weight_hr" + suffix(direction)]);
   if (layer.has_cell_state()) {
     expect_same("c_n", f.final_cell, block(c, "c_n", direction));
     expect_same("d_c0", g.d_initial_cell, block(c, "d_c0", direction));
@@ -115,10 +119,10 @@ std::vector<double> check_direction(const StoredCase& c, std::int64_t direction)
   return g.d_values;
 }
 
-TEST(OracleVectors, AgreeWithPyTorch) {
-  const support::StoredVectors vectors = support::read_vectors(support::pytorch_vectors);
+void expect_agreement(const char* path, std::size_t cases) {
+  const support::StoredVectors vectors = support::read_vectors(path);
   EXPECT_EQ(vectors.made_with.rfind("torch-", 0), 0u) << vectors.made_with;
-  ASSERT_EQ(vectors.cases.size(), 16u);
+  ASSERT_EQ(vectors.cases.size(), cases);
   for (const StoredCase& c : vectors.cases) {
     SCOPED_TRACE(c.name);
     std::vector<double> d_x(c["x"].size(), 0.0);
@@ -129,6 +133,10 @@ TEST(OracleVectors, AgreeWithPyTorch) {
     expect_same("d_x", d_x, c["d_x"]);
   }
 }
+
+TEST(OracleVectors, AgreeWithPyTorch) { expect_agreement(support::pytorch_vectors, 16); }
+
+TEST(OracleVectors, ProjectedAgreeWithPyTorch) { expect_agreement(support::projected_vectors, 4); }
 
 TEST(OracleVectors, SayWhatCannotBeRead) {
   EXPECT_THROW((void)support::read_vectors("tests/vectors/none.txt"), std::runtime_error);

@@ -74,6 +74,10 @@ TEST(WorkerMemory, HoldsEveryRun) {
           layer.recurrent_dropout = noise / 2 * 0.25;
           expect_room(layer, size, false);
           expect_room(layer, size, true);
+          if (cell != LACUNA_LSTM) continue;
+          layer.projection = (size.hidden + 1) / 2;
+          expect_room(layer, size, false);
+          expect_room(layer, size, true);
         }
 }
 

@@ -51,6 +51,8 @@ Case draw(std::uint64_t seed) {
   if (noise.chance(0.3) && c.layer.has_cell_state())
     c.layer.zoneout_cell_percent = 1 + noise.below(60);
   if (noise.chance(0.3)) c.layer.recurrent_dropout_percent = 1 + noise.below(60);
+  if (c.layer.cell == reference::Cell::lstm && flag(0.4))
+    c.layer.projection = 1 + static_cast<int>(random.below(c.layer.hidden));
   return c;
 }
 

@@ -42,7 +42,8 @@ Filled with_empty_rows(const Case& c, const Data& data, int most) {
   const reference::Batch& from = data.batch;
   reference::Batch& to = filled.data.batch;
   reference::Upstream& up = filled.data.upstream;
-  const auto D = static_cast<std::ptrdiff_t>(c.layer.features), H = std::ptrdiff_t{c.layer.hidden};
+  const auto D = static_cast<std::ptrdiff_t>(c.layer.features), H = std::ptrdiff_t{c.layer.hidden},
+             R = std::ptrdiff_t{c.layer.output_width()};
   to.offsets = {0};
   for (auto* array : {&to.values, &to.delta_t, &up.d_hidden, &up.d_cell}) array->clear();
   to.mask.clear();
@@ -54,7 +55,7 @@ Filled with_empty_rows(const Case& c, const Data& data, int most) {
     to.delta_t.push_back(gap);
     to.values.insert(to.values.end(), static_cast<std::size_t>(D), std::nan(""));
     to.mask.insert(to.mask.end(), static_cast<std::size_t>(D), 0);
-    up.d_hidden.insert(up.d_hidden.end(), static_cast<std::size_t>(H), 0);
+    up.d_hidden.insert(up.d_hidden.end(), static_cast<std::size_t>(R), 0);
     if (!data.upstream.d_cell.empty())
       up.d_cell.insert(up.d_cell.end(), static_cast<std::size_t>(H), 0);
   };
@@ -69,7 +70,7 @@ Filled with_empty_rows(const Case& c, const Data& data, int most) {
       to.delta_t.push_back(left);
       append(to.values, from.values, s, D);
       append(to.mask, from.mask, s, D);
-      append(up.d_hidden, data.upstream.d_hidden, s, H);
+      append(up.d_hidden, data.upstream.d_hidden, s, R);
       append(up.d_cell, data.upstream.d_cell, s, H);
     }
     to.offsets.push_back(static_cast<std::int64_t>(to.delta_t.size()));
@@ -125,9 +126,9 @@ TEST_P(Flow, AStateLeftAloneTendsToItsTarget) {
       auto run = library_run<Real>(c, data);
       run.run(context.get());
       const auto evolved = support::pick(run.results.find("evolved_hidden")->vector(), last, n);
-      const auto H = static_cast<std::size_t>(c.layer.hidden);
+      const auto R = static_cast<std::size_t>(c.layer.output_width());
       for (std::size_t at = 0; at < evolved.size(); ++at)
-        ASSERT_EQ(evolved[at], static_cast<Real>(data.parameters.s_inf[at % H])) << at;
+        ASSERT_EQ(evolved[at], static_cast<Real>(data.parameters.s_inf[at % R])) << at;
       for (const auto& [name, buffer] : run.results.entries()) {
         if (name.starts_with("carry")) continue;
         for (const Real element : buffer->span()) ASSERT_TRUE(std::isfinite(element)) << name;
@@ -139,8 +140,8 @@ TEST_P(Flow, AStateLeftAloneTendsToItsTarget) {
       from_end.run(context.get());
       for (std::size_t b = 0; b + 1 < data.batch.offsets.size(); ++b) {
         if (data.batch.offsets[b + 1] - data.batch.offsets[b] < 2) continue;
-        for (std::size_t u = 0; u < H; ++u)
-          ASSERT_LT(std::abs(from_end.results.find("d_initial_hidden")->span()[b * H + u]),
+        for (std::size_t u = 0; u < R; ++u)
+          ASSERT_LT(std::abs(from_end.results.find("d_initial_hidden")->span()[b * R + u]),
                     16 * std::numeric_limits<Real>::min());
       }
     }

@@ -51,6 +51,7 @@ TEST_P(OnePass, AgreesWithTheOracle) {
 
 INSTANTIATE_TEST_SUITE_P(Large, OnePass,
                          testing::Values("lstm_f32_n130_d40_h520_len0-2_seed11",
+                                         "lstm+none+decay_f32_n130_d30_h560_p333_len0-2_seed15",
                                          "gru_reset_before_f32_n130_d30_h600_len0-2_seed12",
                                          "gru_f64_n130_d30_h440_len0-2_seed13",
                                          "grud_f32_n130_d37_h600_len0-2_miss80_eo_seed14"),
@@ -64,11 +65,14 @@ INSTANTIATE_TEST_SUITE_P(
 
 INSTANTIATE_TEST_SUITE_P(
     NoisyShapes, Oracle,
-    testing::Values("gru_f32_n1_d1_h1_len1_zone50_rdrop50_seed1",
-                    "lstm_f32_n37_d5_h29_len0-9_init_zone10_zonec50_rdrop99_seed2",
-                    "grud_f32_n3_d37_h127_len1-7_miss85_zone5_rdrop20_rev_seed3",
-                    "lstm_decay_f64_n9_d3_h67_len0-9_miss70_times_zonec40_seed4",
-                    "grud_relax_f64_n20_d7_h13_len0-19+61_miss70_carry_zone33_rdrop25_seed5"),
+    testing::Values(
+        "gru_f32_n1_d1_h1_len1_zone50_rdrop50_seed1",
+        "lstm_f32_n37_d5_h29_len0-9_init_zone10_zonec50_rdrop99_seed2",
+        "lstm+decay+decay_f32_n9_d5_h37_p21_len0-9_miss60_eo_zone20_zonec30_rdrop40_seed6",
+        "lstm+none+relax_f64_n7_d3_h13_p13_len0-9_init_rev_zone30_zonec5_rdrop20_seed7",
+        "grud_f32_n3_d37_h127_len1-7_miss85_zone5_rdrop20_rev_seed3",
+        "lstm_decay_f64_n9_d3_h67_len0-9_miss70_times_zonec40_seed4",
+        "grud_relax_f64_n20_d7_h13_len0-19+61_miss70_carry_zone33_rdrop25_seed5"),
     support::test_name);
 
 INSTANTIATE_TEST_SUITE_P(
@@ -84,6 +88,19 @@ INSTANTIATE_TEST_SUITE_P(
         "gru+none+relax_f64_n5_d4_h8_len0-12_gap_times_seed16"),
     support::test_name);
 
+INSTANTIATE_TEST_SUITE_P(
+    Projections, Oracle,
+    testing::Values("lstm_f32_n4_d3_h1_p1_len0-9_seed31", "lstm_f64_n7_d5_h3_p2_len0-9_init_seed32",
+                    "lstm_f32_n9_d2_h17_p5_len0-19_init_rev_seed33",
+                    "lstm_f32_n5_d7_h37_p37_len1-9_seed34",
+                    "lstm_f64_n37_d5_h100_p64_len0-9_seed35",
+                    "lstm_decay_f32_n7_h100_p64_len0-19_miss80_times_seed36",
+                    "lstm+decay+relax_f64_n5_d3_h17_p5_len1-30_miss50_eo_mask_gap_rev_init_carry_"
+                    "seed37",
+                    "lstm+none+decay_f64_n5_d9_h37_p8_len0-12_gap_delta_seed38",
+                    "lstm+relax+relax_f32_n20_d13_h70_p33_len0-40+200_miss85_nan_times_seed39"),
+    support::test_name);
+
 // Every impute x evolve x cell x empty-row policy.
 class ModelSpace : public testing::TestWithParam<
                        std::tuple<const char*, const char*, const char*, const char*>> {};
@@ -97,6 +114,14 @@ TEST_P(ModelSpace, Agrees) {
     support::expect_agreement(std::string(cell) + "+" + impute + "+" + evolve + rest +
                               "_miss60_eo_gap_carry_init");
 }
+
+INSTANTIATE_TEST_SUITE_P(Projected, ModelSpace,
+                         testing::Combine(testing::Values("lstm"),
+                                          testing::Values("none", "mean", "forward", "decay",
+                                                          "relax"),
+                                          testing::Values("none", "decay", "decay_step", "relax"),
+                                          testing::Values("_f32_n4_d3_h9_p5_len0-11_seed21",
+                                                          "_f64_n4_d5_h19_p3_len0-11_rev_seed22")));
 
 INSTANTIATE_TEST_SUITE_P(All, ModelSpace,
                          testing::Combine(testing::Values("rnn_tanh", "rnn_relu", "rnn_euler",

@@ -144,6 +144,15 @@ TEST(StackNoise, IsOfTheSeedAndTheLayerAndNotOfInference) {
   EXPECT_EQ(hidden(true, 1), hidden(true, 2));
 }
 
+TEST(StackWidths, AreThoseOfProjections) {
+  lacuna::Layer layer = lacuna::lstm(5, 16);
+  layer.projection = 6;
+  const auto stack = lacuna::stacked(layer, {.depth = 2, .bidirectional = true});
+  stack.check();
+  EXPECT_EQ(stack.layers[1].features, 12);
+  EXPECT_EQ(stack.output_width(), 12);
+}
+
 TEST(StackPieces, SequencesFedInPiecesGiveTheBitsOfOneCall) {
   for (const bool times : {false, true})
     for (const bool reverse : {false, true}) {

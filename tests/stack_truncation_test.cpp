@@ -78,8 +78,11 @@ TEST_P(Truncated, HasTheBitsOfWindowsRunByHand) {
   for (std::size_t l = 0; l < c.stack.layers.size(); ++l) {
     lacuna::Layer& layer = c.stack.layers[l];
     layer.reverse = false;
-    if (l > 0) layer.features = c.stack.layers[l - 1].hidden;
-    if (l > 0 && c.stack.residual) layer.hidden = layer.features;
+    if (l == 0) continue;
+    layer.features = c.stack.layers[l - 1].output_width();
+    if (!c.stack.residual) continue;
+    (layer.projection > 0 ? layer.projection : layer.hidden) = layer.features;
+    layer.hidden = std::max(layer.hidden, layer.features);
   }
   c.times = false;
   c.stack = support::of_type<Real>(c.stack);

@@ -135,6 +135,25 @@ TEST_F(Weights, PyTorch) {
              [](foreign::Torch& cell, const Vector& x) { cell.rnn(x, true); });
 }
 
+// Stored numbers show that the import is right; back it gives the same tensors.
+TEST_F(Weights, PyTorchProjection) {
+  constexpr std::size_t P = 2;
+  lacuna::Layer layer = layer_of(lacuna::Cell::lstm);
+  layer.projection = P;
+  const Vector ih = numbers(4 * H * D), hh = numbers(4 * H * P), bias = numbers(4 * H),
+               hr = numbers(P * H);
+  lacuna::Parameters<double> parameters(layer);
+  parameters.fill(std::numeric_limits<double>::quiet_NaN());
+  lacuna::import_weights<double>(Convention::pytorch, {ih, hh, bias, {}, hr}, parameters);
+  Vector ih_back(ih.size()), hh_back(hh.size()), bias_back(bias.size()), hr_back(hr.size());
+  lacuna::export_weights<double>(Convention::pytorch, parameters,
+                                 {ih_back, hh_back, bias_back, {}, hr_back});
+  EXPECT_EQ(ih_back, ih);
+  EXPECT_EQ(hh_back, hh);
+  EXPECT_EQ(bias_back, bias);
+  EXPECT_EQ(hr_back, hr);
+}
+
 TEST_F(Weights, PyTorchWithoutBiases) {
   foreign::Torch cell(H);
   cell.weight_ih = numbers(3 * H * D), cell.weight_hh = numbers(3 * H * H);
@@ -289,8 +308,8 @@ TEST_F(GruDWeights, ExportForInputsWithTheMeanSubtracted) {
 
 // ---- PyTorch's own numbers ----
 
-TEST(StoredPyTorch, OutputsAndGradients) {
-  const auto stored = support::read_vectors(support::pytorch_vectors);
+void expect_stored(const char* path) {
+  const auto stored = support::read_vectors(path);
   ASSERT_FALSE(stored.cases.empty());
   const auto context = lacuna::Context::cpu({.threads = 2});
   for (const auto& c : stored.cases) {
@@ -303,20 +322,25 @@ TEST(StoredPyTorch, OutputsAndGradients) {
                           .features = c.features,
                           .hidden = c.hidden,
                           .reverse = direction == 1,
-                          .type = lacuna::Type::f64};
+                          .type = lacuna::Type::f64,
+                          .projection = c.projection};
       const std::string ending = direction ? "_l0_reverse" : "_l0";
       lacuna::Parameters<double> parameters(layer);
-      lacuna::import_weights<double>(Convention::pytorch,
-                                     {c["weight_ih" + ending], c["weight_hh" + ending],
-                                      c["bias_ih" + ending], c["bias_hh" + ending]},
-                                     parameters);
+      const auto &ih = c["weight_ih" + ending], &hh = c["weight_hh" + ending],
+                 &bias_ih = c["bias_ih" + ending], &bias_hh = c["bias_hh" + ending];
+      if (c.projection > 0)
+        lacuna::import_weights<double>(
+            Convention::pytorch, {ih, hh, bias_ih, bias_hh, c["weight_hr" + ending]}, parameters);
+      else
+        lacuna::import_weights<double>(Convention::pytorch, {ih, hh, bias_ih, bias_hh}, parameters);
 
       const auto B = static_cast<std::size_t>(c.sequences),
-                 width = static_cast<std::size_t>(c.hidden),
+                 cells = static_cast<std::size_t>(c.hidden),
+                 width = static_cast<std::size_t>(layer.output_width()),
                  tokens = static_cast<std::size_t>(c.offsets.back()),
                  all = width * static_cast<std::size_t>(c.directions);
       const auto from = static_cast<std::size_t>(direction);
-      // Our direction's half of rows [N, directions * H], and our part of [directions, B, H].
+      // Our direction's half of rows [N, directions * R], and our part of [directions, B, ..].
       const auto half = [&](const std::vector<double>& rows) {
         std::vector<double> ours;
         for (std::size_t s = 0; s < tokens; ++s)
@@ -325,8 +349,9 @@ TEST(StoredPyTorch, OutputsAndGradients) {
         return ours;
       };
       const auto part = [&](const std::vector<double>& states) {
-        return std::vector<double>(states.begin() + from * B * width,
-                                   states.begin() + (from + 1) * B * width);
+        const std::size_t size = states.size() / static_cast<std::size_t>(c.directions);
+        return std::vector<double>(states.begin() + from * size,
+                                   states.begin() + (from + 1) * size);
       };
       const bool has_cell = layer.has_cell_state();
       const std::vector<double> h0 = part(c["h0"]),
@@ -336,14 +361,14 @@ TEST(StoredPyTorch, OutputsAndGradients) {
 
       lacuna::Plan plan(context, layer, {.tokens = c.offsets.back(), .sequences = c.sequences});
       lacuna::Tape tape(plan);
-      std::vector<double> y(tokens * width), h_n(B * width), c_n(has_cell ? B * width : 0);
+      std::vector<double> y(tokens * width), h_n(B * width), c_n(has_cell ? B * cells : 0);
       plan.forward(parameters, batch, {.hidden = y, .final_hidden = h_n, .final_cell = c_n}, tape);
       const double bound =
           rounding_tolerance<double>(c.features + c.hidden, support::mixing_steps(61));
       EXPECT_TRUE(agrees("y", compare<double>(y, half(c["y"]), bound, width)));
       EXPECT_TRUE(agrees("h_n", compare<double>(h_n, part(c["h_n"]), bound, width)));
       if (has_cell) {
-        EXPECT_TRUE(agrees("c_n", compare<double>(c_n, part(c["c_n"]), bound, width)));
+        EXPECT_TRUE(agrees("c_n", compare<double>(c_n, part(c["c_n"]), bound, cells)));
       }
 
       lacuna::Gradients<double> gradients(parameters);
@@ -358,6 +383,10 @@ TEST(StoredPyTorch, OutputsAndGradients) {
                                                         c["d_weight_ih" + ending], sums)));
       EXPECT_TRUE(agrees("d_weight_hh", compare<double>(gradients[Parameter::weights_h],
                                                         c["d_weight_hh" + ending], sums)));
+      if (c.projection > 0) {
+        EXPECT_TRUE(agrees("d_weight_hr", compare<double>(gradients[Parameter::projection],
+                                                          c["d_weight_hr" + ending], sums)));
+      }
       EXPECT_TRUE(agrees(
           "d_bias", compare<double>(gradients[Parameter::bias], c["d_bias_ih" + ending], sums)));
       EXPECT_TRUE(agrees("d_h0", compare<double>(d_h0, part(c["d_h0"]), bound, width)));
@@ -368,6 +397,10 @@ TEST(StoredPyTorch, OutputsAndGradients) {
     }
   }
 }
+
+TEST(StoredPyTorch, OutputsAndGradients) { expect_stored(support::pytorch_vectors); }
+
+TEST(StoredPyTorch, ProjectedOutputsAndGradients) { expect_stored(support::projected_vectors); }
 
 // ---- Descriptions and errors ----
 
@@ -412,6 +445,14 @@ TEST(WeightsErrors, LayersThatAConventionCannotHold) {
   EXPECT_NE(refuse(Convention::gru_d, lacuna::gru(3, 5))
                 .find("GRU-D is gru_reset_before with impute decay"),
             std::string::npos);
+  lacuna::Layer projected = lacuna::lstm(3, 5);
+  projected.projection = 2;
+  EXPECT_NE(refuse(Convention::keras, projected).find("Keras's LSTM has no projection"),
+            std::string::npos);
+  EXPECT_NE(refuse(Convention::onnx, projected).find("ONNX's LSTM has no projection"),
+            std::string::npos);
+  EXPECT_EQ(lacuna::foreign_tensor_info(projected, Convention::pytorch, 4).name,
+            std::string("weight_hr"));
   for (const Convention convention : {Convention::pytorch, Convention::keras, Convention::onnx})
     EXPECT_NE(
         refuse(convention, lacuna::latent_ode_euler(3, 5)).find("no other library has rnn_euler"),

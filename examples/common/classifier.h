@@ -34,7 +34,7 @@ class Classifier {
         tape_(plan_),
         parameters_(layer, options.seed),
         gradients_(parameters_),
-        head_(layer.hidden * (options.summary ? 3 : 1), 1),
+        head_(layer.output_width() * (options.summary ? 3 : 1), 1),
         head_gradients_(head_.count()),
         adam_(parameters_.count(), adam_options()),
         head_adam_(head_.count(), adam_options()),
@@ -126,7 +126,7 @@ class Classifier {
     d_logits_.resize(tokens);
   }
 
-  std::size_t hidden() const { return static_cast<std::size_t>(plan_.layer().hidden); }
+  std::size_t hidden() const { return static_cast<std::size_t>(plan_.layer().output_width()); }
   std::size_t seen() const { return static_cast<std::size_t>(head_.in()); }
 
   // hidden_ [N, H] -> seen_ [N, H or 3 H]

@@ -68,7 +68,6 @@ const lacuna_layer& checked(const lacuna_layer* given, const Backend& backend) {
   const lacuna_layer& layer = checked(given);
   check_type(layer.type, backend, "layer.type");
   if (layer.layer_norm != 0) refuse(LACUNA_UNSUPPORTED, "layer.layer_norm: not built yet");
-  if (layer.projection != 0) refuse(LACUNA_UNSUPPORTED, "layer.projection: not built yet");
   return layer;
 }
 

@@ -107,7 +107,7 @@ lacuna_status lacuna_weights_export(const lacuna_layer* layer, lacuna_convention
         *layer, "source.", *source,
         [&](lacuna_parameter kind, api::Name name, const void* data, api::Extent extent) {
           // Only GRU-D's convention reads what comes after the cell's own parameters.
-          if (kind <= LACUNA_BIAS_HN || convention == LACUNA_GRU_D)
+          if (kind <= LACUNA_BIAS_HN || kind == LACUNA_PROJECTION || convention == LACUNA_GRU_D)
             arrays.input(name, data, extent);
         });
     api::each_foreign(*layer, convention, "target.", *target,

@@ -190,6 +190,7 @@ void forward_typed(Team& team, const ForwardRun& call) {
   job.panel_h = job.panel_x + lay.panel_x;
   job.panel_candidate = job.panel_h + lay.panel_h;
   job.panel_decay = job.panel_candidate + lay.panel_candidate;
+  job.panel_projection = job.panel_decay + lay.panel_decay;
 
   prepare(job);
   const Engine<T>& run = engine<T>(call.recipe.isa);
@@ -262,7 +263,7 @@ void backward_typed(Team& team, const BackwardRun& call) {
   const auto wanted = [&](lacuna_parameter kind) { return job.d_parameter[kind] != nullptr; };
   job.wants_weights =
       wanted(LACUNA_WEIGHTS_X) || wanted(LACUNA_WEIGHTS_H) || wanted(LACUNA_BIAS) ||
-      wanted(LACUNA_BIAS_HN) ||
+      wanted(LACUNA_BIAS_HN) || wanted(LACUNA_PROJECTION) ||
       (lay.elapsed_width > 0 && (wanted(LACUNA_EVOLVE_WEIGHT) || wanted(LACUNA_EVOLVE_BIAS)));
   job.wants_delta = job.d_delta_t != nullptr;
   job.wants_input = job.d_values != nullptr || wanted(LACUNA_X_MEAN) ||
@@ -272,6 +273,7 @@ void backward_typed(Team& team, const BackwardRun& call) {
   job.panel_candidate = job.panel_h + lay.panel_h_back;
   job.panel_x = job.panel_candidate + lay.panel_candidate_back;
   job.panel_decay = job.panel_x + lay.panel_x_back;
+  job.panel_projection = job.panel_decay + lay.panel_decay_back;
   job.gradient_rows = at<T>(workspace, lay.workspace.gradient_rows);
   job.weight_sums = at<T>(workspace, lay.workspace.weight_sums);
   job.unit_sums = at<T>(workspace, lay.workspace.unit_sums);

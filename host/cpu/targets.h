@@ -24,7 +24,10 @@ struct WeightTargets {
     const Layout& lay = *job.layout;
     const std::int64_t at =
         product.offset + (gate_in_product * product.rows + unit) * product.stride;
-    if (gate == lay.gradient_gates) {
+    if (product.of == GradientProduct::Of::projection)
+      return add_range(at, product, lay.unprojected, lay.hidden, LACUNA_PROJECTION,
+                       unit * lay.hidden);
+    if (product.of == GradientProduct::Of::decay) {
       add_range(at, product, lay.elapsed, lay.elapsed_width, LACUNA_EVOLVE_WEIGHT,
                 unit * lay.elapsed_width);
       add_range(at, product, lay.elapsed + lay.elapsed_width, 1, LACUNA_EVOLVE_BIAS, unit);
@@ -43,7 +46,7 @@ struct WeightTargets {
     }
   }
 
-  // Columns [first, first + count) of the operand row, as far as the product has them.
+  // Columns [first, first + count) of the operand's row, as far as the product has them.
   void add_range(std::int64_t at, const GradientProduct& product, std::int64_t first,
                  std::int64_t count, lacuna_parameter kind, std::int64_t offset) const {
     T* const out = job.d_parameter[kind];

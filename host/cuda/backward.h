@@ -6,6 +6,7 @@
 #include "kernels/recurrence/resident/backward.h"
 #include "kernels/recurrence/stepwise/backward.h"
 #include "kernels/recurrence/stepwise/gates.h"
+#include "kernels/recurrence/stepwise/projected.h"
 #include "kernels/tokens/gap_gradient.h"
 #include "kernels/tokens/observe_backward.h"
 #include "kernels/tokens/reduce.h"
@@ -100,6 +101,11 @@ class Backward : Run<T> {
       zero_rows(args.d_gates, n * lay.gradient_gates * lay.units, sizeof(T));
       if (this->resets_before()) zero_rows(args.reset_operand, n * lay.units, sizeof(T));
     }
+    if (lay.projected) {
+      zero_rows(this->template work<T>(this->at_.d_projected_rows), n * lay.output_units,
+                sizeof(T));
+      zero_rows(this->template work<T>(this->at_.unprojected_rows), n * lay.units, sizeof(T));
+    }
     if (args.d_euler) zero_rows(args.d_euler, n * lay.units, sizeof(R));
     if (args.d_evolve.d_exponent)
       zero_rows(args.d_evolve.d_exponent, n * lay.evolve_units, sizeof(R));
@@ -115,6 +121,7 @@ class Backward : Run<T> {
         return resident_backward(
             this->stream_,
             ResidentBackward<T>{args, this->weights(), this->lanes(), this->lay_.tf32});
+    if (this->lay_.projected) return recur_projected(args);
     recur_stepwise(args);
   }
 
@@ -188,6 +195,39 @@ class Backward : Run<T> {
     end_backward(this->stream_, args);
   }
 
+  void recur_projected(const BackwardView<T>& view) const {
+    const DeviceLayout& lay = this->lay_;
+    const std::int64_t units = lay.units, outputs = lay.output_units,
+                       wide = lay.product_gates * units;
+    const auto& at = this->at_;
+    ProjectedBackward<T> args{{view}};
+    args.outputs = lay.outputs;
+    args.output_units = outputs;
+    args.evolve_units = lay.evolve_units;
+    args.d_step = this->template work<T>(at.d_step);
+    args.d_product = this->template work<const R>(at.d_product);
+    args.d_state = this->template work<R>(at.d_state);
+    args.d_cell_state = this->template work<R>(at.d_cell);
+    args.tape_relaxed = taped<R>(lay.tape.relaxed);
+    args.d_projected = this->template work<T>(at.d_projected);
+    args.d_unprojected = this->template work<const R>(at.d_unprojected);
+    args.d_projected_rows = this->template work<T>(at.d_projected_rows);
+    args.unprojected_rows = this->template work<T>(at.unprojected_rows);
+    // Products read rows that a step did not write: those of sequences that are shorter.
+    zero_rows(args.d_step, this->sequences() * wide, sizeof(T));
+    zero_rows(args.d_projected, this->sequences() * outputs, sizeof(T));
+    for (std::int64_t step = this->steps_; step-- > 0;) {
+      const std::int64_t rows = this->rows(step);
+      step_outputs_backward(this->stream_, args, step, rows);
+      this->multiply(Form::nn, rows, units, outputs, args.d_projected, outputs, this->projection(),
+                     units, this->template work<R>(at.d_unprojected), units);
+      step_cells_backward(this->stream_, args, step, rows);
+      this->multiply(Form::nn, rows, outputs, wide, args.d_step, wide, this->weights(), outputs,
+                     this->template work<R>(at.d_product), outputs);
+    }
+    end_projected(this->stream_, args);
+  }
+
   // target [gates H, columns] += (gate rows)^T operand, over all tokens.
   void add_product(const T* rows, std::int64_t row_stride, std::int64_t gates, const T* operand,
                    std::int64_t stride, std::int64_t columns, R* target) const {
@@ -225,6 +265,13 @@ class Backward : Run<T> {
       } else {
         add_product(d_gates, stride, lay.product_gates, state, outputs, lay.outputs, d_h);
       }
+    }
+    if (R* const d_projection = wanted(LACUNA_PROJECTION); d_projection && lay.projected) {
+      R* const dense = this->template work<R>(this->at_.d_weights);
+      this->multiply(Form::tn, outputs, units, this->tokens(),
+                     this->template work<const T>(this->at_.d_projected_rows), outputs,
+                     this->template work<const T>(this->at_.unprojected_rows), units, dense, units);
+      add_gradient(this->stream_, dense, 1, lay.outputs, h, outputs, units, d_projection);
     }
     if (R* const d_bias = wanted(LACUNA_BIAS)) add_bias(d_gates, stride, lay.input_gates, d_bias);
     if (R* const d_bias = wanted(LACUNA_BIAS_HN)) add_bias(d_gates + 3 * units, stride, 1, d_bias);

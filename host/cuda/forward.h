@@ -4,6 +4,7 @@
 #include "host/cuda/run.h"
 #include "kernels/recurrence/resident/forward.h"
 #include "kernels/recurrence/stepwise/forward.h"
+#include "kernels/recurrence/stepwise/projected.h"
 #include "kernels/tokens/observe.h"
 
 namespace lacuna::cuda {
@@ -129,7 +130,41 @@ class Forward : Run<T> {
       if (this->is_resident())
         return resident_forward(this->stream_, ResidentForward<T>{args, this->weights(),
                                                                   this->lanes(), this->lay_.tf32});
+    if (this->lay_.projected) return recur_projected(args);
     recur_stepwise(args);
+  }
+
+  void recur_projected(const ForwardView<T>& view) const {
+    const DeviceLayout& lay = this->lay_;
+    const std::int64_t units = lay.units, outputs = lay.output_units,
+                       wide = lay.product_gates * units;
+    const auto& at = this->at_;
+    ProjectedForward<T> args{{view}};
+    args.outputs = lay.outputs;
+    args.output_units = outputs;
+    args.product = this->template work<const R>(at.product);
+    args.operand = this->template work<T>(at.operand);
+    args.state = this->template work<R>(at.state);
+    args.cell_state = this->template work<R>(at.cell);
+    args.unprojected = this->template work<T>(at.unprojected);
+    args.projected = this->template work<const R>(at.projected);
+    if (sizeof(T) < sizeof(R) && this->layer_.evolve == LACUNA_EVOLVE_RELAX)
+      args.tape_relaxed = taped<R>(lay.tape.relaxed);
+    const auto rows_of = [&](std::int64_t width) {
+      return static_cast<std::size_t>(this->sequences() * width) * sizeof(T);
+    };
+    this->device_.zero(this->stream_, args.operand, rows_of(outputs));
+    this->device_.zero(this->stream_, args.unprojected, rows_of(units));
+    begin_projected(this->stream_, args);
+    for (std::int64_t step = 0; step < this->steps_; ++step) {
+      const std::int64_t rows = this->rows(step);
+      this->multiply(Form::nt, rows, wide, outputs, args.operand, outputs, this->weights(), outputs,
+                     this->template work<R>(at.product), wide);
+      step_cells(this->stream_, args, step, rows);
+      this->multiply(Form::nt, rows, outputs, units, args.unprojected, units, this->projection(),
+                     units, this->template work<R>(at.projected), outputs);
+      step_outputs(this->stream_, args, step, rows);
+    }
   }
 
   void recur_stepwise(const ForwardView<T>& view) const {

@@ -50,6 +50,7 @@ void set_widths(DeviceLayout& out, const lacuna_layer& layer) {
   out.hidden = layer.hidden;
   out.input = input_width(layer);
   out.outputs = output_width(layer);
+  out.projected = layer.projection > 0;
   out.units = padded(layer.hidden);
   out.output_units = padded(out.outputs);
   out.input_stride = padded(out.input);
@@ -95,6 +96,7 @@ void lay_out_common(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer,
   if (layer.evolve == LACUNA_EVOLVE_RELAX) out.rate = arena.take({relaxed_units(layer), wide});
   if (!inference && zones_out(layer)) out.zoned = arena.take({N, lay.units / 4});
   if (!inference && drops_state(layer)) out.factors = arena.take({B, lay.output_units, wide});
+  if (lay.projected) out.weights_projection = arena.take({lay.output_units, lay.units, real});
   out.product_scratch_bytes = facts.product_bytes;
   out.product_scratch = arena.take({static_cast<std::int64_t>(facts.product_bytes)});
 }
@@ -117,6 +119,10 @@ void lay_out_forward(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer,
       out.reset_operand = arena.take({B, lay.units, real});
       out.update = arena.take({B, lay.units, wide});
       out.candidate_product = arena.take({B, lay.units, wide});
+    }
+    if (lay.projected) {
+      out.unprojected = arena.take({B, lay.units, real});
+      out.projected = arena.take({B, lay.output_units, wide});
     }
   }
   // A plan that makes tapes serves runs without one, too.
@@ -151,6 +157,14 @@ void lay_out_backward(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer
       out.d_candidate = arena.take({B, lay.units, real});
       out.d_reset = arena.take({B, lay.units, wide});
     }
+    if (lay.projected) {
+      out.d_projected = arena.take({B, lay.output_units, real});
+      out.d_unprojected = arena.take({B, lay.units, wide});
+    }
+  }
+  if (lay.projected) {
+    out.d_projected_rows = arena.take({N, lay.output_units, real});
+    out.unprojected_rows = arena.take({N, lay.units, real});
   }
   out.d_exponent = arena.take({N, lay.evolve_units, wide});
   if (layer.evolve == LACUNA_EVOLVE_RELAX) out.d_target = arena.take({N, lay.evolve_units, wide});
@@ -186,6 +200,9 @@ void lay_out_tape(DeviceLayout& lay, const lacuna_layer& layer, std::int64_t tok
   lay.tape.h = lay.tape.operand = tape.take({tokens, lay.output_units, real});
   if (drops_state(layer)) lay.tape.operand = tape.take({tokens, lay.output_units, real});
   if (layer.cell == LACUNA_LSTM) lay.tape.c = tape.take({tokens, lay.units, wide});
+  // What a rounded tape does not do for (kernels/recurrence/evolve_units.h) and no gate gives back.
+  if (lay.projected && layer.evolve == LACUNA_EVOLVE_RELAX && real < wide)
+    lay.tape.relaxed = tape.take({tokens, lay.output_units, wide});
   if (kind == LACUNA_TAPE_GATES)
     lay.tape.gates = tape.take({tokens, lay.saved_gates, lay.units, real});
   lay.tape.bytes = tape.size();

@@ -52,6 +52,7 @@ std::string why_not_resident(const lacuna_layer& layer, const lacuna_capacity& c
   };
   if (layer.type == LACUNA_F64) return "the type is fp64, which it does not compute in";
   if (draws(layer)) return "zoneout and recurrent dropout are stepwise";
+  if (layer.projection > 0) return "a projection is stepwise";
   if (layer.hidden > resident::most_units)
     return too_much("hidden", layer.hidden, resident::most_units);
   constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
@@ -111,9 +112,10 @@ std::string explain_regime(const DeviceLayout& lay, const lacuna_capacity& capac
          << "           where the host knows the lengths, no more blocks run than they keep busy\n"
          << idle_share(lay, capacity);
   } else {
-    text << "stepwise: per time step a product [sequences, " << lay.units << "] x [" << lay.units
-         << ", " << lay.product_gates * lay.units
-         << "] and a kernel over sequences that still have tokens, longest first\n"
+    text << "stepwise: per time step a product [sequences, " << lay.output_units << "] x ["
+         << lay.output_units << ", " << lay.product_gates * lay.units << "]"
+         << (lay.projected ? ", another that projects, and kernels" : " and a kernel")
+         << " over sequences that still have tokens, longest first\n"
          << "           not resident, for "
          << (lay.why_not_resident.empty() ? "options.regime says so" : lay.why_not_resident)
          << '\n';

@@ -154,6 +154,9 @@ class Run {
     if (layer_.evolve == LACUNA_EVOLVE_DECAY)
       pack_weights<R>(stream_, parameter(LACUNA_EVOLVE_WEIGHT), 1, r, layer_.features,
                       work<R>(at_.weights_decay), output_units(), lay_.delta_stride);
+    if (lay_.projected)
+      pack_weights<T>(stream_, parameter(LACUNA_PROJECTION), 1, r, h,
+                      work<T>(at_.weights_projection), output_units(), units());
     if (layer_.evolve == LACUNA_EVOLVE_RELAX)
       rates(stream_, parameter(LACUNA_EVOLVE_WEIGHT), relaxed_units(layer_), work<R>(at_.rate));
   }
@@ -161,6 +164,8 @@ class Run {
   // W_h; and W_hn of gru_reset_before, behind the rows of r and z.
   const T* weights() const { return work<const T>(at_.weights_h); }
   const T* candidate_weights() const { return weights() + 2 * units() * units(); }
+
+  const T* projection() const { return work<const T>(at_.weights_projection); }
 
   // Of numbers as they are stored, in the plan's precision.
   void multiply(Form form, std::int64_t m, std::int64_t n, std::int64_t k, const T* a,

@@ -22,6 +22,7 @@ struct DeviceLayout {
   std::int64_t outputs = 0;       // of h
   std::int64_t units = 0;         // hidden, padded
   std::int64_t output_units = 0;  // outputs, padded
+  bool projected = false;         // h is W_p times what the cell makes
   std::int64_t input_stride = 0;  // input, padded
   std::int64_t delta_stride = 0;  // features, padded
   // Of what evolve leaves a gradient for: output_units, for an LSTM that relaxes those of c behind them, or 0.
@@ -30,7 +31,8 @@ struct DeviceLayout {
   std::int64_t input_gates = 0, product_gates = 0, saved_gates = 0, gradient_gates = 0;
 
   struct Tape {
-    std::size_t input = 0, delta = 0, fires = 0, h = 0, c = 0, gates = 0, exponent = 0, bytes = 0;
+    std::size_t input = 0, delta = 0, fires = 0, h = 0, c = 0, gates = 0, exponent = 0, relaxed = 0,
+                bytes = 0;
     std::size_t operand = 0;  // where h is, unless there is recurrent dropout
   } tape;
   struct Workspace {
@@ -38,17 +40,18 @@ struct DeviceLayout {
     std::size_t offsets = 0, order = 0, lengths = 0, sorted_lengths = 0, index = 0, sort = 0,
                 sort_bytes = 0;
     std::size_t sequence_of = 0, gaps = 0, weights_x = 0, weights_h = 0, weights_decay = 0,
-                rate = 0, zoned = 0, factors = 0;
+                rate = 0, zoned = 0, factors = 0, weights_projection = 0;
     std::size_t product_scratch = 0, product_scratch_bytes = 0;
     // Forward. Inference has a part of the tape here.
     std::size_t summaries = 0, gx = 0, product = 0, operand = 0, state = 0, cell = 0,
-                reset_operand = 0, update = 0, candidate_product = 0, input = 0, delta = 0,
-                fires = 0, exponent = 0;
+                reset_operand = 0, update = 0, candidate_product = 0, unprojected = 0,
+                projected = 0, input = 0, delta = 0, fires = 0, exponent = 0;
     // Backward.
     std::size_t d_gates = 0, d_step = 0, d_product = 0, d_state = 0, d_cell = 0, d_candidate = 0,
-                d_reset = 0, reset_rows = 0, d_exponent = 0, d_target = 0, d_euler = 0, d_input = 0,
-                d_delta = 0, d_age = 0, d_gap = 0, d_summaries = 0, sums = 0, partials = 0,
-                d_weights = 0;
+                d_reset = 0, reset_rows = 0, d_projected = 0, d_unprojected = 0,
+                d_projected_rows = 0, unprojected_rows = 0, d_exponent = 0, d_target = 0,
+                d_euler = 0, d_input = 0, d_delta = 0, d_age = 0, d_gap = 0, d_summaries = 0,
+                sums = 0, partials = 0, d_weights = 0;
     // Of as many tokens as gates are computed again for at once. In use before the recurrence is.
     std::size_t gx_again = 0, product_again = 0, update_again = 0, candidate_product_again = 0;
     std::size_t bytes = 0;

@@ -53,6 +53,7 @@ void lay_out_rows(Layout& out, const lacuna_layer& layer, bool inference, std::i
   out.input = input_width(layer);
   out.units = round_up(layer.hidden, line);
   out.outputs = output_width(layer);
+  out.projected = layer.projection > 0;
   out.output_units = round_up(out.outputs, line);
   out.relaxed = out.output_units + out.units;
   out.channels = round_up(layer.features, line);
@@ -102,19 +103,32 @@ void lay_out_gates(Layout& out, const lacuna_layer& layer, std::int64_t bytes_ea
   out.d_exponent = times(out.gradient_gates, out.units);
   std::int64_t end = out.d_exponent;
   if (out.elapsed_width > 0) end += out.output_units;
+  if (out.projected) {
+    out.d_projected = end;
+    out.unprojected = end + out.output_units;
+    end = out.unprojected + out.units;
+  }
   out.gradient_stride = row_stride(end, bytes_each);
 }
 
 void lay_out_products(Layout& out, const lacuna_layer& layer, std::int64_t bytes_each) {
   const std::int64_t line = line_bytes / bytes_each;
+  using Of = GradientProduct::Of;
+  const auto place = [&](GradientProduct product) {
+    product.stride = round_up(product.columns, line);
+    product.offset = out.weight_sums;
+    out.weight_sums += times(times(product.gates, product.rows), product.stride);
+    out.products[static_cast<std::size_t>(out.product_count++)] = product;
+  };
   const auto add = [&](std::int64_t gate, std::int64_t gates, std::int64_t begin, std::int64_t end,
                        bool times_reset = false) {
-    GradientProduct& product = out.products[static_cast<std::size_t>(out.product_count++)];
-    const bool of_decay = gate == out.gradient_gates;
-    product = {gate,       gates,       of_decay ? out.outputs : out.hidden, times(gate, out.units),
-               begin,      end - begin, round_up(end - begin, line),         out.weight_sums,
-               times_reset};
-    out.weight_sums += times(times(gates, product.rows), product.stride);
+    place({.first_gate = gate,
+           .gates = gates,
+           .rows = out.hidden,
+           .gradient = times(gate, out.units),
+           .first_column = begin,
+           .columns = end - begin,
+           .times_reset = times_reset});
   };
   const std::int64_t x = out.x, one = out.one, h = out.h, h_end = out.h + out.outputs;
   switch (layer.cell) {
@@ -131,7 +145,19 @@ void lay_out_products(Layout& out, const lacuna_layer& layer, std::int64_t bytes
     default: add(0, out.gradient_gates, x, h_end);
   }
   if (out.elapsed_width > 0)
-    add(out.gradient_gates, 1, out.elapsed, out.elapsed + out.elapsed_width + 1);
+    place({.gates = 1,
+           .rows = out.outputs,
+           .gradient = out.d_exponent,
+           .first_column = out.elapsed,
+           .columns = out.elapsed_width + 1,
+           .of = Of::decay});
+  if (out.projected)
+    place({.gates = 1,
+           .rows = out.outputs,
+           .gradient = out.d_projected,
+           .first_column = out.unprojected,
+           .columns = out.hidden,
+           .of = Of::projection});
   out.unit_sums = 2 * out.relaxed + 3 * out.channels;
 }
 
@@ -142,6 +168,8 @@ void lay_out_panels(Layout& out, const lacuna_layer& layer) {
   out.panel_h = times(times(out.outputs + 1, cell_gates - split_candidate), out.units);
   out.panel_candidate = split_candidate ? times(out.hidden, out.units) : 0;
   out.panel_decay = out.elapsed_width > 0 ? times(out.elapsed_width + 1, out.output_units) : 0;
+  out.panel_projection = out.projected ? times(out.hidden, out.output_units) : 0;
+  out.panel_projection_back = out.projected ? times(out.outputs, out.units) : 0;
   out.panel_h_back = times(times(out.hidden, out.h_gates), out.output_units);
   out.panel_candidate_back = out.panel_candidate;
   out.panel_x_back = times(times(out.hidden, out.x_gates), out.d_input);
@@ -152,7 +180,7 @@ void lay_out_panels(Layout& out, const lacuna_layer& layer) {
 void choose_groups(Layout& out, const lacuna_capacity& capacity, std::int64_t bytes_each) {
   const std::int64_t b = capacity.sequences;
   const std::int64_t weight_bytes =
-      times(out.panel_x + out.panel_h + out.panel_candidate, bytes_each);
+      times(out.panel_x + out.panel_h + out.panel_candidate + out.panel_projection, bytes_each);
   constexpr std::int64_t megabyte = std::int64_t{1} << 20;
   const std::int64_t lanes = weight_bytes <= 4 * megabyte ? 16 : 32;
   // Weights that stay in the cache lose little with 8 lanes, and eight threads then find work.
@@ -177,15 +205,16 @@ void choose_groups(Layout& out, const lacuna_capacity& capacity, std::int64_t by
 
 std::int64_t worker_elements(const Layout& layout, bool inference) {
   const std::int64_t n = layout.max_lanes;
-  // State h, c; the reset state, update gate and candidate of gru_reset_before; last value, time since.
+  // State h, c; the reset state (or what is to be projected), update gate and candidate of gru_reset_before; last value,
+  // time since.
   // And stand-ins for the tape's rows, for a plan with a backward run may also run forward without a tape; a row that is
   // drawn, and what is left of h for each lane.
   const std::int64_t forward =
       n * (layout.output_units + 4 * layout.units + 2 * layout.channels) + 3 * layout.channels +
       n * (layout.operand_stride + layout.units + layout.output_units) +
       (layout.zones_out ? layout.units : 0) + (layout.drops_state ? n * layout.output_units : 0);
-  // Gradients of h, c and of what the reset gate let through; of the input, of delta and of x_last; Δt. What zoneout passes
-  // on, and a row that is drawn; what is left of h, and its gradient.
+  // Gradients of h, c and of what the reset gate let through or is to be projected; of the input, of delta and of x_last; Δt.
+  // What zoneout passes on, and a row that is drawn; what is left of h, and its gradient.
   const std::int64_t backward =
       n * (layout.output_units + 2 * layout.units + layout.d_input + 3 * layout.channels) +
       3 * layout.channels + layout.window * (layout.windowed ? layout.gradient_stride : 0) +
@@ -218,9 +247,10 @@ Layout make_layout(const lacuna_layer& layer, const lacuna_capacity& capacity, b
   out.workspace.lanes = workspace.take(
       static_cast<std::int64_t>(lanes_bytes(capacity.sequences, out.groups, out.max_lanes)), 1);
   const std::int64_t forward_panels =
-      out.panel_x + out.panel_h + out.panel_candidate + out.panel_decay;
-  const std::int64_t backward_panels =
-      out.panel_h_back + out.panel_candidate_back + out.panel_x_back + out.panel_decay_back;
+      out.panel_x + out.panel_h + out.panel_candidate + out.panel_decay + out.panel_projection;
+  const std::int64_t backward_panels = out.panel_h_back + out.panel_candidate_back +
+                                       out.panel_x_back + out.panel_decay_back +
+                                       out.panel_projection_back;
   out.workspace.panels =
       workspace.take(inference ? forward_panels : std::max(forward_panels, backward_panels), real);
   Arena worker;

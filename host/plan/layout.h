@@ -10,7 +10,8 @@
 // one.
 //
 // A gradient row holds dL/d(pre-activation) of each gate, in an order in which what W_h sees and what W_x sees are both
-// contiguous, and behind them dL/d(decay exponent).
+// contiguous, and behind them dL/d(decay exponent). Of a layer that projects it goes on with dL/dh' and o tanh c', formed
+// again on the way back: whose product is W_p's gradient.
 //
 // h may be narrower than the cell that makes it: `outputs` and `output_units` are widths of h and what becomes of it,
 // `hidden` and `units` those of gates and c.
@@ -26,6 +27,7 @@ namespace lacuna {
 
 // One weight-gradient product: C[rows, columns] = sum over tokens of (gradient columns)^T (operand columns).
 struct GradientProduct {
+  enum class Of { gates, decay, projection };
   std::int64_t first_gate = 0;  // in the gradient row
   std::int64_t gates = 0;
   std::int64_t rows = 0;          // of each gate
@@ -35,6 +37,7 @@ struct GradientProduct {
   std::int64_t stride = 0;   // of C
   std::int64_t offset = 0;   // of C in the weight sums, in elements
   bool times_reset = false;  // the operand is r * h, formed on the way
+  Of of = Of::gates;         // projection: the operand is part of the gradient row, too
 };
 
 struct Layout {
@@ -43,6 +46,7 @@ struct Layout {
   std::int64_t outputs = 0;       // of h
   std::int64_t units = 0;         // hidden, padded
   std::int64_t output_units = 0;  // outputs, padded
+  bool projected = false;         // h is W_p times what the cell makes
   std::int64_t channels = 0;      // features, padded
   std::int64_t d_input =
       0;  // x and the gap column, padded: the columns of W_x whose input has a gradient
@@ -57,8 +61,8 @@ struct Layout {
 
   // Gates. Saved: what the tape keeps per token. Gradient row: gates, then the decay exponent when there is one.
   std::int64_t saved_gates = 0, gradient_gates = 0, gradient_stride = 0;
-  std::int64_t d_exponent = 0;  // column of the gradient row
-  std::int64_t h_gates = 0;     // the first ones, which multiply W_h in one product
+  std::int64_t d_exponent = 0, d_projected = 0, unprojected = 0;  // columns of the gradient row
+  std::int64_t h_gates = 0;  // the first ones, which multiply W_h in one product
   std::int64_t first_x_gate = 0, x_gates = 0;
 
   // Work is split into groups of sequences by shape alone, so that sums have one order at any number of threads.
@@ -74,8 +78,9 @@ struct Layout {
   std::int64_t relaxed = 0;  // of what relax acts on: h, from output_units on c
 
   // Elements of the packed panels.
-  std::int64_t panel_x = 0, panel_h = 0, panel_candidate = 0, panel_decay = 0;
-  std::int64_t panel_h_back = 0, panel_candidate_back = 0, panel_x_back = 0, panel_decay_back = 0;
+  std::int64_t panel_x = 0, panel_h = 0, panel_candidate = 0, panel_decay = 0, panel_projection = 0;
+  std::int64_t panel_h_back = 0, panel_candidate_back = 0, panel_x_back = 0, panel_decay_back = 0,
+               panel_projection_back = 0;
 
   struct Tape {
     std::size_t operands = 0, gates = 0, cells = 0, decay = 0, bytes = 0;

@@ -59,8 +59,9 @@ std::string explain_task(const Recipe& recipe) {
   std::ostringstream text;
   text << "layer      " << name(layer.impute) << " -> " << name(layer.evolve) << " -> "
        << name(layer.cell) << ", " << name(layer.type) << ", " << layer.features << " features, "
-       << layer.hidden << " hidden, input width " << input_width(layer)
-       << (layer.reverse ? ", reverse" : "") << '\n'
+       << layer.hidden << " hidden, ";
+  if (layer.projection > 0) text << "projected to " << layer.projection << ", ";
+  text << "input width " << input_width(layer) << (layer.reverse ? ", reverse" : "") << '\n'
        << "capacity   " << recipe.capacity.tokens << " tokens in " << recipe.capacity.sequences
        << " sequences";
   if (recipe.capacity.max_length > 0)

@@ -9,6 +9,8 @@ const char* why_unsupported(const lacuna_layer& layer, lacuna_convention convent
   if (layer.cell == LACUNA_RNN_EULER) return "no other library has rnn_euler";
   if (convention == LACUNA_PYTORCH && layer.cell == LACUNA_GRU_RESET_BEFORE)
     return "PyTorch's GRU resets after the product: it is gru, not gru_reset_before";
+  if (layer.projection > 0 && convention == LACUNA_KERAS) return "Keras's LSTM has no projection";
+  if (layer.projection > 0 && convention == LACUNA_ONNX) return "ONNX's LSTM has no projection";
   if (convention == LACUNA_GRU_D) {
     if (layer.cell != LACUNA_GRU_RESET_BEFORE || layer.impute != LACUNA_IMPUTE_DECAY ||
         layer.evolve != LACUNA_EVOLVE_DECAY || !layer.mask_input || layer.gap_input)
@@ -20,14 +22,15 @@ const char* why_unsupported(const lacuna_layer& layer, lacuna_convention convent
 
 Tensor tensor(const lacuna_layer& layer, lacuna_convention convention, int index) {
   const std::int64_t D = layer.features, H = layer.hidden, K = input_width(layer),
-                     GH = gates(layer.cell) * H;
+                     R = output_width(layer), GH = gates(layer.cell) * H;
   switch (convention) {
     case LACUNA_PYTORCH:
       switch (index) {
         case 0: return {"weight_ih", GH, K, true};
-        case 1: return {"weight_hh", GH, H, true};
+        case 1: return {"weight_hh", GH, R, true};
         case 2: return {"bias_ih", GH, 1};
         case 3: return {"bias_hh", GH, 1};
+        case 4: return layer.projection > 0 ? Tensor{"weight_hr", R, H, true} : Tensor{};
         default: return {};
       }
     case LACUNA_KERAS:

@@ -37,7 +37,7 @@ struct Map {
   const lacuna_layer& layer;
   lacuna_convention convention;
   std::int64_t D = layer.features, H = layer.hidden, K = input_width(layer),
-               GH = gates(layer.cell) * H;
+               R = output_width(layer), GH = gates(layer.cell) * H;
 
   // Row r = g * H + unit of a stack of gates.
   std::int64_t foreign_row(std::int64_t r) const {
@@ -188,7 +188,9 @@ void import_weights(const lacuna_layer& layer, lacuna_convention convention,
   if (convention == LACUNA_GRU_D) return import_gru_d<Real>(map, source, target);
   const auto to = [&](lacuna_parameter kind) { return static_cast<Real*>(target.tensor[kind]); };
   map.import_matrix(static_cast<const Real*>(source.tensor[0]), to(LACUNA_WEIGHTS_X), map.K);
-  map.import_matrix(static_cast<const Real*>(source.tensor[1]), to(LACUNA_WEIGHTS_H), map.H);
+  map.import_matrix(static_cast<const Real*>(source.tensor[1]), to(LACUNA_WEIGHTS_H), map.R);
+  if (Real* const projection = to(LACUNA_PROJECTION); projection && layer.projection > 0)
+    std::copy_n(static_cast<const Real*>(source.tensor[4]), map.R * map.H, projection);
   const Biases<Real*> biases = biases_of<Real>(map, source);
   map.import_biases<Real>(biases.first, biases.second, to(LACUNA_BIAS), to(LACUNA_BIAS_HN));
 }
@@ -202,7 +204,10 @@ void export_weights(const lacuna_layer& layer, lacuna_convention convention,
     return static_cast<const Real*>(source.tensor[kind]);
   };
   map.export_matrix(from(LACUNA_WEIGHTS_X), static_cast<Real*>(target.tensor[0]), map.K);
-  map.export_matrix(from(LACUNA_WEIGHTS_H), static_cast<Real*>(target.tensor[1]), map.H);
+  map.export_matrix(from(LACUNA_WEIGHTS_H), static_cast<Real*>(target.tensor[1]), map.R);
+  if (auto* const projection = static_cast<Real*>(target.tensor[4]);
+      projection && layer.projection > 0)
+    std::copy_n(from(LACUNA_PROJECTION), map.R * map.H, projection);
   const Biases<Real*> biases = biases_of<Real>(map, target);
   map.export_biases<Real>(from(LACUNA_BIAS), from(LACUNA_BIAS_HN), biases.first, biases.second);
 }

@@ -301,8 +301,8 @@ LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_layer_initialize(const lacuna_l
  * overwrites target->tensor, the export the foreign tensors, both skip null targets; decay,
  * relax and imputation parameters have no foreign counterpart except where said. */
 typedef enum lacuna_convention {
-  /* weight_ih [GH,K], weight_hh [GH,H], bias_ih [GH], bias_hh [GH]; lstm, gru, rnn. Gates as
-   * here. Export puts the whole bias into bias_ih, except gru's b_hn. */
+  /* weight_ih [GH,K], weight_hh [GH,R], bias_ih [GH], bias_hh [GH], with a projection (proj_size)
+   * weight_hr [P,H]; lstm, gru, rnn. Gates as here. Export puts the whole bias into bias_ih, except gru's b_hn. */
   LACUNA_PYTORCH = 0,
   /* kernel [K,GH], recurrent_kernel [H,GH], bias ([GH], or [2,3H] for gru, which is
    * reset_after=True). lstm i,f,g,o; gru z,r,n. gru_reset_before is reset_after=False. */

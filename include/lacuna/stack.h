@@ -16,12 +16,12 @@ extern "C" {
 
 typedef struct lacuna_stack {
   /* [count] The first layer reads the batch. A further one reads the output of the one below: its
-   * features are that one's hidden units, twice as many if bidirectional, its impute is NONE, and
+   * features are the width of that one's output, twice it if bidirectional, its impute is NONE, and
    * it evolves with the same gaps. All have one type and, unless bidirectional, one `reverse`. */
   const lacuna_layer* layers;
   int64_t count; /* L, 1 .. 64 */
   /* 0 or 1: each layer has a second direction, which reads sequences from their end, with
-   * parameters of its own. A layer's output is then [N, 2H]: forward, reverse. The layers'
+   * parameters of its own. A layer's output is then [N, 2R]: forward, reverse. The layers'
    * `reverse` must be 0. */
   int32_t bidirectional;
   /* 0 or 1: from the second layer on, a layer's input is added to its output; their widths must
@@ -94,10 +94,10 @@ LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_stack_plan_timeline(const lacun
                                                                      char* svg, size_t* length);
 LACUNA_API void lacuna_stack_plan_destroy(lacuna_stack_plan* plan);
 
-/* real [B,H] of one layer in one direction; null: 0, or not wanted. */
+/* Of one layer in one direction; null: 0, or not wanted. */
 typedef struct lacuna_state {
-  void* hidden;
-  void* cell; /* lstm */
+  void* hidden; /* real [B,R] */
+  void* cell;   /* real [B,H], lstm */
 } lacuna_state;
 
 /* Arrays of one entry per layer and direction lie in the order layer 0 forward, (layer 0 reverse,)

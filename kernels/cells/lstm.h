@@ -19,6 +19,7 @@ template <class V>
 struct LstmGradients {
   LstmGates<V> pre;  // with respect to the gates before their activation
   V c;               // with respect to the cell state that entered
+  V h;               // no gradient: h' again, for the gradient of what projects it
 };
 
 template <class V>
@@ -40,7 +41,8 @@ LACUNA_FN LstmGradients<V> lstm_backward(const LstmGates<V>& gate, V c, V d_h, V
   return {
       {d_next * gate.g * sigmoid_slope(gate.i), d_next * c * sigmoid_slope(gate.f),
        d_next * gate.i * hyperbolic_tangent_slope(gate.g), d_h * tanh_c * sigmoid_slope(gate.o)},
-      d_next * gate.f};
+      d_next * gate.f,
+      gate.o * tanh_c};
 }
 
 }  // namespace lacuna

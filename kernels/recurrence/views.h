@@ -1,6 +1,6 @@
 // What a recurrence reads and writes, in whatever regime it runs. Arrays of T are stored values, of R what is computed
 // with. Those `units` wide are the library's (aligned to 16 bytes; padding columns of what is written here are 0), those H
-// wide the caller's.
+// wide the caller's. Arrays of h are narrower where it is projected: see stepwise/projected.h.
 #pragma once
 
 #include <cstdint>

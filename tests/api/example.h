@@ -31,7 +31,8 @@ class Example {
     for (const std::int64_t length : lengths) offsets.push_back(offsets.back() + length);
     const std::size_t B = lengths.size(), N = static_cast<std::size_t>(offsets.back());
     const auto D = static_cast<std::size_t>(layer.features),
-               H = static_cast<std::size_t>(layer.hidden);
+               H = static_cast<std::size_t>(layer.hidden),
+               R = static_cast<std::size_t>(output_width());
 
     std::int64_t count = 0;
     EXPECT_EQ(lacuna_layer_parameter_count(&layer, &count), LACUNA_OK) << lacuna_last_error();
@@ -53,24 +54,27 @@ class Example {
       for (std::int64_t s = offsets[b]; s < offsets[b + 1]; ++s) times.push_back(time += 0.5);
       last_time.push_back(1.7e9);
     }
-    initial_hidden = numbers(B * H, -1, 1);
+    initial_hidden = numbers(B * R, -1, 1);
     initial_cell = numbers(B * H, -1, 1);
     last_values = numbers(B * D, -1, 1);
     since = numbers(B * D, 0, 2);
     first_gap = numbers(B, 0, 2);
 
-    hidden.resize(N * H), cell.resize(N * H), evolved_hidden.resize(N * H), imputed.resize(N * D);
-    final_hidden.resize(B * H), final_cell.resize(B * H);
+    hidden.resize(N * R), cell.resize(N * H), evolved_hidden.resize(N * R), imputed.resize(N * D);
+    final_hidden.resize(B * R), final_cell.resize(B * H);
     out_last_values.resize(B * D), out_since.resize(B * D), out_last_time.resize(B),
         out_first_gap.resize(B);
-    d_hidden = numbers(N * H, -1, 1), d_cell = numbers(N * H, -1, 1);
-    d_final_hidden = numbers(B * H, -1, 1), d_final_cell = numbers(B * H, -1, 1);
-    d_values.resize(N * D), d_delta_t.resize(N), d_initial_hidden.resize(B * H),
+    d_hidden = numbers(N * R, -1, 1), d_cell = numbers(N * H, -1, 1);
+    d_final_hidden = numbers(B * R, -1, 1), d_final_cell = numbers(B * H, -1, 1);
+    d_values.resize(N * D), d_delta_t.resize(N), d_initial_hidden.resize(B * R),
         d_initial_cell.resize(B * H);
     poison();
   }
 
   bool is_lstm() const { return layer.cell == LACUNA_LSTM; }
+  std::int64_t output_width() const {
+    return layer.projection > 0 ? layer.projection : layer.hidden;
+  }
   bool has_mask() const { return layer.impute != LACUNA_IMPUTE_NONE; }
 
   lacuna_parameters parameters() const {
@@ -232,6 +236,11 @@ inline lacuna_layer gru_d() {
 inline lacuna_layer relaxing_lstm() {
   return layer_of(LACUNA_LSTM, LACUNA_IMPUTE_RELAX, LACUNA_EVOLVE_RELAX);
 }
+inline lacuna_layer projected_lstm() {
+  lacuna_layer layer = layer_of(LACUNA_LSTM, LACUNA_IMPUTE_DECAY, LACUNA_EVOLVE_RELAX);
+  layer.projection = 3;
+  return layer;
+}
 inline lacuna_layer plain_gru() {
   return layer_of(LACUNA_GRU, LACUNA_IMPUTE_NONE, LACUNA_EVOLVE_NONE);
 }
@@ -244,7 +253,7 @@ inline std::string words(const lacuna_layer& layer) {
   const char* const evolves[] = {"none", "decay", "decay_step", "relax"};
   return std::string(cells[layer.cell]) + "_" + imputes[layer.impute] + "_" +
          evolves[layer.evolve] + (layer.gap_input ? "_gap" : "") +
-         (layer.reverse ? "_reverse" : "");
+         (layer.projection > 0 ? "_projected" : "") + (layer.reverse ? "_reverse" : "");
 }
 inline std::string test_name(const testing::TestParamInfo<lacuna_layer>& info) {
   return words(info.param);

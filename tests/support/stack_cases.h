@@ -384,6 +384,12 @@ inline StackCase draw_stack(std::uint64_t seed) {
   c.initial = flag(0.6);
   c.delta = flag(0.2) && !c.stack.bidirectional;
   c.seed = seed;
+  // A projection keeps the widths between layers, and with them what has been drawn.
+  for (Layer& layer : c.stack.layers)
+    if (layer.cell == Cell::lstm && flag(0.5)) {
+      layer.projection = layer.hidden;
+      layer.hidden += random.below(12);
+    }
   return c;
 }
 

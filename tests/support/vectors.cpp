@@ -57,6 +57,8 @@ void read_record(const std::string& line, StoredVectors& vectors) {
   StoredCase& current = vectors.cases.back();
   if (record == "sizes") {
     words >> current.sequences >> current.features >> current.hidden;
+  } else if (record == "projection") {
+    words >> current.projection;
   } else if (record == "offsets") {
     for (std::int64_t offset = 0; words >> offset;) current.offsets.push_back(offset);
   } else if (record == "directions") {

@@ -17,6 +17,7 @@ struct StoredCase {
   std::string name;
   std::string module;  // lstm, gru, rnn_tanh or rnn_relu
   std::int64_t sequences = 0, features = 0, hidden = 0, directions = 1;
+  std::int64_t projection = 0;        // 0: none
   std::vector<std::int64_t> offsets;  // [B+1]
   std::map<std::string, StoredTensor> tensors;
 
@@ -34,5 +35,6 @@ StoredVectors read_vectors(const std::string& path);
 
 // The stored vectors of PyTorch's recurrent modules; tests run in the project's root folder.
 inline constexpr const char* pytorch_vectors = "tests/vectors/pytorch.txt";
+inline constexpr const char* projected_vectors = "tests/vectors/pytorch_projected.txt";
 
 }  // namespace support

@@ -22,7 +22,7 @@ struct BackStep {
   T* d_h[most_lanes];          // in: dL/dh'; out: dL/dh, evolved
   T* d_c[most_lanes];          // the same of c
   T* d_operand[most_lanes];    // "+=" dL/d(h as W_h reads it); without dropout, d_h
-  T* d_reset[most_lanes];      // dL/d(r h) of gru_reset_before
+  T* d_reset[most_lanes];      // dL/d(r h) of gru_reset_before, dL/d(o tanh c') of a projected lstm
   T dt[most_lanes];
   T d_dt[most_lanes];  // "+="
   Ahead ahead;
@@ -48,6 +48,36 @@ template <class V, class T, class Arch>
 struct LstmBackward {
   static void run(const Job<T>& job, BackStep<T>& step) {
     const Layout& lay = *job.layout;
+    if (lay.projected) {
+      unproject(job, step);
+      gates<true>(lay, step, step.d_reset);
+    } else {
+      gates<false>(lay, step, step.d_h);
+    }
+    BackProduct<V, T, Arch>::run(lay, step, 0, 4, lay.hidden, lay.output_units, job.panel_h,
+                                 step.d_operand);
+  }
+
+  // dL/d(o tanh c') = W_p^T dL/dh', which the gradient row keeps for W_p's own gradient.
+  static void unproject(const Job<T>& job, BackStep<T>& step) {
+    const Layout& lay = *job.layout;
+    for (int i = 0; i < step.count; ++i) {
+      T* const d_projected = step.gradient[i] + lay.d_projected;
+      std::fill_n(step.d_reset[i], lay.units, T(0));
+      if (step.fired[i]) {
+        copy_row<V>(step.d_h[i], lay.output_units, d_projected);
+        std::fill_n(step.d_h[i], lay.output_units, T(0));
+      } else {
+        std::fill_n(d_projected, lay.output_units + lay.units, T(0));
+      }
+    }
+    BackProduct<V, T, Arch>::run(lay, step, lay.d_projected, 1, lay.outputs, lay.units,
+                                 job.panel_projection, step.d_reset);
+  }
+
+  // `d_h`: dL/d(o tanh c'), cleared.
+  template <bool projected>
+  static void gates(const Layout& lay, BackStep<T>& step, T* const (&d_h)[most_lanes]) {
     for (int i = 0; i < step.count; ++i) {
       if (!step.fired[i]) continue;
       const T* gate = step.gates[i];
@@ -56,18 +86,17 @@ struct LstmBackward {
         const LstmGates<V> gates{V::load(gate + u), V::load(gate + lay.units + u),
                                  V::load(gate + 2 * lay.units + u),
                                  V::load(gate + 3 * lay.units + u)};
-        const auto back = lstm_backward(gates, V::load(step.cell_in[i] + u),
-                                        V::load(step.d_h[i] + u), V::load(step.d_c[i] + u));
+        const auto back = lstm_backward(gates, V::load(step.cell_in[i] + u), V::load(d_h[i] + u),
+                                        V::load(step.d_c[i] + u));
         back.pre.i.store(d + u);
         back.pre.f.store(d + lay.units + u);
         back.pre.g.store(d + 2 * lay.units + u);
         back.pre.o.store(d + 3 * lay.units + u);
         back.c.store(step.d_c[i] + u);
-        V(0).store(step.d_h[i] + u);
+        if constexpr (projected) back.h.store(d + lay.unprojected + u);
+        V(0).store(d_h[i] + u);
       }
     }
-    BackProduct<V, T, Arch>::run(lay, step, 0, 4, lay.hidden, lay.output_units, job.panel_h,
-                                 step.d_operand);
   }
 };
 

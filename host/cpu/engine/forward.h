@@ -82,6 +82,7 @@ class ForwardGroup {
       firing.cell_in[i] = cell_in[l];
       firing.gates[i] = job_.gates != nullptr ? job_.saved(token, 0) : nullptr;
       firing.reset_h[i] = scratch_.reset_h + l * lay_.units;
+      firing.unprojected[i] = lay_.projected ? firing.reset_h[i] : h(l);
       firing.update[i] = scratch_.update + l * lay_.units;
       firing.candidate[i] = scratch_.candidate + l * lay_.units;
       firing.dt[i] = dt[l];

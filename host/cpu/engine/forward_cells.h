@@ -20,6 +20,7 @@ struct Step {
   T* c[most_lanes];
   const T* cell_in[most_lanes];  // c, evolved
   T* gates[most_lanes];          // the tape's gates; null in inference
+  T* unprojected[most_lanes];    // lstm: where o tanh c' goes, which is h or to be projected
   T* reset_h[most_lanes];
   T* update[most_lanes];
   T* candidate[most_lanes];
@@ -52,7 +53,7 @@ struct LstmForward {
         const auto gate =
             lstm_gates(sums.gate(i, 0), sums.gate(i, 1), sums.gate(i, 2), sums.gate(i, 3));
         const auto next = lstm_next(gate, V::load(step.cell_in[i] + unit));
-        next.h.store(step.h[i] + unit);
+        next.h.store(step.unprojected[i] + unit);
         next.c.store(step.c[i] + unit);
         if (T* saved = step.gates[i]; saved != nullptr) {
           gate.i.stream(saved + unit);
@@ -62,6 +63,19 @@ struct LstmForward {
         }
       }
     }
+    if (lay.projected) project(job, step);
+  }
+
+  // h = W_p (o tanh c'), which needs all of it first.
+  static void project(const Job<T>& job, Step<T>& step) {
+    const Layout& lay = *job.layout;
+    for (int i = 0; i < step.count; ++i) std::fill_n(step.h[i], lay.output_units, T(0));
+    const T* panel = job.panel_projection;
+    for_panels<V>(lay.output_units, [&](std::int64_t first, auto width) {
+      panel = Product<V, Arch, AllSlots<decltype(width)::value>>::add(
+          panel, lay.hidden, step.count, [&](int i) { return step.unprojected[i]; },
+          [&](int i) { return step.h[i] + first; }, step.ahead);
+    });
   }
 };
 

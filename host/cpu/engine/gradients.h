@@ -40,12 +40,15 @@ struct WeightSums {
       for (int a = 0; a < Width; ++a) sum[l][a].store(out + l * out_stride + a * V::size);
   }
 
-  // Columns [first, first + width) of the operand rows side by side; zeros past the product's last column.
+  // Columns [first, first + width) of the product's operand side by side; zeros past the product's last column.
   static void pack(const GradientProduct& product, const Window<T>& window, std::int64_t first,
                    std::int64_t width, T* panel) {
     const std::int64_t n = std::min(width, product.columns - first);
     for (std::int64_t k = 0; k < window.count; ++k, panel += width) {
-      const T* const from = window.operand[k] + product.first_column + first;
+      const T* const row = product.of == GradientProduct::Of::projection
+                               ? window.gradient + k * window.stride
+                               : window.operand[k];
+      const T* const from = row + product.first_column + first;
       if (product.times_reset) {
         for (std::int64_t c = 0; c < n; ++c) panel[c] = from[c] * window.reset[k][first + c];
       } else {

@@ -96,6 +96,7 @@ struct Job {
   T* panel_h = nullptr;
   T* panel_candidate = nullptr;
   T* panel_decay = nullptr;
+  T* panel_projection = nullptr;
 
   T* gradient_rows = nullptr;  // [N, gradient_stride], unless windowed
   T* weight_sums = nullptr;    // [groups or 1, weight_sums]

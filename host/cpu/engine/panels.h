@@ -123,6 +123,9 @@ struct Panels {
       slot.put({job.parameter[LACUNA_EVOLVE_WEIGHT], lay.elapsed_width}, lay.elapsed_width, 0);
       slot.put(column(job.parameter[LACUNA_EVOLVE_BIAS]), 1, lay.elapsed_width);
     }
+    if (lay.projected && unit < lay.output_units)
+      in_columns(job.panel_projection, h, lay.output_units, unit, r)
+          .put({job.parameter[LACUNA_PROJECTION], h}, h, 0);
   }
 
   // The transposed products, gradient rows times W_h, W_x and W_g, sum over the units of several gates: a panel row is a
@@ -186,6 +189,15 @@ struct Panels {
     if (job.layer.cell == LACUNA_GRU_RESET_BEFORE)
       visit(job.panel_candidate, lay.units,
             {nullptr, 0, 0, 1, lay.hidden, {h_of(job, 2)}, lay.hidden});
+    if (lay.projected)
+      visit(job.panel_projection, lay.units,
+            {nullptr,
+             0,
+             0,
+             1,
+             lay.outputs,
+             {Matrix<T>{job.parameter[LACUNA_PROJECTION], lay.hidden}},
+             lay.hidden});
     if (job.wants_input) {
       BackPanel x{nullptr,
                   0,

@@ -34,10 +34,11 @@ ObserveScratch<T> take_observe_scratch(Carver<T>& carver, std::int64_t channels)
 
 template <class T>
 struct ForwardScratch {
-  T* h;                             // [lanes, output_units]
-  T* c;                             // [lanes, units]
-  T *reset_h, *update, *candidate;  // [lanes, units]: gru_reset_before, between its two products
-  T *last, *since;                  // [lanes, channels]
+  T* h;  // [lanes, output_units]
+  T* c;  // [lanes, units]
+  // [lanes, units]: gru_reset_before, between its two products; reset_h also for what is to be projected
+  T *reset_h, *update, *candidate;
+  T *last, *since;  // [lanes, channels]
   T *row = nullptr, *cell_in = nullptr,
     *decay = nullptr;    // stand-ins for the tape's rows in inference
   T* drawn = nullptr;    // [units]: zoneout, a token at a time
@@ -69,7 +70,7 @@ struct ForwardScratch {
 template <class T>
 struct BackwardScratch {
   T* d_h;                       // [lanes, output_units]
-  T *d_c, *d_reset;             // [lanes, units]
+  T *d_c, *d_reset;             // [lanes, units]; d_reset also for what is to be projected
   T* d_x;                       // [lanes, d_input + channels of slack]: rows d_x_stride apart
   T *d_delta, *d_last, *d_age;  // [lanes, channels]
   ObserveScratch<T> observe;

@@ -22,7 +22,7 @@ enum class Parameter {
   impute_weight = LACUNA_IMPUTE_WEIGHT,  // w      [D]
   impute_bias = LACUNA_IMPUTE_BIAS,      // b      [D]
   evolve_weight = LACUNA_EVOLVE_WEIGHT,  // W_g [R, D], w [R] or lambda [S]
-  evolve_bias = LACUNA_EVOLVE_BIAS,      // b      [H]
+  evolve_bias = LACUNA_EVOLVE_BIAS,      // b      [R]
   evolve_target = LACUNA_EVOLVE_TARGET,  // s_inf  [S]
   norm_gain_x = LACUNA_NORM_GAIN_X,      // gain_x [G H]
   norm_gain_h = LACUNA_NORM_GAIN_H,      // gain_h [G H]

@@ -32,11 +32,10 @@ struct StepForward : ForwardView<T> {
 
 namespace stepwise {
 
-// The state before token `at`, evolved and left where the token's update, its product and the backward run find it.
-template <bool has_cell, class T, class R>
-SIMT_DEVICE void publish(const StepForward<T>& args, std::int64_t row, std::int64_t sequence,
-                         const UnitsAt& at, Units<R> h, Units<R> c) {
-  evolve_units<has_cell>(args.evolve, at, args.gaps, h, c);
+// The evolved h before token `at`, left where the token's update, its product and the backward run find it.
+template <class T, class R>
+SIMT_DEVICE void publish_h(const StepForward<T>& args, std::int64_t row, std::int64_t sequence,
+                           const UnitsAt& at, const Units<R>& h) {
   const int present = at.template present<R>();
   const std::int64_t by_row = row * at.units + at.unit, by_token = at.token * at.units + at.unit;
   store_units(args.state, by_row, h, present);
@@ -45,10 +44,24 @@ SIMT_DEVICE void publish(const StepForward<T>& args, std::int64_t row, std::int6
   store_units(args.tape_h, by_token, h, present);
   store_units(args.tape_operand, by_token, operand, present);
   store_present(args.evolved_hidden, at.token * at.hidden + at.unit, h, present);
-  if constexpr (has_cell) {
-    store_units(args.cell_state, by_row, c, present);
-    store_units(args.tape_c, by_token, c, present);
-  }
+}
+
+// The same of c.
+template <class T, class R>
+SIMT_DEVICE void publish_c(const StepForward<T>& args, std::int64_t row, const UnitsAt& at,
+                           const Units<R>& c) {
+  const int present = at.template present<R>();
+  store_units(args.cell_state, row * at.units + at.unit, c, present);
+  store_units(args.tape_c, at.token * at.units + at.unit, c, present);
+}
+
+// The state before token `at`, evolved and left where the token's update, its product and the backward run find it.
+template <bool has_cell, class T, class R>
+SIMT_DEVICE void publish(const StepForward<T>& args, std::int64_t row, std::int64_t sequence,
+                         const UnitsAt& at, Units<R> h, Units<R> c) {
+  evolve_units<has_cell>(args.evolve, at, args.gaps, h, c);
+  publish_h(args, row, sequence, at, h);
+  if constexpr (has_cell) publish_c(args, row, at, c);
 }
 
 template <bool has_cell, class T>

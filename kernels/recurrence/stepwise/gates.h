@@ -37,7 +37,9 @@ void recompute_gates(TokenGates<T> args, std::int64_t first, std::int64_t rows) 
       for (int g = 0; g < Cell::saved_gates; ++g) save_gate<Cell>(args, at, g, same_units(R(0)));
       return;
     }
-    Units<R> h = load_units(args.states, row * at.units + unit), c = same_units(R(0));
+    // An lstm's gates do not read h, which a projection may have made narrower.
+    Units<R> h = same_units(R(0)), c = same_units(R(0));
+    if constexpr (!Cell::has_cell) h = load_units(args.states, row * at.units + unit);
     if constexpr (Cell::reset_before)
       update_candidate<Cell>(args, row, at, h);
     else

@@ -43,11 +43,16 @@ SIMT_DEVICE void for_each_group(std::int64_t rows, std::int64_t units, F&& f) {
     for (std::int64_t unit = first_unit; unit < units; unit += unit_stride) f(row, unit);
 }
 
-// Launches kernel(args, step, rows) over `rows` rows, if there are any.
+// Launches kernel(args, step, rows) over `rows` rows of `width` units, if there are any.
+template <class R, class Args>
+void launch_rows(simt::Stream stream, void (*kernel)(Args, std::int64_t, std::int64_t),
+                 const Args& args, std::int64_t step, std::int64_t rows, std::int64_t width) {
+  if (rows > 0) simt::launch(spread<R>(rows, width), stream, kernel, args, step, rows);
+}
 template <class R, class Args>
 void launch_rows(simt::Stream stream, void (*kernel)(Args, std::int64_t, std::int64_t),
                  const Args& args, std::int64_t step, std::int64_t rows) {
-  if (rows > 0) simt::launch(spread<R>(rows, args.units), stream, kernel, args, step, rows);
+  launch_rows<R>(stream, kernel, args, step, rows, args.units);
 }
 
 }  // namespace lacuna::stepwise
