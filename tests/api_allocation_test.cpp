@@ -61,9 +61,11 @@ lacuna_layer noisy_lstm() {
 }
 
 TEST(Allocation, ASecondRunAllocatesNothing) {
+  lacuna_layer normalised = api_tests::relaxing_lstm();
+  normalised.layer_norm = 1;
   for (const lacuna_layer& layer :
        {api_tests::gru_d(), api_tests::relaxing_lstm(), api_tests::projected_lstm(),
-        api_tests::plain_gru(), noisy_lstm()}) {
+        api_tests::plain_gru(), noisy_lstm(), normalised}) {
     for (const int threads : {1, 3}) {
       const Context context(api_tests::with_threads(threads));
       Example<float> first(layer, {50, 0, 70, 1, 3, 3, 20}), second(layer, {1, 20, 0, 80, 30});

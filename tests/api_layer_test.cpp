@@ -80,6 +80,26 @@ TEST(LayerApi, ShapesOfParameters) {
   EXPECT_EQ(shape(lacuna::gru_decay(3, 5), Parameter::evolve_weight), "5x1");
   EXPECT_EQ(shape(lacuna::gru_decay(3, 5), Parameter::impute_weight), "0x0");
   EXPECT_EQ(shape(lacuna::rnn(3, 5), Parameter::x_mean), "0x0");
+  Layer normalised = lacuna::lstm(3, 5);
+  EXPECT_EQ(shape(normalised, Parameter::norm_gain_x), "0x0");
+  normalised.layer_norm = true;
+  EXPECT_EQ(shape(normalised, Parameter::norm_gain_x), "20x1");
+  EXPECT_EQ(shape(normalised, Parameter::norm_gain_h), "20x1");
+  EXPECT_EQ(shape(normalised, Parameter::norm_gain_c), "5x1");
+  EXPECT_EQ(shape(normalised, Parameter::norm_bias_c), "5x1");
+  normalised.cell = Cell::gru;
+  EXPECT_EQ(shape(normalised, Parameter::norm_gain_h), "15x1");
+  EXPECT_EQ(shape(normalised, Parameter::norm_gain_c), "0x0");
+}
+
+TEST(LayerApi, GainsStartAtOne) {
+  Layer layer = lacuna::lstm(3, 5);
+  layer.layer_norm = true;
+  const Parameters<float> parameters(layer, 1);
+  for (const Parameter gain :
+       {Parameter::norm_gain_x, Parameter::norm_gain_h, Parameter::norm_gain_c})
+    for (const float number : parameters[gain]) EXPECT_EQ(number, 1);
+  for (const float number : parameters[Parameter::norm_bias_c]) EXPECT_EQ(number, 0);
 }
 
 TEST(LayerApi, ParametersLieBackToBackInOneAlignedArray) {

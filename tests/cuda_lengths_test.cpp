@@ -42,7 +42,9 @@ INSTANTIATE_TEST_SUITE_P(
                                      "grud_f64_n6_d5_h17_len0-19_miss80_nan_times_seed4",
                                      "grud_relax_f32_n7_h12_len0-19_miss80_rev_seed5",
                                      "ode_euler_f64_n5_d3_h7_len0-9_miss50_gap_seed6",
-                                     "lstm+decay+relax_f32_n7_h12_p5_len0-19_miss80_eo_seed7"),
+                                     "lstm+decay+relax_f32_n7_h12_p5_len0-19_miss80_eo_seed7",
+                                     "lstm_f32_n9_h31_len0-23_ln_init_seed7",
+                                     "grud_f64_n6_d5_h17_len0-19_miss80_eo_ln_seed8"),
                      testing::Values(LACUNA_REGIME_BEST, LACUNA_REGIME_STEPWISE)));
 
 INSTANTIATE_TEST_SUITE_P(

@@ -54,6 +54,21 @@ TEST(Regime, IsResidentWhereThatServes) {
     EXPECT_EQ(chosen(layer_of(not_so)), LACUNA_REGIME_STEPWISE) << not_so;
 }
 
+TEST(Regime, OfNormalisedLayersIsStepwise) {
+  const lacuna_layer layer = layer_of("lstm_f32_n1_h8_len1_ln_seed1");
+  EXPECT_EQ(chosen(layer), LACUNA_REGIME_STEPWISE);
+  EXPECT_NE(explained(layer).find("not resident, for layer normalisation is stepwise"),
+            std::string::npos)
+      << explained(layer);
+  const auto context = support::make_context();
+  const lacuna_capacity capacity{100, 10, 0};
+  lacuna_plan_options options{};
+  options.regime = LACUNA_REGIME_RESIDENT;
+  lacuna_plan* plan = nullptr;
+  EXPECT_TRUE(refused(lacuna_plan_create(context.get(), &layer, &capacity, &options, &plan),
+                      LACUNA_UNSUPPORTED, "layer normalisation is stepwise"));
+}
+
 TEST(Regime, IsTheOneAskedFor) {
   const lacuna_layer small = layer_of("grud_f32_n1_h8_len1_seed1");
   for (const lacuna_regime regime : {LACUNA_REGIME_STEPWISE, LACUNA_REGIME_RESIDENT}) {

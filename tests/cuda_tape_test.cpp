@@ -149,7 +149,12 @@ INSTANTIATE_TEST_SUITE_P(
                         "lstm+relax+relax_f64_n5_d3_h20_p20_len0-7_miss50_eo_rev_seed5",
                         "ode_euler_f32_n7_h13_len0-19_miss50_seed12",
                         "ode_euler_f16_n7_h13_len0-19_miss50_seed12",
-                        "gru_f32_n1_d1_h1_len0_seed13",
+                        "gru_f32_n1_d1_h1_len0_seed13", "rnn_f32_n7_h34_len0-19_ln_seed14",
+                        "lstm_f64_n4_h17_len0-23_ln_init_seed15",
+                        "lstm_decay_f16_n7_h34_len0-19_miss80_times_ln_seed16",
+                        "gru_f32_n7_h33_len0-9_ln_init_seed17",
+                        "grud_f64_n7_d4_h20_len0-19_miss80_eo_nan_times_ln_seed18",
+                        "gru_reset_before_bf16_n7_h33_len0-9_rev_ln_init_seed19",
                         "gru_decay_f32_n501_d1_h3_len0-3+20000_miss30_seed7"),
         testing::Values(LACUNA_REGIME_STEPWISE, LACUNA_REGIME_RESIDENT)));
 

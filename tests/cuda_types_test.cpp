@@ -48,7 +48,13 @@ INSTANTIATE_TEST_SUITE_P(
                     "lstm_f16_n20_d3_h33_p1_len0-5_seed9", "gru_f16_n21_d2_h33_len1-9+40_seed5",
                     "grud_f16_n9_d13_h31_len0-9_miss70_nan_times_seed6",
                     "grud_relax_f16_n4_d7_h15_len0-9+90_miss85_seed7",
-                    "ode_euler_f16_n5_d3_h9_len0-9_miss50_seed8"),
+                    "ode_euler_f16_n5_d3_h9_len0-9_miss50_seed8",
+                    "rnn_f16_n5_d7_h17_len0-9_ln_seed9",
+                    "lstm_bf16_n20_d3_h37_len0-9_ln_init_seed10",
+                    "lstm+decay+relax_f16_n9_d5_h17_len0-9_miss60_eo_ln_seed11",
+                    "gru_f16_n21_d5_h33_len1-9_ln_seed12",
+                    "grud_bf16_n9_d13_h31_len0-9_miss70_ln_seed13",
+                    "ode_euler_bf16_n5_d3_h9_len0-9_miss50_ln_seed14"),
     support::test_name);
 
 // Zoneout and recurrent dropout in every cell x evolve.

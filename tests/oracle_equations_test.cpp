@@ -85,6 +85,42 @@ TEST(Oracle, RelaxesToItsRestingState) {
   expect_close("h, c", f.state, p.s_inf);
 }
 
+// One step by the equations, H = 2: all eight gates of a product are one group, so that LN of
+// (1 .. 8) is (k - 4.5) / sqrt(5.25 + 1e-5), and of c' it is +-u / sqrt(u^2 + 1e-5).
+TEST(Oracle, NormalisesAnLstmStepByHand) {
+  const Layer layer{.cell = reference::Cell::lstm, .features = 1, .hidden = 2, .layer_norm = true};
+  Parameters p = zero_parameters(layer);
+  Batch batch;
+  batch.offsets = {0, 1};
+  batch.values = {2};
+  batch.delta_t = {0};
+  batch.initial_hidden = {1, 0};
+  batch.initial_cell = {0.5, -0.25};
+  for (std::size_t row = 0; row < 8; ++row) {
+    p.weights_x[row] = static_cast<double>(row + 1) / 2;  // W_x x = 1 .. 8
+    p.weights_h[2 * row] = 8 - static_cast<double>(row);  // W_h h = 8 .. 1
+    p.weights_h[2 * row + 1] = 100;
+  }
+  p.norm_gain_x = Doubles(8, 1);
+  p.norm_gain_h = Doubles(8, 0.5);
+  p.bias = Doubles(8, 0.1);
+  p.norm_gain_c = {2, -1};
+  p.norm_bias_c = {0.3, 0.4};
+  const auto pre = [](int k) { return (k - 4.5) / std::sqrt(5.25 + 1e-5) * (1 - 0.5) + 0.1; };
+  const auto logistic = [](double x) { return 1 / (1 + std::exp(-x)); };
+  double c[2], o[2];
+  for (int j = 0; j < 2; ++j) {
+    const double i = logistic(pre(1 + j)), f = logistic(pre(3 + j)), g = std::tanh(pre(5 + j));
+    o[j] = logistic(pre(7 + j));
+    c[j] = f * batch.initial_cell[static_cast<std::size_t>(j)] + i * g;
+  }
+  const double u = (c[0] - c[1]) / 2, ln = u / std::sqrt(u * u + 1e-5);
+  const Forward result = forward(layer, p, batch);
+  expect_close("c", result.cell, {c[0], c[1]});
+  expect_close("h", result.hidden,
+               {o[0] * std::tanh(2 * ln + 0.3), o[1] * std::tanh(-1 * -ln + 0.4)});
+}
+
 TEST(Oracle, LeavesEmptySequencesAtTheirInitialState) {
   const Case c = parse_case("lstm_decay_f64_n3_d2_h3_len0_init_seed1");
   const Parameters p = make_parameters(c);

@@ -72,6 +72,8 @@ Parameters smooth_parameters(const Case& c) {
     for (double& w : p.weights_x) w *= 0.15;
     for (double& w : p.weights_h) w *= 0.3;
     for (std::size_t j = 0; j < p.bias.size(); ++j) p.bias[j] = j % 2 == 0 ? 2 : -2;
+    for (double& gain : p.norm_gain_x) gain *= 0.3;
+    for (double& gain : p.norm_gain_h) gain *= 0.3;
   }
   return p;
 }
@@ -91,7 +93,7 @@ double loss(const Layer& layer, const Parameters& p, const Batch& batch, const U
 
 // d(value)/dx by a central difference of fourth order.
 double difference(double& x, const std::function<double()>& value) {
-  const double step = 1e-3, middle = x;
+  const double step = 2e-4, middle = x;
   const auto at = [&](double offset) {
     x = middle + offset;
     return value();
@@ -185,6 +187,25 @@ TEST_P(CellOf, GradientsOfNoisyStatesAreFiniteDifferences) {
   expect_gradients_of_noisy_states(GetParam(), 0);
 }
 
+// Five units, because what is normalised of one or two bends too sharply for differences: of two
+// it is a sign, smooth within sqrt(1e-5) alone.
+TEST_P(CellOf, NormalisedGradientsAreFiniteDifferences) {
+  std::uint64_t seed = 100;
+  for (const Impute impute : {Impute::none, Impute::decay}) {
+    for (const Evolve evolve : all_evolves) {
+      Case c = tiny_case(GetParam(), impute, evolve, ++seed);
+      c.layer.hidden = 5;
+      c.layer.features = 3;
+      c.layer.layer_norm = true;
+      c.layer.reverse = seed % 3 == 0;
+      c.layer.empty_rows =
+          impute != Impute::none && seed % 2 == 0 ? EmptyRows::evolve_only : EmptyRows::update;
+      SCOPED_TRACE(to_string(c));
+      expect_all_gradients(c, smooth_parameters(c));
+    }
+  }
+}
+
 TEST(Oracle, ProjectedGradientsAreFiniteDifferences) {
   expect_gradients_of_all_models(Cell::lstm, 3, 2);
   expect_gradients_of_all_models(Cell::lstm, 2, 2);
@@ -192,6 +213,22 @@ TEST(Oracle, ProjectedGradientsAreFiniteDifferences) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Oracle, CellOf, testing::ValuesIn(all_cells));
+
+// Of one unit nothing is left: the products reach neither the state nor a gradient.
+TEST(Oracle, OneNormalisedUnitIsItsBias) {
+  Case c = tiny_case(Cell::rnn_tanh, Impute::none, Evolve::none, 79);
+  c.layer.hidden = 1;
+  c.layer.layer_norm = true;
+  const Parameters p = make_parameters(c);
+  const Batch batch = make_batch(c);
+  const Forward f = forward(c.layer, p, batch);
+  for (const double h : f.hidden) EXPECT_EQ(h, std::tanh(p.bias[0]));
+  const Gradients g = backward(c.layer, p, batch, f, make_upstream(c));
+  for (const std::vector<double>* none :
+       {&g.parameters.weights_x, &g.parameters.weights_h, &g.parameters.norm_gain_x,
+        &g.parameters.norm_gain_h, &g.d_values})
+    for (const double d : *none) EXPECT_EQ(d, 0);
+}
 
 // A ready-made delta is a constant: no gradient passes from it to the gaps.
 TEST(Oracle, ReadyMadeDeltaIsConstant) {

@@ -72,8 +72,11 @@ TEST(WorkerMemory, HoldsEveryRun) {
           layer.hidden = size.hidden;
           layer.zoneout_hidden = noise % 2 * 0.25;
           layer.recurrent_dropout = noise / 2 * 0.25;
-          expect_room(layer, size, false);
-          expect_room(layer, size, true);
+          for (const std::int32_t normalised : {1, 0}) {
+            layer.layer_norm = normalised;
+            expect_room(layer, size, false);
+            expect_room(layer, size, true);
+          }
           if (cell != LACUNA_LSTM) continue;
           layer.projection = (size.hidden + 1) / 2;
           expect_room(layer, size, false);

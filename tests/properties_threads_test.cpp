@@ -34,6 +34,9 @@ const Shape shapes[] = {
     {"grud_f32_n19_d9_h310_len0-4_miss70_seed8", 512, false},
     {"rnn_decay_f64_n17_d3_h380_len0-3_miss50_seed9", 512, false},
     {"grud_f32_n19_d9_h310_len0-4_miss70_zone30_rdrop40_seed11", 512, false},
+    {"lstm_f32_n40_d7_h37_len0-19_ln_seed10", 0, true},
+    {"grud_f64_n70_d5_h20_len0-9+50_miss70_ln_seed11", 0, true},
+    {"gru_f32_n19_d7_h260_len0-4_ln_seed12", 512, false},
 };
 
 class RepeatabilityOnThreads : public testing::TestWithParam<Shape> {

@@ -151,4 +151,41 @@ INSTANTIATE_TEST_SUITE_P(All, Noise,
                                           testing::Values("_f32_n4_d3_h9_len0-11_seed22",
                                                           "_f64_n4_d5_h6_len0-11_rev_seed24")));
 
+// The same with layer normalisation: every cell x evolve x empty-row policy, in sizes that fill no register.
+class NormalisedSpace : public testing::TestWithParam<std::tuple<const char*, const char*, int>> {};
+
+TEST_P(NormalisedSpace, Agrees) {
+  const auto [cell, evolve, hidden] = GetParam();
+  const std::string sizes = "_n4_d3_h" + std::to_string(hidden) + "_len0-11_ln";
+  const std::string model = std::string(cell) + "+decay+" + evolve;
+  support::expect_agreement(std::string(cell) + "+none+" + evolve + "_f32" + sizes + "_seed31");
+  support::expect_agreement(model + "_f64" + sizes + "_miss60_mask_rev_seed32");
+  support::expect_agreement(model + "_f32" + sizes + "_miss60_eo_gap_carry_init_seed33");
+  support::expect_agreement(model + "_f64" + sizes + "_miss80_eo_gap_times_init_seed34");
+  support::expect_agreement(model + "_f32" + sizes + "_miss60_eo_zone25_rdrop25_seed35" +
+                            (cell == std::string("lstm") ? "_zonec30" : ""));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, NormalisedSpace,
+                         testing::Combine(testing::Values("rnn_tanh", "rnn_relu", "rnn_euler",
+                                                          "lstm", "gru", "gru_reset_before"),
+                                          testing::Values("none", "decay", "decay_step", "relax"),
+                                          testing::Values(1, 3, 17, 37, 100)));
+
+INSTANTIATE_TEST_SUITE_P(Normalised, Oracle,
+                         testing::Values("lstm_f32_n40_d37_h64_len0-40_ln_seed1",
+                                         "gru_f64_n40_d5_h20_len0-30_ln_seed2",
+                                         "grud_f32_n33_d41_h64_len0-19_miss80_ln_seed3",
+                                         "grud_f64_n7_d4_h24_len0-19+60_miss80_nan_times_ln_seed4",
+                                         "lstm_decay_f32_n7_h34_len0-19_miss80_rev_ln_seed5",
+                                         "ode_euler_f32_n7_h13_len0-19_miss50_ln_seed6",
+                                         "grud_relax_f32_n7_h34_len0-19_miss80_ln_seed7"),
+                         support::test_name);
+
+INSTANTIATE_TEST_SUITE_P(LargeNormalised, OnePass,
+                         testing::Values("lstm_f32_n130_d40_h400_len0-2_ln_seed21",
+                                         "gru_reset_before_f32_n130_d30_h500_len0-2_ln_seed22",
+                                         "gru_f64_n130_d30_h340_len0-2_ln_seed23"),
+                         support::test_name);
+
 }  // namespace

@@ -536,6 +536,21 @@ TEST(WeightsErrors, EveryArgument) {
   EXPECT_EQ(import_with(foreign), LACUNA_OK);
 }
 
+TEST(WeightsErrors, NoConventionHasGains) {
+  lacuna::Layer normalised = lacuna::lstm(3, 5);
+  normalised.layer_norm = true;
+  const lacuna::Parameters<float> parameters(normalised, 1);
+  std::vector<float> ih(60, 7), hh(100, 7);
+  for (const Convention convention : {Convention::pytorch, Convention::keras, Convention::onnx})
+    EXPECT_NE(refusal(lacuna::Status::unsupported,
+                      [&] {
+                        lacuna::export_weights<float>(convention, parameters, {ih, hh});
+                      })
+                  .find("it has no gains of layer normalisation"),
+              std::string::npos);
+  EXPECT_EQ(ih, std::vector<float>(60, 7));
+}
+
 TEST(WeightsErrors, SizesAreCheckedBeforeTheCall) {
   lacuna::Parameters<float> parameters(lacuna::lstm(3, 5));
   std::vector<float> ih(60), hh(100), short_one(59);

@@ -72,12 +72,20 @@ Job<T> describe(const Recipe& recipe, const lacuna_parameters& parameters,
     job.gates = at<T>(tape, lay.tape.gates);
     job.cells = at<T>(tape, lay.tape.cells);
     job.decay = at<T>(tape, lay.tape.decay);
+    job.norm_factors = at<T>(tape, lay.tape.norm_factors);
   }
   job.relax_rate = at<T>(workspace, lay.workspace.prepared);
   job.relax_target = job.relax_rate + lay.relaxed;
   job.impute_weight = job.relax_target + lay.relaxed;
   job.impute_bias = job.impute_weight + lay.channels;
   job.mean = job.impute_bias + lay.channels;
+  job.norm.gain_x = job.mean + lay.channels;
+  job.norm.gain_h = job.norm.gain_x + lay.norm_gates * lay.units;
+  job.norm.bias = job.norm.gain_h + lay.norm_gates * lay.units;
+  job.norm.bias_hn = job.norm.bias + lay.norm_gates * lay.units;
+  job.norm.gain_c = job.norm.bias_hn + lay.units;
+  job.norm.bias_c = job.norm.gain_c + lay.units;
+  job.norm.present = job.norm.bias_c + lay.units;
   job.lanes =
       place_lanes(workspace + lay.workspace.lanes, batch.sequences, lay.groups, lay.max_lanes);
   job.workers = at<T>(workspace, lay.workspace.workers);
@@ -117,8 +125,28 @@ void prepare_vectors(const Job<T>& job) {
 }
 
 template <class T>
+void prepare_norm(const Job<T>& job) {
+  const Layout& lay = *job.layout;
+  const auto copy = [&](lacuna_parameter kind, std::int64_t count, T* to) {
+    const T* const from = job.parameter[kind];
+    for (std::int64_t g = 0; g < count; ++g)
+      copy_padded(from != nullptr ? from + g * lay.hidden : nullptr, lay.hidden, lay.units,
+                  to + g * lay.units);
+  };
+  copy(LACUNA_NORM_GAIN_X, lay.norm_gates, job.norm.gain_x);
+  copy(LACUNA_NORM_GAIN_H, lay.norm_gates, job.norm.gain_h);
+  copy(LACUNA_BIAS, lay.norm_gates, job.norm.bias);
+  copy(LACUNA_BIAS_HN, 1, job.norm.bias_hn);
+  copy(LACUNA_NORM_GAIN_C, 1, job.norm.gain_c);
+  copy(LACUNA_NORM_BIAS_C, 1, job.norm.bias_c);
+  std::fill_n(job.norm.present, lay.units, T(0));
+  std::fill_n(job.norm.present, lay.hidden, T(1));
+}
+
+template <class T>
 void prepare(Job<T>& job) {
   prepare_vectors(job);
+  if (job.layer.layer_norm != 0) prepare_norm(job);
   deal(job.lanes,
        {job.offsets, static_cast<std::size_t>(job.sequences > 0 ? job.sequences + 1 : 0)});
 }
@@ -227,6 +255,19 @@ void add_unit_sums(const Job<T>& job) {
     };
     add_relax(0, lay.outputs, 0);
     if (job.layer.cell == LACUNA_LSTM) add_relax(lay.outputs, lay.hidden, lay.output_units);
+  }
+  if (job.layer.layer_norm != 0) {
+    std::int64_t at = lay.norm_sums;
+    const auto add_gates = [&](lacuna_parameter kind, std::int64_t count) {
+      for (std::int64_t g = 0; g < count; ++g, at += lay.units)
+        add(kind, g * lay.hidden, lay.hidden, at, false);
+    };
+    add_gates(LACUNA_NORM_GAIN_X, lay.norm_gates);
+    add_gates(LACUNA_NORM_GAIN_H, lay.norm_gates);
+    add_gates(LACUNA_BIAS, lay.norm_gates);
+    add_gates(LACUNA_BIAS_HN, 1);
+    add_gates(LACUNA_NORM_GAIN_C, 1);
+    add_gates(LACUNA_NORM_BIAS_C, 1);
   }
   if (job.wants_input) {
     const std::int64_t impute = 2 * lay.relaxed;

@@ -35,7 +35,10 @@ struct WeightTargets {
     }
     const bool gru = job.layer.cell == LACUNA_GRU;
     const bool of_product = gru && gate == 0;  // dL/d(W_hn h + b_hn)
-    const std::int64_t cell_gate = gru ? (of_product ? 2 : gate - 1) : gate;
+    const bool normalised_x = lay.norm_gates > 0 && gate >= lay.first_x_gate;
+    const std::int64_t cell_gate = normalised_x ? gate - lay.first_x_gate
+                                   : gru        ? (of_product ? 2 : gate - 1)
+                                                : gate;
     const std::int64_t row = cell_gate * lay.hidden + unit;
     add_range(at, product, lay.h, lay.outputs, LACUNA_WEIGHTS_H, row * lay.outputs);
     if (of_product) {

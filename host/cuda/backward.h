@@ -110,6 +110,52 @@ class Backward : Run<T> {
     if (args.d_evolve.d_exponent)
       zero_rows(args.d_evolve.d_exponent, n * lay.evolve_units, sizeof(R));
     if (args.d_evolve.d_target) zero_rows(args.d_evolve.d_target, n * lay.evolve_units, sizeof(R));
+    if (this->normalises()) zero_rows(d_norm(), n * lay.input_gates * lay.units, sizeof(T));
+    if (this->shows_cell()) zero_rows(d_shown_rows(), n * 2 * lay.units, sizeof(R));
+  }
+
+  using NormKept = typename Base::NormKept;
+  NormKept norm_kept() const {
+    const auto& tape = this->lay_.tape;
+    if (!this->saves_gates())
+      return {this->template work<T>(this->at_.norm),
+              this->template work<R>(this->at_.norm_factors)};
+    // Shared with the forward run, which writes it.
+    return {const_cast<T*>(taped<T>(tape.norm)), const_cast<R*>(taped<R>(tape.norm_factors))};
+  }
+  T* d_norm() const { return this->template work<T>(this->at_.d_norm); }
+  R* d_shown_rows() const { return this->template work<R>(this->at_.d_shown_rows); }
+
+  // Of tokens from `first` on, in place.
+  void normalise_again(Normalise<T> args, std::int64_t first, std::int64_t rows) const {
+    if (!this->normalises()) return;
+    args.by_token = true;
+    args.first = first;
+    normalise_rows(this->stream_, args, rows);
+  }
+
+  // A step's gradients of gates, from gate `first` on, in place: from those of gain LN(W_h h) to those of W_h h.
+  void normalise_step_backward(T* d_product, int gates, int first, std::int64_t step,
+                               std::int64_t rows) const {
+    if (!this->normalises()) return;
+    const std::int64_t units = this->units();
+    const Normalise<T> forward = this->normalise_h(norm_kept(), nullptr, gates, first);
+    NormaliseBackward<T> args = backward_of(forward, d_product, gates * units);
+    args.first = step;
+    args.by_token_too = d_norm() + first * units;
+    args.copy_stride = this->lay_.input_gates * units;
+    normalise_rows_backward(this->stream_, args, rows);
+  }
+  static NormaliseBackward<T> backward_of(const Normalise<T>& forward, T* rows,
+                                          std::int64_t stride) {
+    NormaliseBackward<T> args{static_cast<const NormRows&>(forward)};
+    args.rows = rows;
+    args.row_stride = stride;
+    args.gain = forward.gain;
+    args.normalised = forward.normalised;
+    args.stride = forward.stride;
+    args.factors = forward.factors;
+    return args;
   }
 
   void recur() const {
@@ -154,13 +200,17 @@ class Backward : Run<T> {
       this->multiply(Form::nt, rows, wide_x, lay.input_stride,
                      taped<T>(lay.tape.input) + first * lay.input_stride, lay.input_stride,
                      this->template work<const T>(at.weights_x), lay.input_stride, gx, wide_x);
+      normalise_again(this->normalise_x(norm_kept(), gx), first, rows);
       this->multiply(Form::nt, rows, wide_h, outputs, args.states, outputs, this->weights(),
                      outputs, product, wide_h);
+      normalise_again(this->normalise_h(norm_kept(), product, static_cast<int>(lay.product_gates)),
+                      first, rows);
       if (this->resets_before()) {
         args.reset_operand = view.reset_operand + first * units;
         recompute_reset(this->stream_, args, first, rows);
         this->multiply(Form::nt, rows, units, units, args.reset_operand, units,
                        this->candidate_weights(), units, candidate_product, units);
+        normalise_again(this->normalise_h(norm_kept(), candidate_product, 1, 2), first, rows);
       }
       lacuna::recompute_gates(this->stream_, args, first, rows);
     }
@@ -177,18 +227,29 @@ class Backward : Run<T> {
     args.d_cell_state = this->template work<R>(at.d_cell);
     args.d_candidate = this->template work<T>(at.d_candidate);
     args.d_reset = this->template work<const R>(at.d_reset);
+    ShowView<R> show;
+    if (this->shows_cell()) {
+      args.shown = this->template work<R>(at.shown);
+      args.d_shown = this->template work<R>(at.d_shown);
+      show = this->show_view();
+      show.d_rows = d_shown_rows();
+    }
     // Products read rows that a step did not write: those of sequences that are shorter.
     zero_rows(args.d_step, this->sequences() * wide, sizeof(T));
     if (this->resets_before()) zero_rows(args.d_candidate, this->sequences() * units, sizeof(T));
     for (std::int64_t step = this->steps_; step-- > 0;) {
       const std::int64_t rows = this->rows(step);
+      if (this->shows_cell()) show_cells_backward(this->stream_, args, show, step, rows);
       step_backward(this->stream_, args, step, rows);
       if (this->resets_before()) {
+        normalise_step_backward(args.d_candidate, 1, 2, step, rows);
         this->multiply(Form::nn, rows, units, units, args.d_candidate, units,
                        this->candidate_weights(), units, this->template work<R>(this->at_.d_reset),
                        units);
         reset_backward(this->stream_, args, step, rows);
       }
+      normalise_step_backward(args.d_step, static_cast<int>(this->lay_.product_gates), 0, step,
+                              rows);
       this->multiply(Form::nn, rows, outputs, wide, args.d_step, wide, this->weights(), outputs,
                      this->template work<R>(this->at_.d_product), outputs);
     }
@@ -251,11 +312,21 @@ class Backward : Run<T> {
     const std::int64_t outputs = lay.output_units;
     const T* const d_gates = this->template work<const T>(this->at_.d_gates);
     const T* const state = taped<T>(lay.tape.operand);
+    if (R* const d_bias = wanted(LACUNA_BIAS)) add_bias(d_gates, stride, lay.input_gates, d_bias);
+    if (R* const d_bias = wanted(LACUNA_BIAS_HN)) add_bias(d_gates + 3 * units, stride, 1, d_bias);
+    if (this->normalises()) norm_gradients();
     if (R* const d_x = wanted(LACUNA_WEIGHTS_X))
       add_product(d_gates, stride, lay.input_gates, taped<T>(lay.tape.input), lay.input_stride,
                   lay.input, d_x);
     if (R* const d_h = wanted(LACUNA_WEIGHTS_H)) {
-      if (this->resets_before()) {
+      if (this->normalises()) {
+        const std::int64_t norm_stride = lay.input_gates * units;
+        add_product(d_norm(), norm_stride, lay.product_gates, state, outputs, lay.outputs, d_h);
+        if (this->resets_before())
+          add_product(d_norm() + 2 * units, norm_stride, 1,
+                      this->template work<const T>(this->at_.reset_rows), units, h,
+                      d_h + 2 * h * h);
+      } else if (this->resets_before()) {
         add_product(d_gates, stride, 2, state, units, h, d_h);
         add_product(d_gates + 2 * units, stride, 1,
                     this->template work<const T>(this->at_.reset_rows), units, h, d_h + 2 * h * h);
@@ -273,8 +344,40 @@ class Backward : Run<T> {
                      this->template work<const T>(this->at_.unprojected_rows), units, dense, units);
       add_gradient(this->stream_, dense, 1, lay.outputs, h, outputs, units, d_projection);
     }
-    if (R* const d_bias = wanted(LACUNA_BIAS)) add_bias(d_gates, stride, lay.input_gates, d_bias);
-    if (R* const d_bias = wanted(LACUNA_BIAS_HN)) add_bias(d_gates + 3 * units, stride, 1, d_bias);
+  }
+
+  // Gains, and from here on gates' gradients are those of W_x x, which is what is left to multiply.
+  void norm_gradients() const {
+    const DeviceLayout& lay = this->lay_;
+    const std::int64_t units = lay.units, stride = lay.gradient_gates * units, h = lay.hidden;
+    T* const d_gates = this->template work<T>(this->at_.d_gates);
+    const auto sum = [&](const auto* rows, std::int64_t row_stride, R* target, const auto* factor,
+                         std::int64_t factor_stride) {
+      column_sums(this->stream_, rows, this->tokens(), h, row_stride,
+                  static_cast<const R*>(nullptr), partials(), target,
+                  static_cast<const R*>(nullptr), factor, factor_stride);
+    };
+    const auto sum_gate = [&](R* d_gain, std::int64_t gate, std::int64_t gradient,
+                              std::int64_t place) {
+      sum(d_gates + gradient * units, stride, d_gain + gate * h,
+          static_cast<const T*>(norm_kept().normalised) + (place + gate) * units,
+          this->norm_stride());
+    };
+    const bool of_gru = this->layer_.cell == LACUNA_GRU;  // its W_hn h has a gradient of its own
+    for (std::int64_t g = 0; g < lay.input_gates; ++g) {
+      if (R* const d_gain = wanted(LACUNA_NORM_GAIN_X)) sum_gate(d_gain, g, g, 0);
+      if (R* const d_gain = wanted(LACUNA_NORM_GAIN_H))
+        sum_gate(d_gain, g, of_gru && g == 2 ? 3 : g, lay.input_gates);
+    }
+    const R* const none = nullptr;
+    if (R* const d_gain = wanted(LACUNA_NORM_GAIN_C))
+      sum(d_shown_rows(), 2 * units, d_gain, none, 0);
+    if (R* const d_bias = wanted(LACUNA_NORM_BIAS_C))
+      sum(d_shown_rows() + units, 2 * units, d_bias, none, 0);
+    NormaliseBackward<T> args =
+        backward_of(this->normalise_x(norm_kept(), nullptr), d_gates, stride);
+    args.by_token = true;
+    normalise_rows_backward(this->stream_, args, this->tokens());
   }
 
   // h, and of an LSTM that relaxes c: where its parameters begin, how many there are, and its columns among gradients.

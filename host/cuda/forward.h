@@ -82,10 +82,42 @@ class Forward : Run<T> {
     this->multiply(Form::nt, this->tokens(), wide, lay.input_stride, input(), lay.input_stride,
                    this->template work<const T>(this->at_.weights_x), lay.input_stride,
                    this->template work<R>(this->at_.gx), wide);
+    if (this->normalises()) normalise_inputs();
     if (this->layer_.evolve == LACUNA_EVOLVE_DECAY)
       this->multiply_wide(Form::nt, this->tokens(), lay.output_units, lay.delta_stride, delta(),
                           lay.delta_stride, this->template work<const R>(this->at_.weights_decay),
                           lay.delta_stride, exponent(), lay.output_units);
+  }
+
+  using NormKept = typename Base::NormKept;
+  // Null where a backward run is to compute it again.
+  NormKept norm_kept() const {
+    if (!this->saves_gates()) return {};
+    return {taped<T>(this->lay_.tape.norm), taped<R>(this->lay_.tape.norm_factors)};
+  }
+
+  void normalise_inputs() const {
+    const NormKept kept = norm_kept();
+    // Of tokens that are not in use, which only the device knows of, no product with W_h is made; sums multiply what stands
+    // there by 0.
+    if (!this->host_offsets_ && kept.normalised) {
+      const auto tokens = static_cast<std::size_t>(this->tokens());
+      this->device_.zero(this->stream_, kept.normalised,
+                         tokens * static_cast<std::size_t>(this->norm_stride()) * sizeof(T));
+      this->device_.zero(this->stream_, kept.factors, tokens * norm_factors * sizeof(R));
+    }
+    auto args = this->normalise_x(kept, this->template work<R>(this->at_.gx));
+    args.by_token = true;
+    normalise_rows(this->stream_, args, this->tokens());
+  }
+
+  // The product of a step, from gate `first` on.
+  void normalise_step(R* product, int gates, int first, std::int64_t step,
+                      std::int64_t rows) const {
+    if (!this->normalises()) return;
+    auto args = this->normalise_h(norm_kept(), product, gates, first);
+    args.first = step;
+    normalise_rows(this->stream_, args, rows);
   }
 
   ForwardView<T> view() const {
@@ -121,11 +153,14 @@ class Forward : Run<T> {
     const ForwardView<T> args = view();
     // Of tokens that are not in use, which only the device knows of, no state is taped; the weight gradients multiply
     // what stands there by 0.
-    for (T* const rows : {args.tape_h, args.tape_operand})
+    const auto clear = [&](T* rows) {
       if (!this->host_offsets_ && rows)
         this->device_.zero(
             this->stream_, rows,
             static_cast<std::size_t>(this->tokens() * this->output_units()) * sizeof(T));
+    };
+    clear(args.tape_h);
+    clear(args.tape_operand);
     if constexpr (!std::is_same_v<T, double>)
       if (this->is_resident())
         return resident_forward(this->stream_, ResidentForward<T>{args, this->weights(),
@@ -171,6 +206,7 @@ class Forward : Run<T> {
     const std::int64_t units = this->units(), outputs = this->output_units(),
                        wide = this->lay_.product_gates * units;
     const auto& at = this->at_;
+    const DeviceLayout& lay = this->lay_;
     StepForward<T> args{view};
     args.product = this->template work<const R>(at.product);
     args.operand = this->template work<T>(at.operand);
@@ -179,6 +215,7 @@ class Forward : Run<T> {
     args.reset_operand = this->template work<T>(at.reset_operand);
     args.update = this->template work<R>(at.update);
     args.candidate_product = this->template work<const R>(at.candidate_product);
+    if (this->shows_cell()) args.shown = this->template work<R>(at.shown);
     // Products read rows that a step did not write: those of sequences that have ended, or have no tokens.
     this->device_.zero(this->stream_, args.operand,
                        static_cast<std::size_t>(this->sequences() * outputs) * sizeof(T));
@@ -190,11 +227,15 @@ class Forward : Run<T> {
       const std::int64_t rows = this->rows(step);
       this->multiply(Form::nt, rows, wide, outputs, args.operand, outputs, this->weights(), outputs,
                      this->template work<R>(this->at_.product), wide);
+      normalise_step(this->template work<R>(at.product), static_cast<int>(lay.product_gates), 0,
+                     step, rows);
+      if (this->shows_cell()) show_cells(this->stream_, args, this->show_view(), step, rows);
       if (this->resets_before()) {
         reset_forward(this->stream_, args, step, rows);
         this->multiply(Form::nt, rows, units, units, args.reset_operand, units,
                        this->candidate_weights(), units,
                        this->template work<R>(this->at_.candidate_product), units);
+        normalise_step(this->template work<R>(at.candidate_product), 1, 2, step, rows);
       }
       step_forward(this->stream_, args, step, rows);
     }

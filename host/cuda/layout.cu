@@ -7,6 +7,7 @@
 #include "host/cuda/regime.h"
 #include "host/plan/shape.h"
 #include "kernels/recurrence/cell_steps.h"
+#include "kernels/recurrence/stepwise/normalise.h"
 #include "kernels/tokens/observe.h"
 #include "kernels/tokens/observe_backward.h"
 #include "kernels/tokens/reduce.h"
@@ -63,6 +64,20 @@ void set_widths(DeviceLayout& out, const lacuna_layer& layer) {
   if (layer.evolve == LACUNA_EVOLVE_RELAX && cell.has_cell) out.evolve_units += out.units;
 }
 
+// h' is of a c' that was normalised.
+bool shows_cell(const lacuna_layer& layer) {
+  return layer.layer_norm != 0 && layer.cell == LACUNA_LSTM;
+}
+
+// LN of both products, and what it was divided by.
+template <class Kept>
+void lay_out_norm(Kept& kept, Arena& arena, const DeviceLayout& lay, const lacuna_layer& layer,
+                  std::int64_t tokens) {
+  if (layer.layer_norm == 0) return;
+  kept.norm = arena.take({tokens, 2 * lay.input_gates, lay.units, real_bytes(layer.type)});
+  kept.norm_factors = arena.take({tokens, norm_factors, wide_bytes(layer.type)});
+}
+
 // What a forward run leaves for its backward run.
 template <class Kept>
 void lay_out_kept(Kept& kept, Arena& arena, const DeviceLayout& lay, const lacuna_layer& layer,
@@ -97,6 +112,7 @@ void lay_out_common(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer,
   if (!inference && zones_out(layer)) out.zoned = arena.take({N, lay.units / 4});
   if (!inference && drops_state(layer)) out.factors = arena.take({B, lay.output_units, wide});
   if (lay.projected) out.weights_projection = arena.take({lay.output_units, lay.units, real});
+  if (shows_cell(layer)) out.shown = arena.take({B, lay.units, wide});
   out.product_scratch_bytes = facts.product_bytes;
   out.product_scratch = arena.take({static_cast<std::int64_t>(facts.product_bytes)});
 }
@@ -137,7 +153,13 @@ void lay_out_backward(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer
   out.d_gates = arena.take({N, lay.gradient_gates, lay.units, real});
   const bool resets_before = layer.cell == LACUNA_GRU_RESET_BEFORE;
   if (resets_before) out.reset_rows = arena.take({N, lay.units, real});
+  if (layer.layer_norm != 0) out.d_norm = arena.take({N, lay.input_gates, lay.units, real});
+  if (shows_cell(layer)) {
+    out.d_shown = arena.take({B, lay.units, wide});
+    out.d_shown_rows = arena.take({N, 2, lay.units, wide});
+  }
   if (lay.tape_kind == LACUNA_TAPE_STATES) {
+    lay_out_norm(out, arena, lay, layer, N);
     // Gates come to lie where their gradients will: each is read before its gradient is written.
     const std::int64_t tokens = lay.recomputed_tokens, begin = arena.mark();
     out.gx_again = arena.take({tokens, lay.input_gates, lay.units, wide});
@@ -203,8 +225,10 @@ void lay_out_tape(DeviceLayout& lay, const lacuna_layer& layer, std::int64_t tok
   // What a rounded tape does not do for (kernels/recurrence/evolve_units.h) and no gate gives back.
   if (lay.projected && layer.evolve == LACUNA_EVOLVE_RELAX && real < wide)
     lay.tape.relaxed = tape.take({tokens, lay.output_units, wide});
-  if (kind == LACUNA_TAPE_GATES)
+  if (kind == LACUNA_TAPE_GATES) {
     lay.tape.gates = tape.take({tokens, lay.saved_gates, lay.units, real});
+    lay_out_norm(lay.tape, tape, lay, layer, tokens);
+  }
   lay.tape.bytes = tape.size();
   lay.recomputed_tokens = std::min(tokens, most_recomputed_tokens);
 }

@@ -50,6 +50,7 @@ std::string why_not_resident(const lacuna_layer& layer, const lacuna_capacity& c
     return std::string(what) + " is " + std::to_string(value) + ", and it takes at most " +
            std::to_string(most);
   };
+  if (layer.layer_norm != 0) return "layer normalisation is stepwise";
   if (layer.type == LACUNA_F64) return "the type is fp64, which it does not compute in";
   if (draws(layer)) return "zoneout and recurrent dropout are stepwise";
   if (layer.projection > 0) return "a projection is stepwise";

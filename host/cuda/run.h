@@ -13,6 +13,7 @@
 #include "kernels/recurrence/evolve_units.h"
 #include "kernels/recurrence/noise.h"
 #include "kernels/recurrence/sequences.h"
+#include "kernels/recurrence/stepwise/normalise.h"
 #include "kernels/tokens/batch.h"
 #include "kernels/tokens/locate.h"
 #include "kernels/tokens/offsets.h"
@@ -183,6 +184,55 @@ class Run {
   void queue(const Product<X>& product) const {
     device_.multiply(stream_, product, *prepared_.choices, work<void>(at_.product_scratch),
                      at_.product_scratch_bytes);
+  }
+
+  bool normalises() const { return layer_.layer_norm != 0; }
+  bool shows_cell() const { return normalises() && is_lstm(); }
+
+  // Where LN of the products is kept: a token's row has G gates of W_x x, then those of W_h h.
+  struct NormKept {
+    T* normalised = nullptr;
+    R* factors = nullptr;
+  };
+  std::int64_t norm_stride() const { return 2 * lay_.input_gates * units(); }
+  NormRows norm_rows(int gates) const {
+    NormRows rows;
+    rows.sequences = sequence_view();
+    rows.hidden = layer_.hidden;
+    rows.units = units();
+    rows.gates = gates;
+    return rows;
+  }
+  // Of W_x x, all gates, and W_h h, from a gate on.
+  Normalise<T> normalise_x(const NormKept& kept, R* products) const {
+    return normalise_args(kept, products, static_cast<int>(lay_.input_gates), LACUNA_NORM_GAIN_X, 0,
+                          0);
+  }
+  Normalise<T> normalise_h(const NormKept& kept, R* products, int gates, int first = 0) const {
+    return normalise_args(kept, products, gates, LACUNA_NORM_GAIN_H, first,
+                          lay_.input_gates + first);
+  }
+  Normalise<T> normalise_args(const NormKept& kept, R* products, int gates, lacuna_parameter gain,
+                              int first, std::int64_t place) const {
+    Normalise<T> args{norm_rows(gates)};
+    args.rows = products;
+    args.gain = parameter(gain) + first * layer_.hidden;
+    if (kept.normalised) {
+      args.normalised = kept.normalised + place * units();
+      args.factors = kept.factors + norm_place(gain, first);
+    }
+    args.stride = norm_stride();
+    return args;
+  }
+  static int norm_place(lacuna_parameter gain, int first) {
+    return (gain == LACUNA_NORM_GAIN_H ? 2 : 0) + (first > 0 ? 1 : 0);
+  }
+
+  ShowView<R> show_view() const {
+    ShowView<R> view;
+    view.gain = parameter(LACUNA_NORM_GAIN_C);
+    view.bias = parameter(LACUNA_NORM_BIAS_C);
+    return view;
   }
 
   bool saves_gates() const { return lay_.tape_kind == LACUNA_TAPE_GATES; }

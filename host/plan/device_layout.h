@@ -33,7 +33,8 @@ struct DeviceLayout {
   struct Tape {
     std::size_t input = 0, delta = 0, fires = 0, h = 0, c = 0, gates = 0, exponent = 0, relaxed = 0,
                 bytes = 0;
-    std::size_t operand = 0;  // where h is, unless there is recurrent dropout
+    std::size_t operand = 0;                 // where h is, unless there is recurrent dropout
+    std::size_t norm = 0, norm_factors = 0;  // layer_norm, where gates are taped
   } tape;
   struct Workspace {
     // Both runs.
@@ -54,6 +55,8 @@ struct DeviceLayout {
                 sums = 0, partials = 0, d_weights = 0;
     // Of as many tokens as gates are computed again for at once. In use before the recurrence is.
     std::size_t gx_again = 0, product_again = 0, update_again = 0, candidate_product_again = 0;
+    // layer_norm. Both runs, of an lstm: shown. Of a backward run, besides, what a tape of gates has.
+    std::size_t shown = 0, d_shown = 0, d_shown_rows = 0, d_norm = 0, norm = 0, norm_factors = 0;
     std::size_t bytes = 0;
   } workspace;
 };

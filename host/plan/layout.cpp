@@ -5,6 +5,7 @@
 
 #include "host/plan/lanes.h"
 #include "host/plan/shape.h"
+#include "kernels/cells/norm.h"
 
 namespace lacuna {
 namespace {
@@ -100,6 +101,12 @@ void lay_out_gates(Layout& out, const lacuna_layer& layer, std::int64_t bytes_ea
       break;
     default: out.saved_gates = out.gradient_gates = out.h_gates = out.x_gates = 1;
   }
+  // Gradients: of W_h h, in the order that its gates have without; then of W_x x.
+  if (layer.layer_norm != 0) {
+    out.norm_gates = out.first_x_gate = out.x_gates = gates(layer.cell);
+    out.saved_gates += 2 * out.norm_gates;
+    out.gradient_gates = 2 * out.norm_gates;
+  }
   out.d_exponent = times(out.gradient_gates, out.units);
   std::int64_t end = out.d_exponent;
   if (out.elapsed_width > 0) end += out.output_units;
@@ -131,18 +138,24 @@ void lay_out_products(Layout& out, const lacuna_layer& layer, std::int64_t bytes
            .times_reset = times_reset});
   };
   const std::int64_t x = out.x, one = out.one, h = out.h, h_end = out.h + out.outputs;
-  switch (layer.cell) {
-    case LACUNA_GRU:
-      add(0, 1, one, h_end);
-      add(1, 2, x, h_end);
-      add(3, 1, x, h);
-      break;
-    case LACUNA_GRU_RESET_BEFORE:
-      add(0, 2, x, h_end);
-      add(2, 1, x, h);
-      add(2, 1, h, h_end, true);
-      break;
-    default: add(0, out.gradient_gates, x, h_end);
+  if (layer.layer_norm != 0) {  // biases are sums of units
+    add(0, out.h_gates, h, h_end);
+    if (layer.cell == LACUNA_GRU_RESET_BEFORE) add(out.h_gates, 1, h, h_end, true);
+    add(out.first_x_gate, out.x_gates, x, one);
+  } else {
+    switch (layer.cell) {
+      case LACUNA_GRU:
+        add(0, 1, one, h_end);
+        add(1, 2, x, h_end);
+        add(3, 1, x, h);
+        break;
+      case LACUNA_GRU_RESET_BEFORE:
+        add(0, 2, x, h_end);
+        add(2, 1, x, h);
+        add(2, 1, h, h_end, true);
+        break;
+      default: add(0, out.gradient_gates, x, h_end);
+    }
   }
   if (out.elapsed_width > 0)
     place({.gates = 1,
@@ -158,7 +171,8 @@ void lay_out_products(Layout& out, const lacuna_layer& layer, std::int64_t bytes
            .first_column = out.unprojected,
            .columns = out.hidden,
            .of = Of::projection});
-  out.unit_sums = 2 * out.relaxed + 3 * out.channels;
+  out.norm_sums = 2 * out.relaxed + 3 * out.channels;
+  out.unit_sums = out.norm_sums + (out.norm_gates > 0 ? 3 * out.norm_gates + 3 : 0) * out.units;
 }
 
 void lay_out_panels(Layout& out, const lacuna_layer& layer) {
@@ -205,14 +219,15 @@ void choose_groups(Layout& out, const lacuna_capacity& capacity, std::int64_t by
 
 std::int64_t worker_elements(const Layout& layout, bool inference) {
   const std::int64_t n = layout.max_lanes;
-  // State h, c; the reset state (or what is to be projected), update gate and candidate of gru_reset_before; last value,
-  // time since.
+  // State h, c; the reset state (or what is to be projected), update gate and candidate of gru_reset_before (or a c' that
+  // is normalised); last value, time since. Both products of layer_norm.
   // And stand-ins for the tape's rows, for a plan with a backward run may also run forward without a tape; a row that is
   // drawn, and what is left of h for each lane.
   const std::int64_t forward =
       n * (layout.output_units + 4 * layout.units + 2 * layout.channels) + 3 * layout.channels +
       n * (layout.operand_stride + layout.units + layout.output_units) +
-      (layout.zones_out ? layout.units : 0) + (layout.drops_state ? n * layout.output_units : 0);
+      n * 2 * layout.norm_gates * layout.units + (layout.zones_out ? layout.units : 0) +
+      (layout.drops_state ? n * layout.output_units : 0);
   // Gradients of h, c and of what the reset gate let through or is to be projected; of the input, of delta and of x_last; Δt.
   // What zoneout passes on, and a row that is drawn; what is left of h, and its gradient.
   const std::int64_t backward =
@@ -240,10 +255,14 @@ Layout make_layout(const lacuna_layer& layer, const lacuna_capacity& capacity, b
   out.tape.gates = tape.take(times(n, times(out.saved_gates, out.units)), real);
   if (layer.cell == LACUNA_LSTM) out.tape.cells = tape.take(times(n, out.units), real);
   if (out.elapsed_width > 0) out.tape.decay = tape.take(times(n, out.output_units), real);
+  if (out.norm_gates > 0) out.tape.norm_factors = tape.take(times(n, norm_factors), real);
   out.tape.bytes = tape.size();
 
   Arena workspace;
-  out.workspace.prepared = workspace.take(2 * out.relaxed + 3 * out.channels, real);
+  out.workspace.prepared =
+      workspace.take(2 * out.relaxed + 3 * out.channels +
+                         (out.norm_gates > 0 ? 3 * out.norm_gates + 4 : 0) * out.units,
+                     real);
   out.workspace.lanes = workspace.take(
       static_cast<std::int64_t>(lanes_bytes(capacity.sequences, out.groups, out.max_lanes)), 1);
   const std::int64_t forward_panels =

@@ -11,7 +11,8 @@
 //
 // A gradient row holds dL/d(pre-activation) of each gate, in an order in which what W_h sees and what W_x sees are both
 // contiguous, and behind them dL/d(decay exponent). Of a layer that projects it goes on with dL/dh' and o tanh c', formed
-// again on the way back: whose product is W_p's gradient.
+// again on the way back: whose product is W_p's gradient. With layer_norm it holds dL/d(W_h h) of each gate, and then
+// dL/d(W_x x).
 //
 // h may be narrower than the cell that makes it: `outputs` and `output_units` are widths of h and what becomes of it,
 // `hidden` and `units` those of gates and c.
@@ -64,6 +65,8 @@ struct Layout {
   std::int64_t d_exponent = 0, d_projected = 0, unprojected = 0;  // columns of the gradient row
   std::int64_t h_gates = 0;  // the first ones, which multiply W_h in one product
   std::int64_t first_x_gate = 0, x_gates = 0;
+  // layer_norm, else 0: G. As many rows of LN(W_x x) and then of LN(W_h h) are the last ones that are saved.
+  std::int64_t norm_gates = 0;
 
   // Work is split into groups of sequences by shape alone, so that sums have one order at any number of threads.
   std::int64_t groups = 0, max_lanes = 0;
@@ -76,6 +79,8 @@ struct Layout {
   std::int64_t unit_sums =
       0;  // relax: d_lambda, d_target [2][relaxed]; impute: d_w, d_b, d_mean [3][channels]
   std::int64_t relaxed = 0;  // of what relax acts on: h, from output_units on c
+  // Where layer_norm's begin: d_gain_x, d_gain_h, d_b [3][G units], d_b_hn, d_gain_c, d_b_c [3][units]
+  std::int64_t norm_sums = 0;
 
   // Elements of the packed panels.
   std::int64_t panel_x = 0, panel_h = 0, panel_candidate = 0, panel_decay = 0, panel_projection = 0;
@@ -83,7 +88,7 @@ struct Layout {
                panel_projection_back = 0;
 
   struct Tape {
-    std::size_t operands = 0, gates = 0, cells = 0, decay = 0, bytes = 0;
+    std::size_t operands = 0, gates = 0, cells = 0, decay = 0, norm_factors = 0, bytes = 0;
   } tape;
   struct Workspace {
     // Common.

@@ -61,7 +61,8 @@ std::string explain_task(const Recipe& recipe) {
        << name(layer.cell) << ", " << name(layer.type) << ", " << layer.features << " features, "
        << layer.hidden << " hidden, ";
   if (layer.projection > 0) text << "projected to " << layer.projection << ", ";
-  text << "input width " << input_width(layer) << (layer.reverse ? ", reverse" : "") << '\n'
+  text << "input width " << input_width(layer) << (layer.layer_norm ? ", layer normalisation" : "")
+       << (layer.reverse ? ", reverse" : "") << '\n'
        << "capacity   " << recipe.capacity.tokens << " tokens in " << recipe.capacity.sequences
        << " sequences";
   if (recipe.capacity.max_length > 0)

@@ -7,6 +7,7 @@ namespace lacuna::weights {
 
 const char* why_unsupported(const lacuna_layer& layer, lacuna_convention convention) {
   if (layer.cell == LACUNA_RNN_EULER) return "no other library has rnn_euler";
+  if (layer.layer_norm != 0) return "it has no gains of layer normalisation";
   if (convention == LACUNA_PYTORCH && layer.cell == LACUNA_GRU_RESET_BEFORE)
     return "PyTorch's GRU resets after the product: it is gru, not gru_reset_before";
   if (layer.projection > 0 && convention == LACUNA_KERAS) return "Keras's LSTM has no projection";

@@ -230,7 +230,8 @@ typedef struct lacuna_layer {
   /* 0 or 1: layer normalisation inside the cell (Ba et al. 2016). With
    * LN(a) = (a - mean) / sqrt(variance + 1e-5) over a group of gates, W_x x becomes gain_x LN(W_x x)
    * and W_h h gain_h LN(W_h h), both before any bias; an lstm's h' = o tanh(gain_c LN(c') + b_c).
-   * Groups, 1 unit of each gate and all units: rnn [h], lstm [i f g o], gru [r z] and [n]. */
+   * Groups, all units of these gates: rnn [h], lstm [i f g o], gru [r z] and [n]. Not together with
+   * a projection. */
   int32_t layer_norm;
   /* P, 0 .. H, lstm: the state h is W_p (o tanh c'), of P numbers instead of H (Sak et al. 2014);
    * 0: there is no projection. */

@@ -1,5 +1,5 @@
-// The cells as the device's recurrences see them: one adaptor per cell, from numbers of one unit to numbers of one unit,
-// and the one place that goes from lacuna_cell to it. The mathematics is that of kernels/cells.
+// The cells as the device's recurrences, and the CPU's normalised cells, see them: one adaptor per cell, from numbers of one
+// unit to numbers of one unit, and the one place that goes from lacuna_cell to it. The mathematics is that of kernels/cells.
 //
 // An adaptor has
 //   input_gates     of W_x x + b, G
@@ -13,7 +13,9 @@
 //   reads_gap       the time before the token is part of its update
 //   hidden_bias     the product's last gate has a bias of its own
 //   reset_before    there is a second product, so that a step comes in two halves
-// and forward and backward, by halves where reset_before; and next_h: h' again, from what the tape keeps.
+//   shows           h' is of a c' that was normalised in between: forward_c, show, backward_c
+// and forward and backward, by halves where reset_before; and next_h: h' again, from what the tape keeps. Where has_cell,
+// layer normalisation goes by forward_c and backward_c, up to c' and from it.
 #pragma once
 
 #include "kernels/cells/gru.h"
@@ -31,6 +33,7 @@ struct UnitState {
 // Form: of kernels/cells/rnn.h.
 template <class Form>
 struct RnnStep {
+  static constexpr bool shows = false;
   static constexpr int input_gates = 1, product_gates = 1, saved_gates = 1, gradient_gates = 1;
   static constexpr bool has_cell = false, reads_gap = Form::reads_gap;
   static constexpr bool backward_reads_h = false, hidden_bias = false, reset_before = false;
@@ -58,6 +61,7 @@ struct RnnStep {
 };
 
 struct LstmStep {
+  static constexpr bool shows = false;
   static constexpr int input_gates = 4, product_gates = 4, saved_gates = 4, gradient_gates = 4;
   static constexpr bool has_cell = true, reads_gap = false;
   static constexpr bool backward_reads_h = false, hidden_bias = false, reset_before = false;
@@ -79,6 +83,33 @@ struct LstmStep {
   LACUNA_FN static R next_h(const R (&saved)[4], UnitState<R> state, R /*dt*/) {
     return lstm_next(LstmGates<R>{saved[0], saved[1], saved[2], saved[3]}, state.c).h;
   }
+  // Returns c'.
+  template <class R>
+  LACUNA_FN static R forward_c(const R (&input)[4], const R (&product)[4], R c, R (&saved)[4]) {
+    const LstmGates<R> gate = lstm_gates(input[0] + product[0], input[1] + product[1],
+                                         input[2] + product[2], input[3] + product[3]);
+    saved[0] = gate.i;
+    saved[1] = gate.f;
+    saved[2] = gate.g;
+    saved[3] = gate.o;
+    return lstm_next_c(gate, c);
+  }
+  template <class R>
+  LACUNA_FN static R next_c(const R (&saved)[4], R c) {
+    return lstm_next_c(LstmGates<R>{saved[0], saved[1], saved[2], saved[3]}, c);
+  }
+  // d_next: all of dL/dc'; d_o: dL/do. Returns dL/dc.
+  template <class R>
+  LACUNA_FN static R backward_c(const R (&saved)[4], R c, R d_next, R d_o, R (&d_gates)[4]) {
+    const LstmGates<R> gate{saved[0], saved[1], saved[2], saved[3]};
+    const LstmShownGradients<R> of_h{R(0), d_o, R(0)};
+    const LstmGradients<R> d = lstm_gates_backward(gate, c, d_next, of_h);
+    d_gates[0] = d.pre.i;
+    d_gates[1] = d.pre.f;
+    d_gates[2] = d.pre.g;
+    d_gates[3] = d.pre.o;
+    return d.c;
+  }
   template <class R>
   LACUNA_FN static UnitState<R> backward(const R (&saved)[4], UnitState<R> state,
                                          UnitState<R> d_next, R /*dt*/, R (&d_gates)[4], R& d_dt) {
@@ -93,8 +124,19 @@ struct LstmStep {
   }
 };
 
+// With layer normalisation. `shown`: what stands in the place of c' in h' = o tanh(c').
+struct NormLstmStep : LstmStep {
+  static constexpr bool shows = true;
+
+  template <class R>
+  LACUNA_FN static R show(R o, R shown) {
+    return o * hyperbolic_tangent(shown);
+  }
+};
+
 // Saved: r, z, n and W_hn h + b_hn. Gradients: r, z, n and that of W_hn h + b_hn.
 struct GruStep {
+  static constexpr bool shows = false;
   static constexpr int input_gates = 3, product_gates = 3, saved_gates = 4, gradient_gates = 4;
   static constexpr bool has_cell = false, reads_gap = false;
   static constexpr bool backward_reads_h = true, hidden_bias = true, reset_before = false;
@@ -129,6 +171,7 @@ struct GruStep {
 
 // Saved: r, z, n. The candidate's product W_hn (r h) comes between the halves.
 struct GruResetBeforeStep {
+  static constexpr bool shows = false;
   static constexpr int input_gates = 3, product_gates = 2, saved_gates = 3, gradient_gates = 3;
   static constexpr bool has_cell = false, reads_gap = false;
   static constexpr bool backward_reads_h = true, hidden_bias = false, reset_before = true;
@@ -178,6 +221,13 @@ auto with_cell(lacuna_cell cell, F&& f) {
     case LACUNA_GRU_RESET_BEFORE: return f(GruResetBeforeStep{});
     default: return f(RnnStep<RnnTanh>{});
   }
+}
+
+// The same, and NormLstmStep where the recurrence is normalised: products that are change no other adaptor.
+template <class F>
+auto with_step(lacuna_cell cell, bool layer_norm, F&& f) {
+  if (layer_norm && cell == LACUNA_LSTM) return f(NormLstmStep{});
+  return with_cell(cell, f);
 }
 
 // The same numbers for code that lays out memory.

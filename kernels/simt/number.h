@@ -175,6 +175,22 @@ SIMT_BOTH std::uint32_t to_tf32(float value) {
 #endif
 }
 
+// a b, rounded before anything is added to it.
+SIMT_DEVICE float rounded_product(float a, float b) {
+#if SIMT_ON_DEVICE
+  return __fmul_rn(a, b);
+#else
+  return a * b;
+#endif
+}
+SIMT_DEVICE double rounded_product(double a, double b) {
+#if SIMT_ON_DEVICE
+  return __dmul_rn(a, b);
+#else
+  return a * b;
+#endif
+}
+
 // The same bits, of which the compiler knows nothing. What is computed from them stays where it is written, and is not
 // moved out of a loop into registers that the loop has no room for.
 SIMT_DEVICE std::uint32_t opaque(std::uint32_t bits) {

@@ -66,8 +66,8 @@ SIMT_DEVICE R sum_over_tile(const ColumnTile& tile, R own, R* shared) {
 template <class X>
 SIMT_KERNEL(flat_threads)
 void sum_row_parts(const X* matrix, std::int64_t rows, std::int64_t columns, std::int64_t stride,
-                   const simt::Real<X>* row_weight, std::int64_t rows_each, unsigned width,
-                   simt::Real<X>* partials) {
+                   const simt::Real<X>* row_weight, const X* factor, std::int64_t factor_stride,
+                   std::int64_t rows_each, unsigned width, simt::Real<X>* partials) {
   using R = simt::Real<X>;
   SIMT_SHARED(shared, R[flat_threads]);
   const ColumnTile tile(width, columns);
@@ -77,7 +77,9 @@ void sum_row_parts(const X* matrix, std::int64_t rows, std::int64_t columns, std
   R sum = 0;
   for (std::int64_t r = begin + tile.row; inside && r < end; r += tile.rows) {
     const R weight = row_weight != nullptr ? row_weight[r] : R(1);
-    sum += weight * simt::to_real(matrix[r * stride + tile.column]);
+    R element = simt::to_real(matrix[r * stride + tile.column]);
+    if (factor != nullptr) element *= simt::to_real(factor[r * factor_stride + tile.column]);
+    sum += weight * element;
   }
   sum = sum_over_tile(tile, sum, &shared[0]);
   if (inside && tile.row == 0) partials[tile.part * columns + tile.column] = sum;
@@ -128,20 +130,21 @@ inline std::int64_t column_sum_partials(std::int64_t rows, std::int64_t columns)
   return tokens::row_parts(rows, columns).parts * columns;
 }
 
-// out[c] += slope Σ_r row_weight[r] matrix[r, c].  X: any of the types; everything else is Real<X>.
-// row_weight [rows] or null: 1.  slope_of [columns] or null: 1; given, the slope is
+// out[c] += slope Σ_r row_weight[r] matrix[r, c] factor[r, c].  X: any of the types; everything else
+// is Real<X>. row_weight [rows] or null: 1. factor [rows, factor_stride] or null: 1.  slope_of [columns] or null: 1; given, the slope is
 // sigmoid(slope_of[c]), for a rate that is softplus of its parameter.  partials: workspace of
 // column_sum_partials(rows, columns) elements.
 template <class X>
 void column_sums(simt::Stream stream, const X* matrix, std::int64_t rows, std::int64_t columns,
                  std::int64_t stride, const simt::Real<X>* row_weight, simt::Real<X>* partials,
-                 simt::Real<X>* out, const simt::Real<X>* slope_of = nullptr) {
+                 simt::Real<X>* out, const simt::Real<X>* slope_of = nullptr,
+                 const X* factor = nullptr, std::int64_t factor_stride = 0) {
   if (rows == 0 || columns == 0) return;
   const unsigned width = tokens::columns_side_by_side(columns);
   const tokens::RowParts cut = tokens::row_parts(rows, columns);
   const std::int64_t tiles = (columns + width - 1) / width;
   simt::launch(tokens::block_launch(tiles * cut.parts), stream, tokens::sum_row_parts<X>, matrix,
-               rows, columns, stride, row_weight, cut.rows, width, partials);
+               rows, columns, stride, row_weight, factor, factor_stride, cut.rows, width, partials);
   simt::launch(tokens::block_launch(tiles), stream, tokens::add_partials<simt::Real<X>>, partials,
                cut.parts, columns, width, slope_of, out);
 }

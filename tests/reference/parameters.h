@@ -24,6 +24,10 @@ struct BasicParameters {
   std::vector<Real> evolve_weight;  // decay: W_gamma [R, D]; decay_step: w [R]; relax: lambda [S]
   std::vector<Real> evolve_bias;    // b [R], Evolve::decay and decay_step
   std::vector<Real> s_inf;          // [S], Evolve::relax
+  std::vector<Real> norm_gain_x;    // [G*H], layer_norm
+  std::vector<Real> norm_gain_h;    // [G*H], layer_norm
+  std::vector<Real> norm_gain_c;    // [H], layer_norm of an lstm
+  std::vector<Real> norm_bias_c;    // [H], layer_norm of an lstm
   std::vector<Real> projection;     // W_p [P, H], an lstm with a projection
 };
 
@@ -34,7 +38,7 @@ template <class P>
 auto named_tensors(P& parameters) {
   using Tensor = decltype((parameters.weights_x));
   using Entry = std::pair<const char*, std::remove_reference_t<Tensor>*>;
-  return std::array<Entry, 11>{{{"weights_x", &parameters.weights_x},
+  return std::array<Entry, 15>{{{"weights_x", &parameters.weights_x},
                                 {"weights_h", &parameters.weights_h},
                                 {"bias", &parameters.bias},
                                 {"bias_hn", &parameters.bias_hn},
@@ -44,6 +48,10 @@ auto named_tensors(P& parameters) {
                                 {"evolve_weight", &parameters.evolve_weight},
                                 {"evolve_bias", &parameters.evolve_bias},
                                 {"s_inf", &parameters.s_inf},
+                                {"norm_gain_x", &parameters.norm_gain_x},
+                                {"norm_gain_h", &parameters.norm_gain_h},
+                                {"norm_gain_c", &parameters.norm_gain_c},
+                                {"norm_bias_c", &parameters.norm_bias_c},
                                 {"projection", &parameters.projection}}};
 }
 
@@ -59,6 +67,7 @@ BasicParameters<Real> zero_parameters(const Layer& layer) {
   const bool impute_decays = layer.impute == Impute::decay || layer.impute == Impute::relax;
   const bool step = layer.evolve == Evolve::decay_step, relax = layer.evolve == Evolve::relax;
   const bool decay = layer.evolve == Evolve::decay;
+  const bool norm_c = layer.layer_norm && layer.has_cell_state();
 
   BasicParameters<Real> zero;
   zero.weights_x = zeros(rows * K);
@@ -71,6 +80,10 @@ BasicParameters<Real> zero_parameters(const Layer& layer) {
   zero.evolve_weight = zeros(decay ? R * D : step ? R : relax ? S : 0);
   zero.evolve_bias = zeros(decay || step ? R : 0);
   zero.s_inf = zeros(relax ? S : 0);
+  zero.norm_gain_x = zeros(layer.layer_norm ? rows : 0);
+  zero.norm_gain_h = zeros(layer.layer_norm ? rows : 0);
+  zero.norm_gain_c = zeros(norm_c ? H : 0);
+  zero.norm_bias_c = zeros(norm_c ? H : 0);
   zero.projection = zeros(layer.projection * H);
   return zero;
 }

@@ -9,6 +9,7 @@
 
 #include "support/expect.h"
 #include "support/library_run.h"
+#include "support/norm_condition.h"
 
 namespace support {
 
@@ -74,7 +75,8 @@ class Verdict {
           const reference::Upstream& upstream, double epsilon = 0)
       : case_(c),
         widened_(
-            std::max(1.0, epsilon / static_cast<double>(std::numeric_limits<Real>::epsilon()))),
+            std::max(1.0, epsilon / static_cast<double>(std::numeric_limits<Real>::epsilon())) *
+            norm_condition(c.layer, parameters, reference::forward(c.layer, parameters, batch))),
         tokens_(batch.tokens()),
         blends_(batch.noise.drawn ? 0 : 1),
         expected_(expect_from_oracle<double>(c, parameters, batch, upstream)),

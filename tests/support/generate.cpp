@@ -186,6 +186,12 @@ reference::Parameters make_parameters(const Case& c) {
       diagonal = round_to(c.type, diagonal - 1.5);
     }
   }
+  // A normalised product varies by 1 whatever its weights are; these gains leave its share in the
+  // next state, and in an error's, what weights of +-1/sqrt(H) leave it without.
+  filler.fill(p.norm_gain_x, 0.5, 1.5);
+  filler.fill(p.norm_gain_h, 0.2, 0.6);
+  filler.fill(p.norm_gain_c, 0.5, 1.5);
+  filler.fill(p.norm_bias_c, -scale, scale);
   return p;
 }
 

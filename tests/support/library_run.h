@@ -147,6 +147,7 @@ inline lacuna_layer library_layer(const Case& c) {
   layer.zoneout_hidden = from.zoneout_hidden_percent / 100.0;
   layer.zoneout_cell = from.zoneout_cell_percent / 100.0;
   layer.recurrent_dropout = from.recurrent_dropout_percent / 100.0;
+  layer.layer_norm = from.layer_norm;
   return layer;
 }
 

@@ -47,6 +47,10 @@ inline const char* const property_cases[] = {
     "lstm+forward+decay_f32_n13_d3_h21_len0-12_miss60_eo_init_zone20_zonec40_rdrop30_seed23",
     "gru_reset_before+mean+relax_f64_n9_d5_h19_len0-9_miss40_zone30_rdrop20_seed24",
     "ode_euler_f32_n7_d3_h9_len1-9_miss50_zone40_seed25",
+    "lstm+decay+relax_f32_n9_d5_h33_len0-9_miss60_eo_gap_ln_init_carry_seed23",
+    "gru_f64_n33_d5_h20_len0-9_ln_seed24",
+    "grud_f64_n13_d5_h17_len0-19_miss80_ln_init_seed25",
+    "rnn_euler+mean+decay_step_f64_n9_d4_h19_len0-9_miss50_ln_seed26",
 };
 
 struct PropertyTest : testing::TestWithParam<const char*> {

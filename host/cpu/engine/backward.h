@@ -10,6 +10,7 @@
 #include "host/cpu/engine/observe.h"
 #include "host/cpu/engine/scratch.h"
 #include "kernels/cells/evolve.h"
+#include "kernels/cells/norm.h"
 
 namespace lacuna::cpu {
 
@@ -85,6 +86,7 @@ class BackwardGroup {
     BackStep<T> back;
     std::int64_t token[most_lanes];
     back.count = active;
+    back.norm_sums = unit_sums_ + lay_.norm_sums;
     for (int l = 0; l < active; ++l) {
       const std::int64_t b = sequence(l);
       const std::int64_t at = walk_[l].left - 1;
@@ -97,6 +99,7 @@ class BackwardGroup {
       back.d_c[l] = d_c(l);
       back.d_operand[l] = lay_.drops_state ? d_operand(l) : d_h(l);
       back.d_reset[l] = scratch_.d_reset + l * lay_.units;
+      back.norm_factors[l] = job_.norm_factors + token[l] * norm_factors;
       back.dt[l] = job_.gap(b, at);
       back.d_dt[l] = T(0);
       back.fired[l] = job_.layer.empty_rows == LACUNA_EMPTY_ROWS_UPDATE ||

@@ -23,6 +23,9 @@ struct BackStep {
   T* d_c[most_lanes];          // the same of c
   T* d_operand[most_lanes];    // "+=" dL/d(h as W_h reads it); without dropout, d_h
   T* d_reset[most_lanes];      // dL/d(r h) of gru_reset_before, dL/d(o tanh c') of a projected lstm
+  // layer_norm: the tape's; and "+=", as NormSums has it
+  const T* norm_factors[most_lanes];
+  T* norm_sums = nullptr;
   T dt[most_lanes];
   T d_dt[most_lanes];  // "+="
   Ahead ahead;

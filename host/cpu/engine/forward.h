@@ -8,6 +8,7 @@
 #include "host/cpu/engine/noise.h"
 #include "host/cpu/engine/observe.h"
 #include "host/cpu/engine/scratch.h"
+#include "kernels/cells/norm.h"
 
 namespace lacuna::cpu {
 
@@ -60,6 +61,7 @@ class ForwardGroup {
                             scratch_.since + l * lay_.channels, scratch_.observe, row[l]);
     }
     Step<T> firing;
+    firing.products = scratch_.products;
     if (lay_.elapsed_width > 0) decay_exponents(active, row, decay, firing.ahead);
     for (int l = 0; l < active; ++l) {
       evolve(l, row[l], cell_in[l], decay[l], dt[l]);
@@ -85,6 +87,7 @@ class ForwardGroup {
       firing.unprojected[i] = lay_.projected ? firing.reset_h[i] : h(l);
       firing.update[i] = scratch_.update + l * lay_.units;
       firing.candidate[i] = scratch_.candidate + l * lay_.units;
+      firing.norm_factors[i] = job_.norm_factors + token * norm_factors;
       firing.dt[i] = dt[l];
     }
     for (int l = 0; l < active; ++l)

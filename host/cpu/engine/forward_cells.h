@@ -24,6 +24,8 @@ struct Step {
   T* reset_h[most_lanes];
   T* update[most_lanes];
   T* candidate[most_lanes];
+  T* norm_factors[most_lanes];  // the tape's, layer_norm
+  T* products = nullptr;        // [lanes, 2, G units]: W_x x and W_h h, layer_norm
   T dt[most_lanes];
   Ahead ahead;
 };

@@ -3,8 +3,10 @@
 #pragma once
 
 #include "host/cpu/engine/backward.h"
+#include "host/cpu/engine/backward_norm_cells.h"
 #include "host/cpu/engine/engine.h"
 #include "host/cpu/engine/forward.h"
+#include "host/cpu/engine/forward_norm_cells.h"
 #include "host/cpu/engine/panels.h"
 
 namespace lacuna::cpu {
@@ -23,6 +25,7 @@ struct Instance {
   }
 
   static void forward_group(const Job<T>& job, std::int64_t group, T* worker) {
+    if (job.layer.layer_norm != 0) return forward<NormForward<V, T, Arch>>(job, group, worker);
     switch (job.layer.cell) {
       case LACUNA_RNN_TANH: return forward<RnnForward<V, T, Arch, RnnTanh>>(job, group, worker);
       case LACUNA_RNN_RELU: return forward<RnnForward<V, T, Arch, RnnRelu>>(job, group, worker);
@@ -34,6 +37,7 @@ struct Instance {
     }
   }
   static void backward_group(const Job<T>& job, std::int64_t group, T* worker) {
+    if (job.layer.layer_norm != 0) return backward<NormBackward<V, T, Arch>>(job, group, worker);
     switch (job.layer.cell) {
       case LACUNA_RNN_TANH: return backward<RnnBackward<V, T, Arch, RnnTanh>>(job, group, worker);
       case LACUNA_RNN_RELU: return backward<RnnBackward<V, T, Arch, RnnRelu>>(job, group, worker);

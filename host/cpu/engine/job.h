@@ -83,6 +83,8 @@ struct Job {
   T* gates = nullptr;     // [N, saved_gates, units]
   T* cells = nullptr;     // [N, units]: c as it enters the update
   T* decay = nullptr;     // [N, output_units]: the exponent of h's decay before the clamp
+  // [N, norm_factors], layer_norm: where the cell fires
+  T* norm_factors = nullptr;
 
   // Parameters of one unit or feature, padded with zeros. Rates are softplus of the parameter.
   T* relax_rate = nullptr;     // [relaxed]: of h, from output_units on of c
@@ -90,6 +92,10 @@ struct Job {
   T* impute_weight = nullptr;  // [channels]: w, or its softplus for `relax`
   T* impute_bias = nullptr;    // [channels]
   T* mean = nullptr;           // [channels]
+  // layer_norm: [G, units], and from bias_hn on [units]. `present`: 1, and 0 in the padding.
+  struct Norm {
+    T *gain_x, *gain_h, *bias, *bias_hn, *gain_c, *bias_c, *present;
+  } norm{};
 
   // Weights in the order their products read them (panels.h).
   T* panel_x = nullptr;

@@ -36,9 +36,11 @@ template <class T>
 struct ForwardScratch {
   T* h;  // [lanes, output_units]
   T* c;  // [lanes, units]
-  // [lanes, units]: gru_reset_before, between its two products; reset_h also for what is to be projected
+  // [lanes, units]: gru_reset_before, between its two products; reset_h also for what is to be projected, candidate for a
+  // c' that is normalised
   T *reset_h, *update, *candidate;
   T *last, *since;  // [lanes, channels]
+  T* products;      // [lanes, 2, norm_gates units]: W_x x and W_h h
   T *row = nullptr, *cell_in = nullptr,
     *decay = nullptr;    // stand-ins for the tape's rows in inference
   T* drawn = nullptr;    // [units]: zoneout, a token at a time
@@ -56,6 +58,7 @@ struct ForwardScratch {
     candidate = carver.take(lanes * lay.units);
     last = carver.take(lanes * lay.channels);
     since = carver.take(lanes * lay.channels);
+    products = carver.take(lanes * 2 * lay.norm_gates * lay.units);
     observe = take_observe_scratch(carver, lay.channels);
     if (job.operands == nullptr) {
       row = carver.take(lanes * lay.operand_stride);

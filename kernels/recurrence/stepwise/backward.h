@@ -27,6 +27,9 @@ struct StepBackward : BackwardView<T> {
   // gru_reset_before, between the halves of a step:
   T* d_candidate = nullptr;    // [B, units]: n's gradient
   const R* d_reset = nullptr;  // [B, units]: d_candidate W_hn
+  // layer_norm of an lstm, see normalise.h; null: without
+  R* shown = nullptr;    // [B, units]
+  R* d_shown = nullptr;  // [B, units]: dL/dc' through it
 };
 
 namespace stepwise {
@@ -61,24 +64,53 @@ SIMT_DEVICE Units<R> saved_gate(const StepBackward<T>& args, const UnitsAt& at, 
 
 // What a token's update made of the evolved h, from its gates.
 template <class Cell, class T, class R = simt::Real<T>>
-SIMT_DEVICE Units<R> next_h(const StepBackward<T>& args, const UnitsAt& at) {
+SIMT_DEVICE Units<R> next_h(const StepBackward<T>& args, std::int64_t row, const UnitsAt& at) {
   const std::int64_t taped = at.token * at.units + at.unit;
-  Units<R> h = load_units(args.tape_h, taped), c = same_units(R(0)), saved[Cell::saved_gates];
+  Units<R> h = load_units(args.tape_h, taped);
+  [[maybe_unused]] Units<R> c = same_units(R(0)), saved[Cell::saved_gates];
   if (!does_fire(args.fires, at.token)) return h;
-  SIMT_UNROLL
-  for (int g = 0; g < Cell::saved_gates; ++g) saved[g] = saved_gate<Cell, T, R>(args, at, g);
-  if constexpr (Cell::has_cell) c = load_units(args.tape_c, taped);
-  R dt = R(0);
-  if constexpr (Cell::reads_gap) dt = args.gaps[at.token];
-  SIMT_UNROLL
-  for (int i = 0; i < units_per_thread<R>; ++i) {
-    R s[Cell::saved_gates];
+  if constexpr (Cell::shows) {
+    const Units<R> o = saved_gate<Cell, T, R>(args, at, 3);
+    const Units<R> shown = load_units(args.shown, row * at.units + at.unit);
     SIMT_UNROLL
-    for (int g = 0; g < Cell::saved_gates; ++g) s[g] = saved[g][i];
-    h[i] = Cell::next_h(s, UnitState<R>{h[i], c[i]}, dt);
+    for (int i = 0; i < units_per_thread<R>; ++i) h[i] = Cell::show(o[i], shown[i]);
+  } else {
+    SIMT_UNROLL
+    for (int g = 0; g < Cell::saved_gates; ++g) saved[g] = saved_gate<Cell, T, R>(args, at, g);
+    if constexpr (Cell::has_cell) c = load_units(args.tape_c, taped);
+    R dt = R(0);
+    if constexpr (Cell::reads_gap) dt = args.gaps[at.token];
+    SIMT_UNROLL
+    for (int i = 0; i < units_per_thread<R>; ++i) {
+      R s[Cell::saved_gates];
+      SIMT_UNROLL
+      for (int g = 0; g < Cell::saved_gates; ++g) s[g] = saved[g][i];
+      h[i] = Cell::next_h(s, UnitState<R>{h[i], c[i]}, dt);
+    }
   }
   if (args.noise.zoned != nullptr) zone_out(args.noise, at, 0, load_units(args.tape_h, taped), h);
   return h;
+}
+
+// dL/d(state after token `at`), the one read at `step`: from the token after it, or the end of the sequence, and the caller.
+template <class Cell, class T, class R>
+SIMT_DEVICE void receive_next(const StepBackward<T>& args, std::int64_t row,
+                              const SequenceReading& reading, std::int64_t step, const UnitsAt& at,
+                              Units<R>& d_h, Units<R>& d_c) {
+  const int present = at.template present<R>();
+  d_c = same_units(R(0));
+  if (step + 1 < reading.length()) {
+    const UnitsAt next{reading.token(step + 1), at.unit, at.hidden, at.units};
+    receive<Cell::has_cell>(
+        args, row, reading.sequence, next, [&] { return next_h<Cell>(args, row, at); }, d_h, d_c);
+  } else {
+    const std::int64_t by_sequence = reading.sequence * at.hidden + at.unit;
+    d_h = load_present(args.d_final_hidden, by_sequence, present);
+    if constexpr (Cell::has_cell) d_c = load_present(args.d_final_cell, by_sequence, present);
+  }
+  add_present(d_h, args.d_hidden_out, at.token * at.hidden + at.unit, present);
+  if constexpr (Cell::has_cell)
+    add_present(d_c, args.d_cell_out, at.token * at.hidden + at.unit, present);
 }
 
 template <class Cell, class T, class R>
@@ -109,15 +141,26 @@ SIMT_DEVICE void update_backward(const StepBackward<T>& args, std::int64_t row, 
   if constexpr (Cell::has_cell) c = load_units(args.tape_c, taped);
   R dt = R(0);
   if constexpr (Cell::reads_gap) dt = args.gaps[at.token];
+  Units<R> shown, d_shown;
+  if constexpr (Cell::shows) {
+    shown = load_units(args.shown, row * at.units + at.unit);
+    d_shown = load_units(args.d_shown, row * at.units + at.unit);
+  }
   SIMT_UNROLL
   for (int i = 0; i < units_per_thread<R>; ++i) {
     R s[Cell::saved_gates], d[Cell::gradient_gates];
     SIMT_UNROLL
     for (int g = 0; g < Cell::saved_gates; ++g) s[g] = saved[g][i];
-    const UnitState<R> d_state =
-        Cell::backward(s, UnitState<R>{h[i], c[i]}, UnitState<R>{d_h[i], d_c[i]}, dt, d, d_dt[i]);
-    d_h[i] = d_state.h;
-    d_c[i] = d_state.c;
+    if constexpr (Cell::shows) {
+      const R d_o = lstm_shown_backward(s[3], shown[i], d_h[i]).o;
+      d_c[i] = Cell::backward_c(s, c[i], d_c[i] + d_shown[i], d_o, d);
+      d_h[i] = R(0);
+    } else {
+      const UnitState<R> d_state =
+          Cell::backward(s, UnitState<R>{h[i], c[i]}, UnitState<R>{d_h[i], d_c[i]}, dt, d, d_dt[i]);
+      d_h[i] = d_state.h;
+      d_c[i] = d_state.c;
+    }
     SIMT_UNROLL
     for (int g = 0; g < Cell::gradient_gates; ++g) d_gates[g][i] = d[g];
   }
@@ -197,19 +240,8 @@ void step_backward(StepBackward<T> args, std::int64_t step, std::int64_t rows) {
     if (step >= reading.length()) return;
     const UnitsAt at{reading.token(step), unit, args.hidden, args.units};
     const int present = at.template present<R>();
-    Units<R> d_h, d_c = same_units(R(0));
-    if (step + 1 < reading.length()) {
-      const UnitsAt next{reading.token(step + 1), unit, at.hidden, at.units};
-      receive<Cell::has_cell>(
-          args, row, reading.sequence, next, [&] { return next_h<Cell>(args, at); }, d_h, d_c);
-    } else {
-      const std::int64_t by_sequence = reading.sequence * at.hidden + unit;
-      d_h = load_present(args.d_final_hidden, by_sequence, present);
-      if constexpr (Cell::has_cell) d_c = load_present(args.d_final_cell, by_sequence, present);
-    }
-    add_present(d_h, args.d_hidden_out, at.token * at.hidden + unit, present);
-    if constexpr (Cell::has_cell)
-      add_present(d_c, args.d_cell_out, at.token * at.hidden + unit, present);
+    Units<R> d_h, d_c;
+    receive_next<Cell>(args, row, reading, step, at, d_h, d_c);
     const bool fires = does_fire(args.fires, at.token);
     const bool zones_out = fires && args.noise.zoned != nullptr;
     if (zones_out) split<Cell::has_cell>(args, row, at, d_h, d_c);
@@ -289,7 +321,7 @@ void end_backward(StepBackward<T> args, std::int64_t /*step*/, std::int64_t rows
 template <class T>
 void step_backward(simt::Stream stream, const StepBackward<T>& args, std::int64_t step,
                    std::int64_t rows) {
-  with_cell(args.cell, [&]<class Cell>(Cell) {
+  with_step(args.cell, args.shown != nullptr, [&]<class Cell>(Cell) {
     stepwise::launch_rows<simt::Real<T>>(stream, stepwise::step_backward<Cell, T>, args, step,
                                          rows);
   });

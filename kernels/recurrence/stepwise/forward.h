@@ -28,6 +28,7 @@ struct StepForward : ForwardView<T> {
   T* reset_operand = nullptr;            // [B, units]: r h
   R* update = nullptr;                   // [B, units]: z
   const R* candidate_product = nullptr;  // [B, units]: W_hn reset_operand
+  R* shown = nullptr;  // [B, units]: layer_norm of an lstm, see normalise.h; null: without
 };
 
 namespace stepwise {
@@ -117,6 +118,8 @@ SIMT_DEVICE void update(const StepForward<T>& args, std::int64_t row, const Unit
   }
   R dt = R(0);
   if constexpr (Cell::reads_gap) dt = args.gaps[at.token];
+  Units<R> shown;
+  if constexpr (Cell::shows) shown = load_units(args.shown, row * at.units + at.unit);
   SIMT_UNROLL
   for (int i = 0; i < units_per_thread<R>; ++i) {
     R x[Cell::input_gates], p[Cell::product_gates], s[Cell::saved_gates];
@@ -124,9 +127,14 @@ SIMT_DEVICE void update(const StepForward<T>& args, std::int64_t row, const Unit
     for (int g = 0; g < Cell::input_gates; ++g) x[g] = input[g][i];
     SIMT_UNROLL
     for (int g = 0; g < Cell::product_gates; ++g) p[g] = product[g][i];
-    const UnitState<R> next = Cell::forward(x, p, UnitState<R>{h[i], c[i]}, dt, s);
-    h[i] = next.h;
-    c[i] = next.c;
+    if constexpr (Cell::shows) {
+      c[i] = Cell::forward_c(x, p, c[i], s);
+      h[i] = Cell::show(s[3], shown[i]);
+    } else {
+      const UnitState<R> next = Cell::forward(x, p, UnitState<R>{h[i], c[i]}, dt, s);
+      h[i] = next.h;
+      c[i] = next.c;
+    }
     SIMT_UNROLL
     for (int g = 0; g < Cell::saved_gates; ++g) saved[g][i] = s[g];
   }
@@ -246,7 +254,7 @@ void begin_forward(simt::Stream stream, const StepForward<T>& args) {
 template <class T>
 void step_forward(simt::Stream stream, const StepForward<T>& args, std::int64_t step,
                   std::int64_t rows) {
-  with_cell(args.cell, [&]<class Cell>(Cell) {
+  with_step(args.cell, args.shown != nullptr, [&]<class Cell>(Cell) {
     stepwise::launch_rows<simt::Real<T>>(stream, stepwise::step_forward<Cell, T>, args, step, rows);
   });
 }
