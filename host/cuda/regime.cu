@@ -27,12 +27,14 @@ const char* name_of(lacuna_type type) {
 
 // What a block takes of the larger of its two kernels.
 std::size_t resident_shared_bytes(const lacuna_layer& layer, bool tf32, bool inference) {
-  const int units = resident::padded_units(layer.hidden);
+  const resident::Division division{.slice = resident::padded_units(layer.hidden)};
   const auto of_operand = [&]<class E>(E) {
     return with_cell(layer.cell, [&]<class Cell>(Cell) {
-      const std::size_t forward = resident::ForwardMemory<Cell, E>{units}.bytes();
+      const std::size_t forward =
+          resident::ForwardMemory<Cell, E>{division}.template bytes<resident::OwnOperands<E>>();
       const std::size_t backward =
-          resident::BackwardMemory<Cell, resident::GradientOperand<E>>{units}.bytes();
+          resident::BackwardMemory<Cell, resident::GradientOperand<E>>{division}
+              .template bytes<resident::OwnSums>();
       return inference ? forward : std::max(forward, backward);
     });
   };

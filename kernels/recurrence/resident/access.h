@@ -21,11 +21,9 @@ struct Meeting {
 template <class View>
 class TileAccess {
  protected:
-  SIMT_DEVICE explicit TileAccess(const View& args) : args_(args) {}
+  SIMT_DEVICE TileAccess(const View& args, const Own& own) : args_(args), own_(own) {}
 
-  SIMT_DEVICE std::int32_t first_lane() const {
-    return static_cast<std::int32_t>(simt::block_index().x) * lanes_per_tile + own_.lane(0);
-  }
+  SIMT_DEVICE std::int32_t first_lane() const { return own_.tile * lanes_per_tile + own_.lane(0); }
   SIMT_DEVICE bool is_present(int pair) const { return own_.unit(pair) < args_.hidden; }
   SIMT_DEVICE UnitOfToken unit_of(const Meeting& at, int pair) const {
     return {at.place[Own::side(pair)].token, own_.unit(pair), args_.hidden, args_.units};

@@ -4,6 +4,10 @@
 //
 //   per step: gates backward, publish, barrier, product, evolve backward
 //   gru_reset_before: z and n backward, publish, barrier, product of n, r backward, publish, barrier, product of r and z, ...
+//
+// Where a group of blocks holds W_h, each multiplies the gradients of its own gates, with all columns of its rows of W_h,
+// and what that adds to another block's d_h goes there by a Scatter (recurrence/split): warp to warp and thread to thread,
+// for the same warp and thread have the same place in every slice.
 #pragma once
 
 #include <cstdint>
@@ -31,27 +35,38 @@ template <class Cell, class E>
 using BackwardWeights =
     StationaryWeights<E, weight_blocks<Cell>, kept_fragments<E>(weight_blocks<Cell>, true)>;
 
+// The Scatter of a block that has all units itself: nothing has to go anywhere.
+class OwnSums {
+ public:
+  static constexpr bool in_group = false;
+  static void add_to(simt::SharedLayout& /*shared*/, const Division& /*division*/) {}
+  SIMT_DEVICE int tile() const { return static_cast<int>(simt::block_index().x); }
+  SIMT_DEVICE int rank() const { return 0; }
+};
+
 // E: a GradientOperand.
 template <class Cell, class E>
 struct BackwardMemory {
   using Stored = typename Operand<E>::Stored;
   static constexpr int blocks = weight_blocks<Cell>;
-  int units;
+  Division division;
 
   // Of one buffer; there are two.
-  SIMT_BOTH std::size_t gradients() const {
-    return static_cast<std::size_t>(blocks * lanes_per_tile * column_stride<E>(units));
+  SIMT_BOTH std::size_t gradients() const { return blocks * operand_size<E>(division.slice); }
+  SIMT_BOTH int warp_words() const {
+    return static_cast<int>(BackwardWeights<Cell, E>::shared_words(fragments_of<E>(division)));
   }
-  SIMT_BOTH std::size_t weights() const { return BackwardWeights<Cell, E>::shared_words(units); }
+  template <class Scatter>
   std::size_t bytes() const {
     simt::SharedLayout layout;
+    Scatter::add_to(layout, division);
     layout.add<Stored>(2 * gradients());
-    layout.add<std::uint32_t>(weights());
+    layout.add<std::uint32_t>(static_cast<std::size_t>(warp_words() * division.warps()));
     return layout.bytes;
   }
 };
 
-template <class Cell, class T, class E>
+template <class Cell, class T, class E, class Scatter>
 class BackwardTile : TileAccess<ResidentBackward<T>> {
   using Access = TileAccess<ResidentBackward<T>>;
   using Access::args_, Access::own_, Access::is_present, Access::unit_of, Access::keep,
@@ -70,29 +85,40 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
   };
 
  public:
-  SIMT_DEVICE BackwardTile(const ResidentBackward<T>& args, Stored* gradients,
-                           std::uint32_t* shared)
-      : Access(args),
-        units_(padded_units(args.hidden)),
-        stride_(column_stride<E>(units_)),
+  SIMT_DEVICE BackwardTile(const ResidentBackward<T>& args, const Division& division,
+                           Scatter& scatter, Stored* gradients, std::uint32_t* shared)
+      : Access(args, Own(division, scatter)),
+        division_(division),
+        stride_(column_stride<E>(division.slice)),
+        scatter_(scatter),
         gradients_(gradients),
         lane_{{args.sequences, this->first_lane(), args.lanes},
               {args.sequences, this->first_lane() + 1, args.lanes}},
-        weights_(own_, units_, shared, [&](int block, int row, int column) {
-          const bool inside = row < args.units && column < args.units;
-          return inside ? simt::to_float(
-                              args.weights[(block * args.units + column) * args.units + row])
-                        : 0.0f;
-        }) {}
+        weights_(
+            fragments_of<E>(division), own_.thread,
+            shared + static_cast<int>(simt::warp_index()) *
+                         BackwardMemory<Cell, E>{division}.warp_words(),
+            [&](int block, int fragment, int row, int k) {
+              const int to = (first_target() + fragment / per_target()) * division.slice +
+                             own_.row * units_per_warp + row;
+              const int gate_unit =
+                  own_.rank * division.slice + unit_at(fragment % per_target() * Op::depth + k);
+              const bool inside = to < args.units && gate_unit < args.units;
+              return inside ? simt::to_float(
+                                  args.weights[(block * args.units + gate_unit) * args.units + to])
+                            : 0.0f;
+            }) {}
 
   SIMT_DEVICE void run() {
-    const std::int32_t steps = steps_of_tile<true>(args_.sequences, args_.lanes);
+    const std::int32_t steps = steps_of_tile<true>(args_.sequences, own_.tile, args_.lanes);
+    if constexpr (Scatter::in_group)
+      if (own_.depth > 0) return help(steps);
     Token now;
     look_ahead(now);
     for (std::int32_t step = 0; step < steps; ++step) {
       Token next;
       look_ahead(next);
-      Stored* const buffer = gradients_ + (step % 2) * blocks * lanes_per_tile * stride_;
+      Stored* const buffer = buffer_of(step);
       receive(now);
       if constexpr (Cell::reset_before)
         update_in_halves(now, buffer);
@@ -104,6 +130,16 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
   }
 
  private:
+  // Fragments in the depth of one product, and whose d_h this warp's first one is for. A warp that shares the depth of
+  // products forward serves a share of the targets here.
+  SIMT_DEVICE int per_target() const { return division_.slice / Op::depth; }
+  SIMT_DEVICE int first_target() const {
+    return own_.depth * (division_.blocks / division_.depths);
+  }
+  SIMT_DEVICE Stored* buffer_of(std::int32_t step) const {
+    return gradients_ + (step % 2) * blocks * lanes_per_tile * stride_;
+  }
+
   SIMT_DEVICE void look_ahead(Token& token) {
     this->template advance<Cell>(lane_, token, [&](std::int32_t sequence, int i) {
       give(args_.d_initial_hidden, sequence, i, given(args_.d_final_hidden, sequence, i));
@@ -145,21 +181,75 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
   }
 
   SIMT_DEVICE void publish(Stored* buffer, int gate, int pair, float value) const {
-    buffer[(gate * lanes_per_tile + own_.lane(pair)) * stride_ + own_.unit(pair)] =
+    buffer[(gate * lanes_per_tile + own_.lane(pair)) * stride_ + own_.place(pair)] =
         Op::stored(is_present(pair) ? value : 0);
   }
 
-  template <int first, int end>
-  SIMT_DEVICE void add_product(const Stored* buffer, float (&to)[pairs]) const {
-    Sum sums[end - first];
-    weights_.template multiply<first, end, false>(sums, [&](int gate) {
-      return buffer + (gate * lanes_per_tile + own_.thread / 4) * stride_;
-    });
+  template <int gates>
+  SIMT_DEVICE static float total(const Sum (&sums)[gates], int pair) {
+    float result = sums[0].total(pair);
     SIMT_UNROLL
-    for (int i = 0; i < pairs; ++i) {
+    for (int g = 1; g < gates; ++g) result += sums[g].total(pair);
+    return result;
+  }
+  SIMT_DEVICE const Stored* column(const Stored* buffer, int gate) const {
+    return buffer + (gate * lanes_per_tile + own_.thread / 4) * stride_;
+  }
+
+  template <int first, int end>
+  SIMT_DEVICE void add_product(const Stored* buffer, float (&to)[pairs]) {
+    if constexpr (Scatter::in_group) {
+      send_product<first, end>(buffer);
+      scatter_.meet();
+      for (int block = 0; block < division_.blocks; ++block) {
+        const simt::Float4 part = scatter_.from(block, own_);
+        SIMT_UNROLL
+        for (int i = 0; i < pairs; ++i) to[i] += part[i];
+      }
+    } else {
+      Sum sums[end - first];
+      weights_.template multiply<first, end, false>(
+          sums, [&](int gate, int fragment) { return column(buffer, gate) + fragment * Op::depth; },
+          [] {});
       SIMT_UNROLL
-      for (int g = 0; g < end - first; ++g) to[i] += sums[g].total(i);
+      for (int i = 0; i < pairs; ++i) to[i] += total(sums, i);
     }
+  }
+
+  // To each target as soon as its sums are complete.
+  template <int first, int end>
+  SIMT_DEVICE void send_product(const Stored* buffer) {
+    Sum sums[end - first];
+    int target = first_target(), at = 0;
+    weights_.template multiply<first, end, false>(
+        sums, [&](int gate, int) { return column(buffer, gate) + at * Op::depth; },
+        [&] {
+          if (++at < per_target()) return;
+          scatter_.send(target, own_,
+                        {total(sums, 0), total(sums, 1), total(sums, 2), total(sums, 3)});
+          SIMT_UNROLL
+          for (Sum& sum : sums) sum = {};
+          ++target;
+          at = 0;
+        });
+  }
+
+  // What a warp does that has no units of its own.
+  SIMT_DEVICE void help(std::int32_t steps) {
+    for (std::int32_t step = 0; step < steps; ++step) {
+      if constexpr (Cell::reset_before) {
+        help_product<2, 3>(buffer_of(step));
+        help_product<0, 2>(buffer_of(step));
+      } else {
+        help_product<0, blocks>(buffer_of(step));
+      }
+    }
+  }
+  template <int first, int end>
+  SIMT_DEVICE void help_product(const Stored* buffer) {
+    simt::sync_block();
+    send_product<first, end>(buffer);
+    scatter_.meet();
   }
 
   SIMT_DEVICE void update(const Token& token, Stored* buffer) {
@@ -253,22 +343,32 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
     }
   }
 
-  int units_, stride_;
+  Division division_;
+  int stride_;
+  Scatter& scatter_;
   Stored* gradients_;
   Lane<true> lane_[2];
   Weights weights_;
   float d_h_[pairs] = {}, d_c_[pairs] = {};
 };
 
+template <class Cell, class T, class E, class Scatter>
+SIMT_DEVICE void walk_backward(const ResidentBackward<T>& args, const Division& division,
+                               Scatter& scatter, simt::SharedCarver& shared) {
+  using Stored = typename Operand<E>::Stored;
+  const BackwardMemory<Cell, E> memory{division};
+  auto* const gradients = shared.take<Stored>(2 * memory.gradients());
+  auto* const weights =
+      shared.take<std::uint32_t>(static_cast<std::size_t>(memory.warp_words() * division.warps()));
+  BackwardTile<Cell, T, E, Scatter>(args, division, scatter, gradients, weights).run();
+}
+
 template <class Cell, class T, class E>
 SIMT_KERNEL(most_threads, 1)
 void backward(ResidentBackward<T> args) {
-  using Stored = typename Operand<E>::Stored;
-  const BackwardMemory<Cell, E> memory{padded_units(args.hidden)};
   simt::SharedCarver shared;
-  Stored* const gradients = shared.take<Stored>(2 * memory.gradients());
-  std::uint32_t* const weights = shared.take<std::uint32_t>(memory.weights());
-  BackwardTile<Cell, T, E>(args, gradients, weights).run();
+  OwnSums scatter;
+  walk_backward<Cell, T, E>(args, Division{.slice = padded_units(args.hidden)}, scatter, shared);
 }
 
 }  // namespace resident
@@ -279,10 +379,11 @@ void resident_backward(simt::Stream stream, const ResidentBackward<T>& args) {
   with_cell(args.cell, [&]<class Cell>(Cell) {
     resident::with_operand<T>(args.tf32, [&]<class Forward>(Forward) {
       using E = resident::GradientOperand<Forward>;
-      const int units = resident::padded_units(args.hidden);
-      simt::launch(resident::launch_of_tiles(args.lanes, units,
-                                             resident::BackwardMemory<Cell, E>{units}.bytes()),
-                   stream, resident::backward<Cell, T, E>, args);
+      const resident::Division division{.slice = resident::padded_units(args.hidden)};
+      const std::size_t bytes =
+          resident::BackwardMemory<Cell, E>{division}.template bytes<resident::OwnSums>();
+      simt::launch(resident::launch_of_tiles(args.lanes, division, bytes), stream,
+                   resident::backward<Cell, T, E>, args);
     });
   });
 }

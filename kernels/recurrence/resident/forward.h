@@ -1,9 +1,11 @@
-// The whole recurrence in one launch, forward, for states of at most resident::most_units: a block holds all of W_h and
-// walks eight lanes from end to end, alone. Of a step only the product, the gates and the way of h through shared memory
+// The whole recurrence in one launch, forward: a block that holds all of W_h, or a group of blocks that hold it together,
+// walks eight lanes from end to end. Of a step only the product, the gates and the way of h to those who multiply it
 // depend on the step before; inputs and evolve factors of the next token are fetched while the present one is computed.
 //
-//   per step: product, update, evolve, publish; one barrier
-//   gru_reset_before: product of r and z, publish r h, barrier, product of n, ...
+//   per step: product, update, evolve, publish; one meeting
+//   gru_reset_before: product of r and z, publish r h, meeting, product of n, ...
+//
+// How h travels is a Gather: shared memory and a barrier here, in a block of its own; for groups see recurrence/split.
 #pragma once
 
 #include <cstdint>
@@ -47,16 +49,20 @@ template <class Cell, class E>
 using ForwardWeights =
     StationaryWeights<E, weight_blocks<Cell>, kept_fragments<E>(weight_blocks<Cell>, false)>;
 
+// Of each matrix, a warp's.
+template <class E>
+SIMT_BOTH constexpr int fragments_of(const Division& division) {
+  return division.units() / Operand<E>::depth / division.depths;
+}
+
 // The most tokens that a lane of this tile has; the same in every warp.
 template <bool backward>
-SIMT_DEVICE std::int32_t steps_of_tile(const SequenceView& sequences, std::int32_t lanes) {
-  const unsigned thread = simt::lane_index();
+SIMT_DEVICE std::int32_t steps_of_tile(const SequenceView& sequences, int tile,
+                                       std::int32_t lanes) {
+  const int thread = static_cast<int>(simt::lane_index());
   std::int32_t most = 0;
   if (thread < lanes_per_tile)
-    most = Lane<backward>(
-               sequences,
-               static_cast<std::int32_t>(simt::block_index().x * lanes_per_tile + thread), lanes)
-               .count_tokens();
+    most = Lane<backward>(sequences, tile * lanes_per_tile + thread, lanes).count_tokens();
   SIMT_UNROLL
   for (unsigned toggle = 1; toggle < lanes_per_tile; toggle *= 2) {
     const std::int32_t other = simt::shuffle_xor(most, toggle);
@@ -65,34 +71,80 @@ SIMT_DEVICE std::int32_t steps_of_tile(const SequenceView& sequences, std::int32
   return simt::shuffle(most, 0);
 }
 
+// Channels that operands come by: the state's, in turn, and what a reset lets through.
+inline constexpr int reset_channel = 2;
+template <class Cell>
+inline constexpr int channels = Cell::reset_before ? 3 : 2;
+
+// A column of every lane: what a channel brings.
+template <class E>
+SIMT_BOTH constexpr std::size_t operand_size(int units) {
+  return static_cast<std::size_t>(lanes_per_tile * column_stride<E>(units));
+}
+
+// The Gather of a block that has all units itself.
+template <class E>
+class OwnOperands {
+ public:
+  using Stored = typename Operand<E>::Stored;
+  static constexpr bool in_group = false;
+
+  static void add_to(simt::SharedLayout& shared, const Division& division, int channels) {
+    shared.add<Stored>(static_cast<std::size_t>(channels) * operand_size<E>(division.units()));
+  }
+  SIMT_DEVICE OwnOperands(simt::SharedCarver& shared, const Division& division, int channels)
+      : units_(division.units()),
+        operands_(shared.take<Stored>(static_cast<std::size_t>(channels) *
+                                      operand_size<E>(division.units()))) {}
+
+  SIMT_DEVICE int tile() const { return static_cast<int>(simt::block_index().x); }
+  SIMT_DEVICE int rank() const { return 0; }
+
+  // Two neighbours in a lane's column.
+  SIMT_DEVICE void publish(int channel, int lane, int at, const simt::Vec<Stored, 2>& two) {
+    simt::store(column(channel, lane) + at, two);
+  }
+  // What was published to the channel is there, and who read it the time before has done so.
+  SIMT_DEVICE void meet(int /*channel*/) { simt::sync_block(); }
+  SIMT_DEVICE Stored* column(int channel, int lane) const {
+    return operands_ + (channel * lanes_per_tile + lane) * column_stride<E>(units_);
+  }
+
+ private:
+  int units_;
+  Stored* operands_;
+};
+
 // A block's arrays of shared memory, added up in the order in which the kernel takes them.
 template <class Cell, class E>
 struct ForwardMemory {
-  using Stored = typename Operand<E>::Stored;
-  int units;
+  Division division;
 
-  // Of one buffer; there are two, and another for what a reset lets through.
-  SIMT_BOTH std::size_t state() const {
-    return static_cast<std::size_t>(lanes_per_tile * column_stride<E>(units));
+  SIMT_BOTH int warp_words() const {
+    return static_cast<int>(ForwardWeights<Cell, E>::shared_words(fragments_of<E>(division)));
   }
-  SIMT_BOTH std::size_t weights() const { return ForwardWeights<Cell, E>::shared_words(units); }
+  // Sums over parts of the depth, on their way to the warp that owns the units.
+  SIMT_BOTH std::size_t partial_sums() const {
+    return static_cast<std::size_t>((division.depths - 1) * division.rows() * weight_blocks<Cell>) *
+           simt::warp_size;
+  }
+  template <class Gather>
   std::size_t bytes() const {
     simt::SharedLayout layout;
-    layout.add<Stored>(2 * state());
-    if (Cell::reset_before) layout.add<Stored>(state());
-    layout.add<std::uint32_t>(weights());
+    Gather::add_to(layout, division, channels<Cell>);
+    layout.add<simt::Float4>(partial_sums());
+    layout.add<std::uint32_t>(static_cast<std::size_t>(warp_words() * division.warps()));
     return layout.bytes;
   }
 };
 
-template <class Cell, class T, class E>
+template <class Cell, class T, class E, class Gather>
 class ForwardTile : TileAccess<ResidentForward<T>> {
   using Access = TileAccess<ResidentForward<T>>;
   using Access::args_, Access::own_, Access::is_present, Access::unit_of, Access::keep,
       Access::give, Access::given;
   static constexpr int blocks = weight_blocks<Cell>;
   using Op = Operand<E>;
-  using Stored = typename Op::Stored;
   using Weights = ForwardWeights<Cell, E>;
   using Sum = typename Op::Sum;
 
@@ -103,50 +155,126 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
   };
 
  public:
-  SIMT_DEVICE ForwardTile(const ResidentForward<T>& args, Stored* state, Stored* reset,
-                          std::uint32_t* shared)
-      : Access(args),
-        units_(padded_units(args.hidden)),
-        stride_(column_stride<E>(units_)),
-        state_(state),
-        reset_(reset),
+  SIMT_DEVICE ForwardTile(const ResidentForward<T>& args, const Division& division, Gather& gather,
+                          simt::Float4* partial_sums, std::uint32_t* shared)
+      : Access(args, Own(division, gather)),
+        division_(division),
+        gather_(gather),
+        partial_sums_(partial_sums),
         lane_{{args.sequences, this->first_lane(), args.lanes},
               {args.sequences, this->first_lane() + 1, args.lanes}},
-        weights_(own_, units_, shared, [&](int block, int row, int column) {
-          const bool inside = row < args.units && column < args.units;
-          return inside ? simt::to_float(
-                              args.weights[(block * args.units + row) * args.units + column])
-                        : 0.0f;
-        }) {}
+        weights_(fragments_of<E>(division), own_.thread,
+                 shared + static_cast<int>(simt::warp_index()) *
+                              ForwardMemory<Cell, E>{division}.warp_words(),
+                 [&](int block, int fragment, int row, int k) {
+                   const int unit = own_.first_unit + row;
+                   const int from = unit_at(first_column() + fragment * Op::depth + k);
+                   const bool inside = unit < args.units && from < args.units;
+                   return inside
+                              ? simt::to_float(
+                                    args.weights[(block * args.units + unit) * args.units + from])
+                              : 0.0f;
+                 }) {}
 
   SIMT_DEVICE void run() {
-    const std::int32_t steps = steps_of_tile<false>(args_.sequences, args_.lanes);
+    const std::int32_t steps = steps_of_tile<false>(args_.sequences, own_.tile, args_.lanes);
+    if constexpr (Gather::in_group)
+      if (own_.depth > 0) return help(steps);
     Token now;
     look_ahead(now);
-    begin(now, 0);
+    begin(now, 0, steps > 0);
     for (std::int32_t step = 0; step < steps; ++step) {
-      simt::sync_block();
-      const int buffer = step % 2;
+      const int channel = step % 2;
       Token next;
       look_ahead(next);
+      gather_.meet(channel);
       if constexpr (Cell::reset_before)
-        update_in_halves(now, buffer);
+        update_in_halves(now, channel);
       else
-        update(now, buffer);
+        update(now, channel);
       finish(now);
-      begin(next, 1 - buffer);
+      begin(next, 1 - channel, step + 1 < steps);
       now = next;
     }
   }
 
  private:
-  // This thread's lane of a buffer of shared memory, as an operand.
-  SIMT_DEVICE const Stored* column(const Stored* buffer) const {
-    return buffer + own_.thread / 4 * stride_;
+  // Where this warp's part of the depth begins.
+  SIMT_DEVICE int first_column() const {
+    return own_.depth * fragments_of<E>(division_) * Op::depth;
   }
-  SIMT_DEVICE Stored* state(int buffer) const { return state_ + buffer * lanes_per_tile * stride_; }
-  SIMT_DEVICE void publish(Stored* buffer, int pair, float value) const {
-    buffer[own_.lane(pair) * stride_ + own_.unit(pair)] = Op::stored(value);
+
+  // To all who multiply it. Nothing is sent that nobody awaits.
+  SIMT_DEVICE void publish(int channel, const float (&values)[pairs]) {
+    SIMT_UNROLL
+    for (int side = 0; side < 2; ++side)
+      gather_.publish(channel, own_.lane(side), own_.rank * division_.slice + own_.place(side),
+                      {Op::stored(values[side]), Op::stored(values[side + 2])});
+  }
+
+  template <int first, int end>
+  SIMT_DEVICE void multiply(Sum (&sums)[end - first], int channel) const {
+    const auto* const from = gather_.column(channel, own_.thread / 4) + first_column();
+    weights_.template multiply<first, end, true>(
+        sums, [&](int, int fragment) { return from + fragment * Op::depth; }, [] {});
+  }
+
+  // The sums of another warp of these units, of an other part of the depth.
+  SIMT_DEVICE simt::Float4* partial_sum(int depth, int gate) const {
+    return partial_sums_ +
+           (((depth - 1) * division_.rows() + own_.row) * blocks + gate) *
+               static_cast<int>(simt::warp_size) +
+           own_.thread;
+  }
+  SIMT_DEVICE void meet_row() const {
+    simt::sync_named(1 + static_cast<unsigned>(own_.row),
+                     static_cast<unsigned>(division_.depths) * simt::warp_size);
+  }
+
+  template <int first, int end>
+  SIMT_DEVICE void product(float (&to)[end - first][pairs], int channel) const {
+    Sum sums[end - first];
+    multiply<first, end>(sums, channel);
+    SIMT_UNROLL
+    for (int g = 0; g < end - first; ++g) {
+      SIMT_UNROLL
+      for (int i = 0; i < pairs; ++i) to[g][i] = sums[g].total(i);
+    }
+    if constexpr (Gather::in_group) {
+      if (division_.depths == 1) return;
+      meet_row();
+      for (int depth = 1; depth < division_.depths; ++depth) {
+        SIMT_UNROLL
+        for (int g = 0; g < end - first; ++g) {
+          const simt::Float4 part = *partial_sum(depth, g);
+          SIMT_UNROLL
+          for (int i = 0; i < pairs; ++i) to[g][i] += part[i];
+        }
+      }
+    }
+  }
+
+  // What a warp does that has no units of its own, but a part of the depth of another's products.
+  SIMT_DEVICE void help(std::int32_t steps) {
+    for (std::int32_t step = 0; step < steps; ++step) {
+      if constexpr (Cell::reset_before) {
+        help_product<0, 2>(step % 2);
+        help_product<2, 3>(reset_channel);
+      } else {
+        help_product<0, blocks>(step % 2);
+      }
+    }
+  }
+  template <int first, int end>
+  SIMT_DEVICE void help_product(int channel) {
+    gather_.meet(channel);
+    Sum sums[end - first];
+    multiply<first, end>(sums, channel);
+    SIMT_UNROLL
+    for (int g = 0; g < end - first; ++g)
+      *partial_sum(own_.depth, g) = {sums[g].total(0), sums[g].total(1), sums[g].total(2),
+                                     sums[g].total(3)};
+    meet_row();
   }
 
   SIMT_DEVICE void look_ahead(Token& token) {
@@ -170,7 +298,7 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
   }
 
   // The state before a token: evolved, and where its product and the backward run find it.
-  SIMT_DEVICE void begin(const Token& token, int buffer) {
+  SIMT_DEVICE void begin(const Token& token, int channel, bool awaited) {
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
       const Place& place = token.place[Own::side(i)];
@@ -187,7 +315,11 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
       } else {
         h_[i] = c_[i] = 0;
       }
-      publish(state(buffer), i, h_[i]);
+    }
+    if (awaited) publish(channel, h_);
+    SIMT_UNROLL
+    for (int i = 0; i < pairs; ++i) {
+      const Place& place = token.place[Own::side(i)];
       if (!place.exists()) continue;
       keep(args_.tape_h, place.token, i, h_[i]);
       give(args_.evolved_hidden, place.token, i, h_[i]);
@@ -202,17 +334,16 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
            token.fires[Own::side(pair)] ? value : 0);
   }
 
-  SIMT_DEVICE void update(const Token& token, int buffer) {
-    Sum sums[blocks];
-    const Stored* const from = column(state(buffer));
-    weights_.template multiply<0, blocks, true>(sums, [&](int) { return from; });
+  SIMT_DEVICE void update(const Token& token, int channel) {
+    float products[blocks][pairs];
+    product<0, blocks>(products, channel);
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
       float x[Cell::input_gates], p[Cell::product_gates], s[Cell::saved_gates];
       SIMT_UNROLL
       for (int g = 0; g < Cell::input_gates; ++g) x[g] = token.input[g][i];
       SIMT_UNROLL
-      for (int g = 0; g < Cell::product_gates; ++g) p[g] = sums[g].total(i);
+      for (int g = 0; g < Cell::product_gates; ++g) p[g] = products[g][i];
       if constexpr (Cell::hidden_bias)
         if (args_.bias_hn && is_present(i))
           p[Cell::product_gates - 1] += args_.bias_hn[own_.unit(i)];
@@ -226,30 +357,27 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
     }
   }
 
-  SIMT_DEVICE void update_in_halves(const Token& token, int buffer) {
-    Sum sums[2], candidate[1];
-    float z[pairs];
-    const Stored* const from = column(state(buffer));
-    weights_.template multiply<0, 2, true>(sums, [&](int) { return from; });
+  SIMT_DEVICE void update_in_halves(const Token& token, int channel) {
+    float products[2][pairs], candidate[1][pairs], reset_h[pairs], z[pairs];
+    product<0, 2>(products, channel);
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
       float r;
-      const float reset_h =
-          Cell::template forward_reset<float>({token.input[0][i], token.input[1][i]},
-                                              {sums[0].total(i), sums[1].total(i)}, h_[i], r, z[i]);
+      reset_h[i] = Cell::template forward_reset<float>(
+          {token.input[0][i], token.input[1][i]}, {products[0][i], products[1][i]}, h_[i], r, z[i]);
       // Where a weight of the padding, 0, has met an infinity, r is NaN.
-      publish(reset_, i, is_present(i) ? reset_h : 0);
+      if (!is_present(i)) reset_h[i] = 0;
       save(token, i, 0, r);
       save(token, i, 1, z[i]);
     }
-    simt::sync_block();
-    const Stored* const reset_from = column(reset_);
-    weights_.template multiply<2, 3, true>(candidate, [&](int) { return reset_from; });
+    publish(reset_channel, reset_h);
+    gather_.meet(reset_channel);
+    product<2, 3>(candidate, reset_channel);
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
       float n;
       const float next =
-          Cell::forward_candidate(token.input[2][i], candidate[0].total(i), z[i], h_[i], n);
+          Cell::forward_candidate(token.input[2][i], candidate[0][i], z[i], h_[i], n);
       save(token, i, 2, n);
       if (token.fires[Own::side(i)]) h_[i] = next;
     }
@@ -269,23 +397,33 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
     }
   }
 
-  int units_, stride_;
-  Stored *state_, *reset_;
+  Division division_;
+  Gather& gather_;
+  simt::Float4* partial_sums_;
   Lane<false> lane_[2];
   Weights weights_;
   float h_[pairs] = {}, c_[pairs] = {};
 };
 
+template <class Cell, class T, class E, class Gather>
+SIMT_DEVICE void walk_forward(const ResidentForward<T>& args, const Division& division,
+                              Gather& gather, simt::SharedCarver& shared) {
+  const ForwardMemory<Cell, E> memory{division};
+  simt::Float4* partial_sums = nullptr;
+  if constexpr (Gather::in_group)
+    if (division.depths > 1) partial_sums = shared.take<simt::Float4>(memory.partial_sums());
+  auto* const weights =
+      shared.take<std::uint32_t>(static_cast<std::size_t>(memory.warp_words() * division.warps()));
+  ForwardTile<Cell, T, E, Gather>(args, division, gather, partial_sums, weights).run();
+}
+
 template <class Cell, class T, class E>
 SIMT_KERNEL(most_threads, 1)
 void forward(ResidentForward<T> args) {
-  using Stored = typename Operand<E>::Stored;
-  const ForwardMemory<Cell, E> memory{padded_units(args.hidden)};
+  const Division division{.slice = padded_units(args.hidden)};
   simt::SharedCarver shared;
-  Stored* const state = shared.take<Stored>(2 * memory.state());
-  Stored* const reset = Cell::reset_before ? shared.take<Stored>(memory.state()) : nullptr;
-  std::uint32_t* const weights = shared.take<std::uint32_t>(memory.weights());
-  ForwardTile<Cell, T, E>(args, state, reset, weights).run();
+  OwnOperands<E> gather(shared, division, channels<Cell>);
+  walk_forward<Cell, T, E>(args, division, gather, shared);
 }
 
 }  // namespace resident
@@ -295,10 +433,11 @@ void resident_forward(simt::Stream stream, const ResidentForward<T>& args) {
   if (args.sequences.count == 0) return;
   with_cell(args.cell, [&]<class Cell>(Cell) {
     resident::with_operand<T>(args.tf32, [&]<class E>(E) {
-      const int units = resident::padded_units(args.hidden);
-      simt::launch(resident::launch_of_tiles(args.lanes, units,
-                                             resident::ForwardMemory<Cell, E>{units}.bytes()),
-                   stream, resident::forward<Cell, T, E>, args);
+      const resident::Division division{.slice = resident::padded_units(args.hidden)};
+      const std::size_t bytes =
+          resident::ForwardMemory<Cell, E>{division}.template bytes<resident::OwnOperands<E>>();
+      simt::launch(resident::launch_of_tiles(args.lanes, division, bytes), stream,
+                   resident::forward<Cell, T, E>, args);
     });
   });
 }

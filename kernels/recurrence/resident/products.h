@@ -1,5 +1,5 @@
-// Products whose one factor stays where it is: the weights of a warp's 16 rows, in the registers of its threads, and what
-// exceeds them in shared memory; the other factor, a few columns of state or gradients, comes from shared memory anew in
+// Products whose one factor stays where it is: a warp's weights, in the registers of its threads, and what exceeds them in
+// shared memory; the other factor, a few columns of state or gradients, comes from shared memory anew in
 // every step.
 //
 // Two kinds of tensor core products serve all types:
@@ -40,14 +40,12 @@ struct Operand {
 
   using Sum = PlainSum;
 
-  // weight(row, column) is a float that E holds exactly.
+  // weight(row, k), of the fragment, is a float that E holds exactly.
   template <class F>
-  SIMT_DEVICE static void load_weights(std::uint32_t (&to)[4], int thread, int row, int column,
-                                       F&& weight) {
+  SIMT_DEVICE static void load_weights(std::uint32_t (&to)[4], int thread, F&& weight) {
     SIMT_UNROLL
     for (int r = 0; r < 4; ++r) {
-      const int i = row + simt::fragment::a16_row(thread, r);
-      const int k = column + simt::fragment::a16_k(thread, r);
+      const int i = simt::fragment::a16_row(thread, r), k = simt::fragment::a16_k(thread, r);
       to[r] = simt::pack<E>(weight(i, k), weight(i, k + 1));
     }
   }
@@ -78,12 +76,11 @@ struct Operand<Tf32> {
   using Sum = PlainSum;
 
   template <class F>
-  SIMT_DEVICE static void load_weights(std::uint32_t (&to)[4], int thread, int row, int column,
-                                       F&& weight) {
+  SIMT_DEVICE static void load_weights(std::uint32_t (&to)[4], int thread, F&& weight) {
     SIMT_UNROLL
     for (int r = 0; r < 4; ++r)
-      to[r] = simt::to_tf32(weight(row + simt::fragment::a32_row(thread, r),
-                                   column + simt::fragment::a32_k(thread, r)));
+      to[r] = simt::to_tf32(
+          weight(simt::fragment::a32_row(thread, r), simt::fragment::a32_k(thread, r)));
   }
 
   struct Column {
@@ -129,12 +126,11 @@ struct Operand<float> {
   };
 
   template <class F>
-  SIMT_DEVICE static void load_weights(std::uint32_t (&to)[4], int thread, int row, int column,
-                                       F&& weight) {
+  SIMT_DEVICE static void load_weights(std::uint32_t (&to)[4], int thread, F&& weight) {
     SIMT_UNROLL
     for (int r = 0; r < 4; ++r)
-      to[r] = simt::bits_as<std::uint32_t>(weight(row + simt::fragment::a32_row(thread, r),
-                                                  column + simt::fragment::a32_k(thread, r)));
+      to[r] = simt::bits_as<std::uint32_t>(
+          weight(simt::fragment::a32_row(thread, r), simt::fragment::a32_k(thread, r)));
   }
 
   struct Column {
@@ -180,49 +176,46 @@ SIMT_BOTH constexpr int kept_fragments(int blocks, bool backward) {
   return blocks == 3 && split ? 7 : 8;
 }
 
-// A warp's rows of `blocks` square matrices, [units, units] each. `kept` fragments of each, 4 registers a thread, stay in
-// registers; those beyond lie in shared memory, in the order in which the warp reads them.
+// A warp's fragments of `blocks` matrices, as many of each. `kept` of each, 4 registers a thread, stay in registers; those
+// beyond lie in shared memory, in the order in which the warp reads them.
 template <class E, int blocks, int kept>
 class StationaryWeights {
  public:
   using Op = Operand<E>;
+  using Sum = typename Op::Sum;
 
-  SIMT_BOTH static constexpr int fragments(int units) { return units / Op::depth; }
-  // Words of shared memory, of all warps.
-  SIMT_BOTH static constexpr std::size_t shared_words(int units) {
-    const int beyond = fragments(units) > kept ? fragments(units) - kept : 0;
-    return static_cast<std::size_t>(units / units_per_warp * blocks * beyond * 4) * simt::warp_size;
+  // Words of shared memory of a warp that has so many fragments of each matrix.
+  SIMT_BOTH static constexpr std::size_t shared_words(int fragments) {
+    const int beyond = fragments > kept ? fragments - kept : 0;
+    return static_cast<std::size_t>(blocks * beyond * 4) * simt::warp_size;
   }
 
-  // weight(block, row, column), 0 beyond the matrix. `shared`: shared_words(units). Each warp reads back only what it has
-  // written itself.
+  // weight(block, fragment, row, k), 0 beyond the matrix. `shared`: the warp's own, shared_words(fragments); each thread
+  // reads back only what it has written itself.
   template <class F>
-  SIMT_DEVICE StationaryWeights(const Own& own, int units, std::uint32_t* shared, F&& weight)
-      : fragments_(fragments(units)), thread_(own.thread) {
-    const int beyond = fragments_ > kept ? fragments_ - kept : 0;
-    shared_ =
-        shared + static_cast<std::size_t>(own.first_unit / units_per_warp * blocks * beyond * 4) *
-                     simt::warp_size;
+  SIMT_DEVICE StationaryWeights(int fragments, int thread, std::uint32_t* shared, F&& weight)
+      : fragments_(fragments), thread_(thread), shared_(shared) {
     SIMT_UNROLL
     for (int b = 0; b < blocks; ++b) {
-      const auto of_block = [&](int row, int column) { return weight(b, row, column); };
+      const auto load = [&](std::uint32_t(&words)[4], int q) {
+        Op::load_weights(words, thread_, [&](int row, int k) { return weight(b, q, row, k); });
+      };
       SIMT_UNROLL
       for (int q = 0; q < kept; ++q)
-        if (q < fragments_)
-          Op::load_weights(kept_[b][q], thread_, own.first_unit, q * Op::depth, of_block);
+        if (q < fragments_) load(kept_[b][q], q);
       for (int q = kept; q < fragments_; ++q) {
         std::uint32_t words[4];
-        Op::load_weights(words, thread_, own.first_unit, q * Op::depth, of_block);
+        load(words, q);
         simt::store(shared_ + at(b, q),
                     simt::Vec<std::uint32_t, 4>{words[0], words[1], words[2], words[3]});
       }
     }
   }
 
-  // sums[b - first] += rows of block b times this thread's lane of columns[b], for first <= b < end. columns(b): where that
-  // lane's column of the block begins; equal for all blocks where they share one.
-  template <int first, int end, bool one_column, class F>
-  SIMT_DEVICE void multiply(typename Op::Sum (&sums)[end - first], F&& columns) const {
+  // sums[b - first] += fragments of block b times what stands at columns(b, fragment) of this thread's lane, for
+  // first <= b < end; the same for all b where they share one column. after(): called behind each fragment.
+  template <int first, int end, bool one_column, class F, class G>
+  SIMT_DEVICE void multiply(Sum (&sums)[end - first], F&& columns, G&& after) const {
     SIMT_UNROLL
     for (int q = 0; q < kept; ++q) {
       if (q >= fragments_) continue;
@@ -230,29 +223,30 @@ class StationaryWeights {
         SIMT_UNROLL
         for (int r = 0; r < 4; ++r) words[r] = kept_[b][q][r];
       });
+      after();
     }
-    for (int q = kept; q < fragments_; ++q)
+    for (int q = kept; q < fragments_; ++q) {
       step<first, end, one_column>(sums, columns, q, [&](int b, std::uint32_t(&words)[4]) {
         const auto from = simt::load<4>(static_cast<const std::uint32_t*>(shared_ + at(b, q)));
         SIMT_UNROLL
         for (int r = 0; r < 4; ++r) words[r] = from[r];
       });
+      after();
+    }
   }
 
  private:
   template <int first, int end, bool one_column, class F, class G>
-  SIMT_DEVICE void step(typename Op::Sum (&sums)[end - first], F&& columns, int q,
-                        G&& weights) const {
+  SIMT_DEVICE void step(Sum (&sums)[end - first], F&& columns, int q, G&& weights) const {
     using Column = typename Op::Column;
-    const auto column = [&](int b) { return Column(columns(b) + q * Op::depth, thread_); };
-    Column shared_column = column(first);
+    Column column(columns(first, q), thread_);
     SIMT_UNROLL
     for (int b = first; b < end; ++b) {
       std::uint32_t words[4];
       weights(b, words);
       if constexpr (!one_column)
-        if (b > first) shared_column = column(b);
-      Op::multiply(sums[b - first], words, shared_column);
+        if (b > first) column = Column(columns(b, q), thread_);
+      Op::multiply(sums[b - first], words, column);
     }
   }
 

@@ -1,6 +1,7 @@
-// How a block of the resident regime divides its work. A tile is eight lanes and all units of the state: a warp has 16 of
-// the units, and of every product's 16 x 8 result a thread holds four numbers, two units by two lanes. As each gate is
-// such a product, a thread finds all gates of its four (unit, lane) pairs in its own registers.
+// How a tile divides its work. A tile is eight lanes and all units of the state, walked by one block (resident) or by the
+// blocks of a group (split), each of which has a slice of the units. A warp has 16 units, and of every product's 16 x 8
+// result a thread holds four numbers, two units by two lanes. As each gate is such a product, a thread finds all gates of
+// its four (unit, lane) pairs in its own registers.
 #pragma once
 
 #include <cstddef>
@@ -24,20 +25,60 @@ SIMT_BOTH constexpr int padded_units(std::int64_t hidden) {
   return static_cast<int>((hidden + units_per_warp - 1) / units_per_warp) * units_per_warp;
 }
 
+// Who of a group has which units. Where a slice leaves warps of a block idle, several warps share the depth of the
+// products of 16 units, `depths` of them.
+struct Division {
+  int blocks = 1;  // of a group, a power of 2
+  int slice = 0;   // units of a block, whole warps
+  int depths = 1;  // a power of 2, no larger than blocks
+
+  SIMT_BOTH constexpr int units() const { return blocks * slice; }
+  SIMT_BOTH constexpr int rows() const { return slice / units_per_warp; }
+  SIMT_BOTH constexpr int warps() const { return rows() * depths; }
+};
+
+// A column of an operand holds the 16 units of a warp in the order 0 8 1 9 2 10 ..., so that what a thread has of one lane
+// stands side by side.
+SIMT_BOTH constexpr int unit_at(int position) {
+  return position - position % units_per_warp + position % 2 * (units_per_warp / 2) +
+         position % units_per_warp / 2;
+}
+
 // What a thread owns. Pair i is unit(i) of lane(i).
 struct Own {
+  int tile, rank;  // the group's tile, and the block's place in the group
   int thread = static_cast<int>(simt::lane_index());
-  int first_unit = static_cast<int>(simt::warp_index()) * units_per_warp;
+  int row, depth;  // which 16 units of the slice, and which part of their products' depth
+  int first_unit;
+
+  // Group: a Gather or Scatter.
+  template <class Group>
+  SIMT_DEVICE Own(const Division& division, const Group& group)
+      : tile(group.tile()),
+        rank(group.rank()),
+        row(static_cast<int>(simt::warp_index())),
+        depth(0) {
+    if constexpr (Group::in_group) {
+      depth = row / division.rows();
+      row %= division.rows();
+    }
+    first_unit = rank * division.slice + row * units_per_warp;
+  }
 
   SIMT_DEVICE int unit(int pair) const { return first_unit + simt::fragment::c_row(thread, pair); }
   SIMT_DEVICE int lane(int pair) const { return simt::fragment::c_column(thread, pair); }
+  // Where in a column of the slice the pair's unit stands.
+  SIMT_DEVICE int place(int pair) const {
+    return row * units_per_warp + 2 * (thread / 4) + pair / 2;
+  }
   // Of its two lanes, which one the pair belongs to.
   SIMT_DEVICE static constexpr int side(int pair) { return pair % 2; }
 };
 
-inline simt::LaunchConfig launch_of_tiles(std::int64_t lanes, int units, std::size_t shared_bytes) {
-  return {.grid = {static_cast<unsigned>(lanes / lanes_per_tile)},
-          .block = {static_cast<unsigned>(units / units_per_warp) * simt::warp_size},
+inline simt::LaunchConfig launch_of_tiles(std::int64_t lanes, const Division& division,
+                                          std::size_t shared_bytes) {
+  return {.grid = {static_cast<unsigned>(lanes / lanes_per_tile * division.blocks)},
+          .block = {static_cast<unsigned>(division.warps()) * simt::warp_size},
           .shared_bytes = shared_bytes};
 }
 
