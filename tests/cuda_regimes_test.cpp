@@ -48,10 +48,10 @@ TEST(Regime, IsResidentWhereThatServes) {
   for (const char* serves : {"lstm_f32_n1_h1_len1_seed1", "grud_f32_n1_h128_len1_seed1",
                              "gru_f16_n1_h37_len1_seed1", "rnn_bf16_n1_h64_len1_seed1"})
     EXPECT_EQ(chosen(layer_of(serves)), LACUNA_REGIME_RESIDENT) << serves;
-  for (const char* not_so : {"lstm_f64_n1_h1_len1_seed1", "grud_f32_n1_h129_len1_seed1",
-                             "gru_f32_n1_h8_len1_zone5_seed1", "lstm_f32_n1_h8_len1_zonec5_seed1",
+  for (const char* not_so : {"lstm_f64_n1_h1_len1_seed1", "gru_f32_n1_h8_len1_zone5_seed1", "lstm_f32_n1_h8_len1_zonec5_seed1",
                              "rnn_f32_n1_h8_len1_rdrop5_seed1", "lstm_f32_n1_h8_p8_len1_seed1"})
     EXPECT_EQ(chosen(layer_of(not_so)), LACUNA_REGIME_STEPWISE) << not_so;
+  EXPECT_NE(chosen(layer_of("grud_f32_n1_h129_len1_seed1")), LACUNA_REGIME_RESIDENT);
 }
 
 TEST(Regime, OfNormalisedLayersIsStepwise) {
@@ -128,18 +128,21 @@ TEST(Regime, RefusesWhatItCannotServe) {
                       LACUNA_UNSUPPORTED, "a projection is stepwise"));
   EXPECT_TRUE(refused(create(layer_of("lstm_f16_n1_h129_len1_seed1"), LACUNA_REGIME_RESIDENT),
                       LACUNA_UNSUPPORTED, "hidden is 129"));
-  for (const int wrong : {-1, 3})
+  for (const int wrong : {-1, 5})
     EXPECT_TRUE(refused(create(small, static_cast<lacuna_regime>(wrong)), LACUNA_INVALID_ARGUMENT,
                         "options.regime: " + std::to_string(wrong)));
   EXPECT_EQ(create(small, LACUNA_REGIME_RESIDENT), LACUNA_OK);
 }
 
 #ifndef LACUNA_TEST_ON_DEVICE
-TEST(Regime, IsStepwiseWhereABlockHasTooLittleSharedMemory) {
+TEST(Regime, IsAnotherWhereABlockHasTooLittleSharedMemory) {
   auto& device = lacuna::emulator::settings().device;
   const auto whole = device;
   device.shared_per_block = 163 * 1024;  // sm_80
-  EXPECT_EQ(chosen(layer_of("lstm_f32_n1_h128_len1_seed1")), LACUNA_REGIME_STEPWISE);
+  EXPECT_EQ(chosen(layer_of("lstm_f32_n1_h128_len1_seed1")), LACUNA_REGIME_CLUSTER);
+  device.cluster = 1;
+  EXPECT_EQ(chosen(layer_of("lstm_f32_n1_h128_len1_seed1")), LACUNA_REGIME_GRID);
+  EXPECT_EQ(chosen(layer_of("lstm_f32_n1_h300_len1_seed1")), LACUNA_REGIME_STEPWISE);
   EXPECT_EQ(chosen(layer_of("lstm_f32_n1_h96_len1_seed1")), LACUNA_REGIME_RESIDENT);
   EXPECT_EQ(chosen(layer_of("lstm_bf16_n1_h128_len1_seed1")), LACUNA_REGIME_RESIDENT);
   device = whole;

@@ -209,7 +209,10 @@ class CudaBackend final : public Backend {
     return {.sort_bytes = device_.sort_bytes(capacity.sequences),
             .product_bytes = device_.product_bytes(),
             .multiprocessors = device_.multiprocessors(),
-            .shared_bytes = device_.shared_bytes()};
+            .shared_bytes = device_.shared_bytes(),
+            .gigahertz = device_.gigahertz(),
+            .cluster_blocks = device_.cluster_blocks(),
+            .group = device_.group_blocks()};
   }
 
   Scratch scratch(void* stream) const {

@@ -3,7 +3,9 @@
 #pragma once
 
 #include "host/cuda/run.h"
+#include "host/cuda/split.h"
 #include "kernels/recurrence/resident/backward.h"
+#include "kernels/recurrence/split/backward.h"
 #include "kernels/recurrence/stepwise/backward.h"
 #include "kernels/recurrence/stepwise/gates.h"
 #include "kernels/recurrence/stepwise/projected.h"
@@ -162,11 +164,14 @@ class Backward : Run<T> {
     const BackwardView<T> args = view();
     if (!this->saves_gates()) recompute_gates(args);
     clear_tokens(args);
-    if constexpr (!std::is_same_v<T, double>)
-      if (this->is_resident())
-        return resident_backward(
-            this->stream_,
-            ResidentBackward<T>{args, this->weights(), this->lanes(), this->lay_.tf32});
+    if constexpr (!std::is_same_v<T, double>) {
+      const ResidentBackward<T> resident{args, this->weights(), this->lanes(), this->lay_.tf32};
+      if (this->is_resident()) return resident_backward(this->stream_, resident);
+      if (this->is_split())
+        return Split<T>::backward(
+            this->stream_, this->lay_.regime,
+            SplitBackward<T>{resident, this->division(), this->exchange_room()});
+    }
     if (this->lay_.projected) return recur_projected(args);
     recur_stepwise(args);
   }

@@ -35,6 +35,8 @@ struct Device::State {
   bool reads_host_memory = false;  // any of it, without registration
   int multiprocessors = 0;
   std::size_t shared_bytes = 0;
+  double gigahertz = 0;
+  int cluster_blocks = 1;
 };
 
 namespace {
@@ -98,6 +100,14 @@ Device::Device(int index) : index_(index), state_(std::make_unique<State>()) {
   state_->reads_host_memory = properties.pageableMemoryAccess != 0;
   state_->multiprocessors = properties.multiProcessorCount;
   state_->shared_bytes = properties.sharedMemPerBlockOptin;
+  const auto ask = [&](cudaDeviceAttr attribute) {
+    int value = 0;
+    check(cudaDeviceGetAttribute(&value, attribute, index), "asking for the device's attributes");
+    return value;
+  };
+  state_->gigahertz = ask(cudaDevAttrClockRate) * 1e-6;
+  // 16 where a kernel may ask for more than every chip has: the large ones, H100 to B200.
+  if (ask(cudaDevAttrClusterLaunch) != 0) state_->cluster_blocks = properties.major < 12 ? 16 : 8;
   cudaMemPoolProps pool{};
   pool.allocType = cudaMemAllocationTypePinned;
   pool.location.type = cudaMemLocationTypeDevice;
@@ -109,6 +119,9 @@ Device::~Device() = default;
 
 int Device::multiprocessors() const { return state_->multiprocessors; }
 std::size_t Device::shared_bytes() const { return state_->shared_bytes; }
+double Device::gigahertz() const { return state_->gigahertz; }
+int Device::cluster_blocks() const { return state_->cluster_blocks; }
+GroupBlocks Device::group_blocks() const { return {}; }
 
 std::string Device::refuse_address(const void* address, bool host) const {
   cudaPointerAttributes attributes{};

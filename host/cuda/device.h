@@ -48,6 +48,11 @@ struct DestroyBranches {
 };
 using StreamBranchesHandle = std::unique_ptr<StreamBranches, DestroyBranches>;
 
+// That a group of the cluster and grid regimes may have; powers of 2.
+struct GroupBlocks {
+  int fewest = 2, most = 64;
+};
+
 // Calls come from several threads at once. All throw BackendError. Work is queued on the stream; nothing waits but
 // what make_memory's memory does when a block comes or goes.
 class Device {
@@ -64,6 +69,9 @@ class Device {
   const std::string& name() const { return name_; }
   int multiprocessors() const;
   std::size_t shared_bytes() const;  // that a block may have
+  double gigahertz() const;
+  int cluster_blocks() const;  // that a cluster may have; 1: there are no clusters
+  GroupBlocks group_blocks() const;
   // Empty when the address is this device's or, if `host` may be, the host's.
   std::string refuse_address(const void* address, bool host) const;
   // Memory that CUDA knows nothing of.

@@ -2,7 +2,9 @@
 #pragma once
 
 #include "host/cuda/run.h"
+#include "host/cuda/split.h"
 #include "kernels/recurrence/resident/forward.h"
+#include "kernels/recurrence/split/forward.h"
 #include "kernels/recurrence/stepwise/forward.h"
 #include "kernels/recurrence/stepwise/projected.h"
 #include "kernels/tokens/observe.h"
@@ -161,10 +163,14 @@ class Forward : Run<T> {
     };
     clear(args.tape_h);
     clear(args.tape_operand);
-    if constexpr (!std::is_same_v<T, double>)
-      if (this->is_resident())
-        return resident_forward(this->stream_, ResidentForward<T>{args, this->weights(),
-                                                                  this->lanes(), this->lay_.tf32});
+    if constexpr (!std::is_same_v<T, double>) {
+      const ResidentForward<T> resident{args, this->weights(), this->lanes(), this->lay_.tf32};
+      if (this->is_resident()) return resident_forward(this->stream_, resident);
+      if (this->is_split())
+        return Split<T>::forward(
+            this->stream_, this->lay_.regime,
+            SplitForward<T>{resident, this->division(), this->exchange_room()});
+    }
     if (this->lay_.projected) return recur_projected(args);
     recur_stepwise(args);
   }

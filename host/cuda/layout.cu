@@ -7,6 +7,7 @@
 #include "host/cuda/regime.h"
 #include "host/plan/shape.h"
 #include "kernels/recurrence/cell_steps.h"
+#include "kernels/recurrence/split/division.h"
 #include "kernels/recurrence/stepwise/normalise.h"
 #include "kernels/tokens/observe.h"
 #include "kernels/tokens/observe_backward.h"
@@ -113,6 +114,13 @@ void lay_out_common(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer,
   if (!inference && drops_state(layer)) out.factors = arena.take({B, lay.output_units, wide});
   if (lay.projected) out.weights_projection = arena.take({lay.output_units, lay.units, real});
   if (shows_cell(layer)) out.shown = arena.take({B, lay.units, wide});
+  if (lay.regime == LACUNA_REGIME_GRID) {
+    const std::int64_t groups = lay.most_lanes / resident::lanes_per_tile;
+    out.exchange = arena.take({groups, static_cast<std::int64_t>(exchange_bytes(lay, layer))});
+    out.arrivals_bytes =
+        static_cast<std::size_t>(groups) * split::arrival_stride * sizeof(unsigned);
+    out.arrivals = arena.take({static_cast<std::int64_t>(out.arrivals_bytes)});
+  }
   out.product_scratch_bytes = facts.product_bytes;
   out.product_scratch = arena.take({static_cast<std::int64_t>(facts.product_bytes)});
 }

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "host/cuda/device.h"
 #include "host/plan/recipe.h"
 
 namespace lacuna::cuda {
@@ -13,6 +14,9 @@ struct DeviceFacts {
   std::size_t product_bytes = 0;  // scratch of a matrix product
   int multiprocessors = 1;
   std::size_t shared_bytes = 0;  // shared memory that a block may have
+  double gigahertz = 1;
+  int cluster_blocks = 1;  // that a cluster may have; 1: there are no clusters
+  GroupBlocks group;
 };
 
 // Throws std::length_error where the sizes overflow, BackendError where the regime asked for does not serve.

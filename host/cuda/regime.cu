@@ -1,15 +1,20 @@
 #include "host/cuda/regime.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <iomanip>
 #include <limits>
 #include <numeric>
 #include <sstream>
-#include <vector>
+#include <string>
+#include <type_traits>
 
 #include "host/backend.h"
+#include "host/cuda/step_cost.h"
 #include "host/plan/shape.h"
-#include "kernels/recurrence/resident/backward.h"
+#include "kernels/recurrence/split/backward.h"
+#include "kernels/recurrence/split/forward.h"
 
 namespace lacuna::cuda {
 namespace {
@@ -25,46 +30,184 @@ const char* name_of(lacuna_type type) {
   }
 }
 
-// What a block takes of the larger of its two kernels.
-std::size_t resident_shared_bytes(const lacuna_layer& layer, bool tf32, bool inference) {
-  const resident::Division division{.slice = resident::padded_units(layer.hidden)};
-  const auto of_operand = [&]<class E>(E) {
-    return with_cell(layer.cell, [&]<class Cell>(Cell) {
-      const std::size_t forward =
-          resident::ForwardMemory<Cell, E>{division}.template bytes<resident::OwnOperands<E>>();
-      const std::size_t backward =
-          resident::BackwardMemory<Cell, resident::GradientOperand<E>>{division}
-              .template bytes<resident::OwnSums>();
-      return inference ? forward : std::max(forward, backward);
-    });
-  };
-  switch (layer.type) {
-    case LACUNA_F16: return of_operand(simt::Fp16{});
-    case LACUNA_BF16: return of_operand(simt::Bf16{});
-    default: return resident::with_operand<float>(tf32, of_operand);
+// f(the type of the operands).
+template <class F>
+auto with_layers_operand(lacuna_type type, bool tf32, F&& f) {
+  switch (type) {
+    case LACUNA_F16: return f(simt::Fp16{});
+    case LACUNA_BF16: return f(simt::Bf16{});
+    default: return resident::with_operand<float>(tf32, f);
   }
 }
 
-// Empty: the regime serves.
-std::string why_not_resident(const lacuna_layer& layer, const lacuna_capacity& capacity, bool tf32,
-                             bool inference, const DeviceFacts& facts) {
-  const auto too_much = [](const char* what, std::int64_t value, std::int64_t most) {
-    return std::string(what) + " is " + std::to_string(value) + ", and it takes at most " +
-           std::to_string(most);
-  };
-  if (layer.layer_norm != 0) return "layer normalisation is stepwise";
-  if (layer.type == LACUNA_F64) return "the type is fp64, which it does not compute in";
-  if (draws(layer)) return "zoneout and recurrent dropout are stepwise";
-  if (layer.projection > 0) return "a projection is stepwise";
-  if (layer.hidden > resident::most_units)
-    return too_much("hidden", layer.hidden, resident::most_units);
+template <class Exchange, class Cell, class E>
+std::size_t shared_bytes_of(const resident::Division& division, bool inference) {
+  using Back = resident::GradientOperand<E>;
+  const std::size_t forward = resident::ForwardMemory<Cell, E>{division}
+                                  .template bytes<typename Exchange::template Gather<E>>();
+  const std::size_t backward =
+      resident::BackwardMemory<Cell, Back>{division}.template bytes<typename Exchange::Scatter>();
+  return inference ? forward : std::max(forward, backward);
+}
+
+// A block by itself, as an exchange.
+struct Alone {
+  template <class E>
+  using Gather = resident::OwnOperands<E>;
+  using Scatter = resident::OwnSums;
+};
+
+// What a plan asks of a regime.
+struct Wish {
+  const lacuna_layer& layer;
+  const lacuna_capacity& capacity;
+  const DeviceFacts& facts;
+  bool tf32, inference;
+
+  // What a block takes of the larger of its two kernels.
+  std::size_t shared_bytes(lacuna_regime regime, const resident::Division& division) const {
+    return with_layers_operand(layer.type, tf32, [&]<class E>(E) {
+      return with_cell(layer.cell, [&]<class Cell>(Cell) {
+        switch (regime) {
+          case LACUNA_REGIME_CLUSTER:
+            return shared_bytes_of<split::OverCluster, Cell, E>(division, inference);
+          case LACUNA_REGIME_GRID:
+            return shared_bytes_of<split::OverGrid, Cell, E>(division, inference);
+          default: return shared_bytes_of<Alone, Cell, E>(division, inference);
+        }
+      });
+    });
+  }
+
+  StepShape shape() const {
+    return with_layers_operand(layer.type, tf32, [&]<class E>(E) {
+      return with_cell(layer.cell, [&]<class Cell>(Cell) {
+        constexpr int matrices = resident::weight_blocks<Cell>;
+        return StepShape{.hidden = layer.hidden,
+                         .matrices = matrices,
+                         .exchanges = Cell::reset_before ? 2 : 1,
+                         .depth = resident::Operand<E>::depth,
+                         .products = std::is_same_v<E, float> ? 3 : 1,
+                         .operand_bytes = sizeof(typename resident::Operand<E>::Stored),
+                         .kept = resident::kept_fragments<E>(matrices, false)};
+      });
+    });
+  }
+  Machine machine() const { return {facts.multiprocessors, facts.gigahertz}; }
+};
+
+std::string too_much(const char* what, std::int64_t value, std::int64_t most) {
+  return std::string(what) + " is " + std::to_string(value) + ", and it takes at most " +
+         std::to_string(most);
+}
+
+// Of any regime that keeps W_h on chip. Empty: nothing speaks against it.
+std::string why_not_on_chip(const Wish& wish) {
+  if (wish.layer.type == LACUNA_F64) return "the type is fp64, which it does not compute in";
+  if (wish.layer.layer_norm != 0) return "layer normalisation is stepwise";
+  if (wish.layer.projection > 0) return "a projection is stepwise";
+  if (draws(wish.layer)) return "zoneout and recurrent dropout are stepwise";
   constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
-  if (capacity.tokens > most) return too_much("capacity.tokens", capacity.tokens, most);
-  const std::size_t needed = resident_shared_bytes(layer, tf32, inference);
-  if (needed > facts.shared_bytes)
-    return "W_h and a step take " + std::to_string(needed) +
-           " bytes of shared memory, of which a block has " + std::to_string(facts.shared_bytes);
+  if (wish.capacity.tokens > most) return too_much("capacity.tokens", wish.capacity.tokens, most);
   return {};
+}
+std::string why_not_so_much(const Wish& wish, lacuna_regime regime,
+                            const resident::Division& division) {
+  const std::size_t needed = wish.shared_bytes(regime, division);
+  if (needed <= wish.facts.shared_bytes) return {};
+  return (division.blocks > 1 ? "a block's part of W_h and a step take " : "W_h and a step take ") +
+         std::to_string(needed) + " bytes of shared memory, of which a block has " +
+         std::to_string(wish.facts.shared_bytes);
+}
+
+std::string why_not_resident(const Wish& wish) {
+  if (const std::string why = why_not_on_chip(wish); !why.empty()) return why;
+  if (wish.layer.hidden > resident::most_units)
+    return too_much("hidden", wish.layer.hidden, resident::most_units);
+  return why_not_so_much(wish, LACUNA_REGIME_RESIDENT,
+                         {.slice = resident::padded_units(wish.layer.hidden)});
+}
+
+// How a regime would run a plan.
+struct Way {
+  lacuna_regime regime;
+  std::string why_not;  // empty: it serves
+  int blocks = 1;       // of a group
+  std::int64_t groups = 1;
+  StepCost step;  // of all sequences
+};
+
+std::int64_t tiles_of(const lacuna_capacity& capacity) {
+  return (std::max<std::int64_t>(capacity.sequences, 1) + tile - 1) / tile;
+}
+
+// By tiles that are walked at once, and how often so many have to be.
+void settle(Way& way, const Wish& wish, const resident::Division& division) {
+  const std::int64_t tiles = tiles_of(wish.capacity);
+  way.blocks = division.blocks;
+  way.groups =
+      std::min<std::int64_t>(tiles, std::max(wish.facts.multiprocessors / division.blocks, 1));
+  way.step = tile_step(wish.shape(), way.regime, division, wish.machine());
+  const auto rounds = static_cast<double>((tiles + way.groups - 1) / way.groups);
+  way.step.us *= rounds;
+  way.step.floor_us *= rounds;
+}
+
+Way resident_way(const Wish& wish) {
+  Way way{.regime = LACUNA_REGIME_RESIDENT, .why_not = why_not_resident(wish)};
+  if (way.why_not.empty()) settle(way, wish, {.slice = resident::padded_units(wish.layer.hidden)});
+  return way;
+}
+
+// By the group that takes the least time.
+Way split_way(const Wish& wish, lacuna_regime regime) {
+  Way best{.regime = regime, .why_not = why_not_on_chip(wish)};
+  if (!best.why_not.empty()) return best;
+  const bool clusters = regime == LACUNA_REGIME_CLUSTER;
+  const int most = std::min(
+      clusters ? std::min(wish.facts.cluster_blocks, wish.facts.group.most) : wish.facts.group.most,
+      wish.facts.multiprocessors);
+  if (clusters && wish.facts.cluster_blocks < 2)
+    best.why_not = "this GPU has no clusters";
+  else if (most < wish.facts.group.fewest)
+    best.why_not = "a group has at least " + std::to_string(wish.facts.group.fewest) +
+                   " blocks, and " + std::to_string(most) + " run at once";
+  for (int blocks = wish.facts.group.fewest; blocks <= most; blocks *= 2) {
+    const resident::Division division = split::division_of(wish.layer.hidden, blocks);
+    Way way{.regime = regime};
+    if (division.slice > resident::most_units)
+      way.why_not = "of " + std::to_string(blocks) + " blocks each would have " +
+                    std::to_string(division.slice) + " units, and one takes at most " +
+                    std::to_string(resident::most_units);
+    else
+      way.why_not = why_not_so_much(wish, regime, division);
+    if (way.why_not.empty()) settle(way, wish, division);
+    const bool better = way.why_not.empty() &&
+                        (!best.why_not.empty() || best.step.us == 0 || way.step.us < best.step.us);
+    if (better || best.step.us == 0) best = way;
+  }
+  return best;
+}
+
+Way stepwise_way(const Wish& wish) {
+  Way way{.regime = LACUNA_REGIME_STEPWISE};
+  way.step = stepwise_step(wish.shape(), wish.capacity.sequences, wish.machine());
+  return way;
+}
+
+const char* name_of(lacuna_regime regime) {
+  switch (regime) {
+    case LACUNA_REGIME_RESIDENT: return "resident";
+    case LACUNA_REGIME_CLUSTER: return "cluster";
+    case LACUNA_REGIME_GRID: return "grid";
+    default: return "stepwise";
+  }
+}
+
+std::string microseconds(double us) {
+  std::ostringstream text;
+  text << std::fixed << std::setprecision(2) << us << " us";
+  return text.str();
 }
 
 // Of lengths, a plan knows what its capacity says.
@@ -87,16 +230,49 @@ void choose_regime(DeviceLayout& lay, const lacuna_layer& layer, const lacuna_ca
     throw BackendError(LACUNA_UNSUPPORTED,
                        "options.precision: 1, tf32, which is for fp32 layers; this one's type is " +
                            std::string(name_of(layer.type)));
-  lay.why_not_resident = why_not_resident(layer, capacity, lay.tf32, options.inference != 0, facts);
-  const bool serves = lay.why_not_resident.empty();
-  if (options.regime == LACUNA_REGIME_RESIDENT && !serves)
-    throw BackendError(LACUNA_UNSUPPORTED, "options.regime: the resident regime does not serve: " +
-                                               lay.why_not_resident);
-  lay.regime = serves && options.regime != LACUNA_REGIME_STEPWISE ? LACUNA_REGIME_RESIDENT
-                                                                  : LACUNA_REGIME_STEPWISE;
-  const std::int64_t tiles = (std::max<std::int64_t>(capacity.sequences, 1) + tile - 1) / tile;
-  lay.most_lanes = static_cast<std::int32_t>(
-      tile * std::min<std::int64_t>(tiles, std::max(facts.multiprocessors, 1)));
+  const Wish wish{layer, capacity, facts, lay.tf32, options.inference != 0};
+  const std::array<Way, 4> ways{resident_way(wish), split_way(wish, LACUNA_REGIME_CLUSTER),
+                                split_way(wish, LACUNA_REGIME_GRID), stepwise_way(wish)};
+  const Way* chosen = &ways.back();
+  if (options.regime != LACUNA_REGIME_BEST) {
+    for (const Way& way : ways)
+      if (way.regime == options.regime) chosen = &way;
+    if (!chosen->why_not.empty())
+      throw BackendError(LACUNA_UNSUPPORTED, "options.regime: the " +
+                                                 std::string(name_of(chosen->regime)) +
+                                                 " regime does not serve: " + chosen->why_not);
+  } else if (ways.front().why_not.empty()) {
+    chosen = &ways.front();
+  } else {
+    for (const Way& way : ways)
+      if (way.why_not.empty() && way.step.us < chosen->step.us) chosen = &way;
+  }
+  lay.regime = chosen->regime;
+  lay.blocks = chosen->blocks;
+  lay.most_lanes = static_cast<std::int32_t>(tile * chosen->groups);
+  lay.step_us = chosen->step.us;
+  lay.floor_us = chosen->step.floor_us;
+  for (const Way& way : ways) {
+    if (&way == chosen) continue;
+    lay.considered += std::string(11, ' ') + "not " + name_of(way.regime) + ", for ";
+    if (!way.why_not.empty())
+      lay.considered += way.why_not;
+    else if (options.regime != LACUNA_REGIME_BEST)
+      lay.considered += "options.regime says so";
+    else
+      lay.considered += "a step would take " + microseconds(way.step.us);
+    lay.considered += '\n';
+  }
+}
+
+std::size_t exchange_bytes(const DeviceLayout& lay, const lacuna_layer& layer) {
+  const resident::Division division = split::division_of(layer.hidden, lay.blocks);
+  return with_layers_operand(layer.type, lay.tf32, [&]<class E>(E) {
+    return with_cell(layer.cell, [&]<class Cell>(Cell) {
+      return std::max(split::GridOperands<E>::room(division, resident::channels<Cell>),
+                      split::GridSums::room(division));
+    });
+  });
 }
 
 double most_idle(std::int64_t tokens, std::int64_t longest, std::int64_t lanes) {
@@ -108,21 +284,37 @@ double most_idle(std::int64_t tokens, std::int64_t longest, std::int64_t lanes) 
 std::string explain_regime(const DeviceLayout& lay, const lacuna_capacity& capacity) {
   std::ostringstream text;
   text << "regime     ";
-  if (lay.regime == LACUNA_REGIME_RESIDENT) {
-    text << "resident: one kernel of at most " << lay.most_lanes / tile
-         << " blocks (tiles), each with all of W_h and " << tile << " lanes, " << lay.most_lanes
-         << " in all; a lane takes its next sequence as it ends one, longest first\n"
-         << "           where the host knows the lengths, no more blocks run than they keep busy\n"
-         << idle_share(lay, capacity);
-  } else {
-    text << "stepwise: per time step a product [sequences, " << lay.output_units << "] x ["
-         << lay.output_units << ", " << lay.product_gates * lay.units << "]"
-         << (lay.projected ? ", another that projects, and kernels" : " and a kernel")
-         << " over sequences that still have tokens, longest first\n"
-         << "           not resident, for "
-         << (lay.why_not_resident.empty() ? "options.regime says so" : lay.why_not_resident)
-         << '\n';
+  const std::string turns =
+      "a lane takes its next sequence as it ends one, longest first\n"
+      "           where the host knows the lengths, no more blocks run than they keep busy\n";
+  switch (lay.regime) {
+    case LACUNA_REGIME_RESIDENT:
+      text << "resident: one kernel of at most " << lay.most_lanes / tile
+           << " blocks (tiles), each with all of W_h and " << tile << " lanes, " << lay.most_lanes
+           << " in all; " << turns << idle_share(lay, capacity);
+      break;
+    case LACUNA_REGIME_CLUSTER:
+    case LACUNA_REGIME_GRID: {
+      const resident::Division division = split::division_of(lay.hidden, lay.blocks);
+      const bool clusters = lay.regime == LACUNA_REGIME_CLUSTER;
+      text << name_of(lay.regime) << ": one kernel of at most " << lay.most_lanes / tile
+           << (clusters ? " clusters (tiles) of " : " groups (tiles) of ") << division.blocks
+           << " blocks, which hold W_h together, " << division.slice << " units each, exchange "
+           << (clusters ? "states through each other's shared memory"
+                        : "states through global memory")
+           << " and walk " << tile << " lanes, " << lay.most_lanes << " in all; " << turns
+           << idle_share(lay, capacity);
+      break;
+    }
+    default:
+      text << "stepwise: per time step a product [sequences, " << lay.output_units << "] x ["
+           << lay.output_units << ", " << lay.product_gates * lay.units << "]"
+           << (lay.projected ? ", another that projects, and kernels" : " and a kernel")
+           << " over sequences that still have tokens, longest first\n";
   }
+  text << "           a step of all sequences is expected to take " << microseconds(lay.step_us)
+       << ", and cannot take less than " << microseconds(lay.floor_us) << '\n'
+       << lay.considered;
   if (lay.tf32) text << "           products of weights in tf32: operands of 11 bits\n";
   text << "           all that does not depend on the state is done for all tokens at once\n";
   return text.str();

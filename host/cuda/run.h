@@ -13,6 +13,7 @@
 #include "kernels/recurrence/evolve_units.h"
 #include "kernels/recurrence/noise.h"
 #include "kernels/recurrence/sequences.h"
+#include "kernels/recurrence/split/division.h"
 #include "kernels/recurrence/stepwise/normalise.h"
 #include "kernels/tokens/batch.h"
 #include "kernels/tokens/locate.h"
@@ -237,6 +238,17 @@ class Run {
 
   bool saves_gates() const { return lay_.tape_kind == LACUNA_TAPE_GATES; }
   bool is_resident() const { return lay_.regime == LACUNA_REGIME_RESIDENT; }
+  bool is_split() const {
+    return lay_.regime == LACUNA_REGIME_CLUSTER || lay_.regime == LACUNA_REGIME_GRID;
+  }
+  split::Division division() const { return split::division_of(lay_.hidden, lay_.blocks); }
+  // Of a recurrence that is queued next.
+  split::ExchangeRoom exchange_room() const {
+    if (lay_.regime != LACUNA_REGIME_GRID) return {};
+    auto* const arrivals = work<unsigned>(at_.arrivals);
+    device_.zero(stream_, arrivals, at_.arrivals_bytes);
+    return {work<std::byte>(at_.exchange), arrivals};
+  }
   std::int32_t lanes() const {
     return host_offsets_ ? resident_lanes(prepared_.lengths, lay_.most_lanes) : lay_.most_lanes;
   }

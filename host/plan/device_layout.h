@@ -12,9 +12,12 @@ namespace lacuna {
 
 struct DeviceLayout {
   lacuna_regime regime = LACUNA_REGIME_BEST;
-  std::string why_not_resident;  // empty: it would serve
-  std::int32_t most_lanes = 0;   // resident
-  bool tf32 = false;             // operands of products of T are rounded to 11 bits
+  std::string considered;       // the other regimes, a line each: why not, or what they would take
+  std::int32_t most_lanes = 0;  // resident, cluster, grid
+  int blocks = 1;               // cluster, grid: of a group
+  double step_us = 0;           // predicted, of a step of all sequences
+  double floor_us = 0;          // below which no kernel gets
+  bool tf32 = false;            // operands of products of T are rounded to 11 bits
   lacuna_tape_kind tape_kind = LACUNA_TAPE_BEST;  // BEST: no tape
 
   // Widths, in elements. Strides are multiples of 8, so that rows of any type are aligned to 16 bytes.
@@ -43,6 +46,7 @@ struct DeviceLayout {
     std::size_t sequence_of = 0, gaps = 0, weights_x = 0, weights_h = 0, weights_decay = 0,
                 rate = 0, zoned = 0, factors = 0, weights_projection = 0;
     std::size_t product_scratch = 0, product_scratch_bytes = 0;
+    std::size_t exchange = 0, arrivals = 0, arrivals_bytes = 0;  // grid
     // Forward. Inference has a part of the tape here.
     std::size_t summaries = 0, gx = 0, product = 0, operand = 0, state = 0, cell = 0,
                 reset_operand = 0, update = 0, candidate_product = 0, unprojected = 0,

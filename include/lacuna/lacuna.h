@@ -355,11 +355,17 @@ typedef struct lacuna_capacity {
 /* How the CUDA backend walks the tokens. Results agree within rounding; each regime repeats its
  * own bits. */
 typedef enum lacuna_regime {
-  LACUNA_REGIME_BEST = 0, /* the plan's choice: resident where it serves */
+  LACUNA_REGIME_BEST = 0, /* the plan's choice: resident where it serves, else the quickest */
   /* per time step a matrix product and a kernel: every size and type */
   LACUNA_REGIME_STEPWISE = 1,
   /* one kernel, W_h on chip from its first step to its last: H up to 128, all types but fp64 */
-  LACUNA_REGIME_RESIDENT = 2
+  LACUNA_REGIME_RESIDENT = 2,
+  /* as resident, by clusters of 2 to 16 blocks that hold W_h together and exchange states through
+   * each other's shared memory: compute capability 9.0 and newer, H up to about 512 */
+  LACUNA_REGIME_CLUSTER = 3,
+  /* as cluster, by groups of 2 to 64 blocks that exchange states through global memory: any GPU,
+   * as far as registers and shared memory of its multiprocessors hold W_h */
+  LACUNA_REGIME_GRID = 4
 } lacuna_regime;
 
 /* What the operands of a layer's products of weights are rounded to. */

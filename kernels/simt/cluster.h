@@ -5,6 +5,13 @@
 namespace lacuna::simt {
 inline namespace SIMT_PATH {
 
+// Where they are missing, a kernel that needs them may leave its body out.
+#if SIMT_ON_DEVICE
+inline constexpr bool has_clusters = device_has_clusters;
+#else
+inline constexpr bool has_clusters = true;
+#endif
+
 SIMT_DEVICE unsigned cluster_rank() {
 #if SIMT_ON_DEVICE
   unsigned rank = 0;

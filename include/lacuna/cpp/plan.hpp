@@ -22,6 +22,8 @@ enum class Regime {
   best = LACUNA_REGIME_BEST,
   stepwise = LACUNA_REGIME_STEPWISE,
   resident = LACUNA_REGIME_RESIDENT,
+  cluster = LACUNA_REGIME_CLUSTER,
+  grid = LACUNA_REGIME_GRID,
 };
 
 // lacuna_precision

@@ -140,6 +140,9 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
     return gradients_ + (step % 2) * blocks * lanes_per_tile * stride_;
   }
 
+  // One place in the source for warps that own units and those that help them.
+  SIMT_DEVICE void gradients_are_there() const { simt::sync_block(); }
+
   SIMT_DEVICE void look_ahead(Token& token) {
     this->template advance<Cell>(lane_, token, [&](std::int32_t sequence, int i) {
       give(args_.d_initial_hidden, sequence, i, given(args_.d_final_hidden, sequence, i));
@@ -247,7 +250,7 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
   }
   template <int first, int end>
   SIMT_DEVICE void help_product(const Stored* buffer) {
-    simt::sync_block();
+    gradients_are_there();
     send_product<first, end>(buffer);
     scatter_.meet();
   }
@@ -274,7 +277,7 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
       if constexpr (Cell::reads_gap)
         if (token.place[side].exists()) keep(args_.d_euler, token.place[side].token, i, d_dt);
     }
-    simt::sync_block();
+    gradients_are_there();
     add_product<0, blocks>(buffer, d_h_);
   }
 
@@ -291,7 +294,7 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
       publish(buffer, 1, i, d_z);
       publish(buffer, 2, i, d_n);
     }
-    simt::sync_block();
+    gradients_are_there();
     add_product<2, 3>(buffer, d_reset);
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
@@ -304,7 +307,7 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
       publish(buffer, 0, i, d_r);
       if (place.exists()) keep(args_.reset_operand, place.token, i, r * token.h[i]);
     }
-    simt::sync_block();
+    gradients_are_there();
     add_product<0, 2>(buffer, d_h_);
   }
 

@@ -9,6 +9,12 @@ namespace lacuna::emulated_backend {
 // The device then takes for its own only what it has handed out, as a GPU does. Otherwise all memory is the device's.
 inline bool tells_host_memory = false;
 
+// Few, so that lanes take several sequences each.
+inline int multiprocessors = 2;
+
+// That a group of the cluster and grid regimes may have.
+inline int fewest_blocks = 2, most_blocks = 64;
+
 // How often streams have branched.
 inline std::atomic<std::uint64_t> forks{0};
 

@@ -81,9 +81,13 @@ std::string Device::why_none() { return {}; }
 Device::Device(int index) : index_(index), name_("emulator") {}
 Device::~Device() = default;
 
-// Few, so that lanes take several sequences each.
-int Device::multiprocessors() const { return 2; }
+int Device::multiprocessors() const { return emulated_backend::multiprocessors; }
 std::size_t Device::shared_bytes() const { return emulator::settings().device.shared_per_block; }
+double Device::gigahertz() const { return 1.755; }  // an H100's
+int Device::cluster_blocks() const { return static_cast<int>(emulator::settings().device.cluster); }
+GroupBlocks Device::group_blocks() const {
+  return {emulated_backend::fewest_blocks, emulated_backend::most_blocks};
+}
 
 std::string Device::refuse_address(const void* address, bool host) const {
   return !host && is_host_memory(address) ? "memory of the host, expected memory of device 0" : "";

@@ -1,0 +1,26 @@
+// The recurrence by groups of blocks, as the engine calls it. One file per type instantiates it (split_f32.cu, ...): these
+// kernels take as long to compile as all others of a type together.
+#pragma once
+
+#include "host/backend.h"
+#include "kernels/recurrence/split/division.h"
+#include "kernels/simt/launch.h"
+
+namespace lacuna {
+
+template <class T>
+struct SplitForward;
+template <class T>
+struct SplitBackward;
+
+namespace cuda {
+
+// regime: LACUNA_REGIME_CLUSTER or LACUNA_REGIME_GRID.
+template <class T>
+struct Split {
+  static void forward(simt::Stream stream, lacuna_regime regime, const SplitForward<T>& args);
+  static void backward(simt::Stream stream, lacuna_regime regime, const SplitBackward<T>& args);
+};
+
+}  // namespace cuda
+}  // namespace lacuna

@@ -1,0 +1,49 @@
+// The walk of resident/backward.h by groups of blocks.
+#pragma once
+
+#include "kernels/recurrence/resident/backward.h"
+#include "kernels/recurrence/split/cluster.h"
+#include "kernels/recurrence/split/grid.h"
+
+namespace lacuna {
+
+// T: float, Fp16 or Bf16.
+template <class T>
+struct SplitBackward : ResidentBackward<T> {
+  split::Division division;
+  split::ExchangeRoom room;  // OverGrid's
+};
+
+namespace split {
+
+template <class Cell, class T, class E, class Exchange>
+SIMT_KERNEL(resident::most_threads, 1)
+void backward(SplitBackward<T> args) {
+  if constexpr (Exchange::is_compiled) {
+    simt::SharedCarver shared;
+    typename Exchange::Scatter scatter(shared, args.division, args.room);
+    resident::walk_backward<Cell, T, E>(args, args.division, scatter, shared);
+    scatter.leave();
+  }
+}
+
+}  // namespace split
+
+// Exchange: split::OverCluster or split::OverGrid.
+template <class Exchange, class T>
+void split_backward(simt::Stream stream, const SplitBackward<T>& args) {
+  if (args.sequences.count == 0) return;
+  with_cell(args.cell, [&]<class Cell>(Cell) {
+    resident::with_operand<T>(args.tf32, [&]<class Forward>(Forward) {
+      using E = resident::GradientOperand<Forward>;
+      using Scatter = typename Exchange::Scatter;
+      auto launch = resident::launch_of_tiles(
+          args.lanes, args.division,
+          resident::BackwardMemory<Cell, E>{args.division}.template bytes<Scatter>());
+      Exchange::group(launch, args.division);
+      simt::launch(launch, stream, split::backward<Cell, T, E, Exchange>, args);
+    });
+  });
+}
+
+}  // namespace lacuna

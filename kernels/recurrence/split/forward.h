@@ -1,0 +1,49 @@
+// The walk of resident/forward.h by groups of blocks.
+#pragma once
+
+#include "kernels/recurrence/resident/forward.h"
+#include "kernels/recurrence/split/cluster.h"
+#include "kernels/recurrence/split/grid.h"
+
+namespace lacuna {
+
+// T: float, Fp16 or Bf16.
+template <class T>
+struct SplitForward : ResidentForward<T> {
+  split::Division division;
+  split::ExchangeRoom room;  // OverGrid's
+};
+
+namespace split {
+
+template <class Cell, class T, class E, class Exchange>
+SIMT_KERNEL(resident::most_threads, 1)
+void forward(SplitForward<T> args) {
+  if constexpr (Exchange::is_compiled) {
+    simt::SharedCarver shared;
+    typename Exchange::template Gather<E> gather(shared, args.division, resident::channels<Cell>,
+                                                 args.room);
+    resident::walk_forward<Cell, T, E>(args, args.division, gather, shared);
+    gather.leave();
+  }
+}
+
+}  // namespace split
+
+// Exchange: split::OverCluster or split::OverGrid.
+template <class Exchange, class T>
+void split_forward(simt::Stream stream, const SplitForward<T>& args) {
+  if (args.sequences.count == 0) return;
+  with_cell(args.cell, [&]<class Cell>(Cell) {
+    resident::with_operand<T>(args.tf32, [&]<class E>(E) {
+      using Gather = typename Exchange::template Gather<E>;
+      auto launch = resident::launch_of_tiles(
+          args.lanes, args.division,
+          resident::ForwardMemory<Cell, E>{args.division}.template bytes<Gather>());
+      Exchange::group(launch, args.division);
+      simt::launch(launch, stream, split::forward<Cell, T, E, Exchange>, args);
+    });
+  });
+}
+
+}  // namespace lacuna
