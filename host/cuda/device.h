@@ -50,7 +50,7 @@ using StreamBranchesHandle = std::unique_ptr<StreamBranches, DestroyBranches>;
 
 // That a group of the cluster and grid regimes may have; powers of 2.
 struct GroupBlocks {
-  int fewest = 2, most = 64;
+  int fewest = 2, most = 128;
 };
 
 // Calls come from several threads at once. All throw BackendError. Work is queued on the stream; nothing waits but

@@ -43,10 +43,10 @@ auto with_layers_operand(lacuna_type type, bool tf32, F&& f) {
 template <class Exchange, class Cell, class E>
 std::size_t shared_bytes_of(const resident::Division& division, bool inference) {
   using Back = resident::GradientOperand<E>;
-  const std::size_t forward = resident::ForwardMemory<Cell, E>{division}
-                                  .template bytes<typename Exchange::template Gather<E>>();
+  const std::size_t forward =
+      resident::ForwardMemory<Cell, E, typename Exchange::template Gather<E>>{division}.bytes();
   const std::size_t backward =
-      resident::BackwardMemory<Cell, Back>{division}.template bytes<typename Exchange::Scatter>();
+      resident::BackwardMemory<Cell, Back, typename Exchange::Scatter>{division}.bytes();
   return inference ? forward : std::max(forward, backward);
 }
 
@@ -79,7 +79,8 @@ struct Wish {
     });
   }
 
-  StepShape shape() const {
+  // Of a layer that is not fp64's, which goes stepwise whatever that takes.
+  StepShape shape(bool in_group) const {
     return with_layers_operand(layer.type, tf32, [&]<class E>(E) {
       return with_cell(layer.cell, [&]<class Cell>(Cell) {
         constexpr int matrices = resident::weight_blocks<Cell>;
@@ -89,7 +90,7 @@ struct Wish {
                          .depth = resident::Operand<E>::depth,
                          .products = std::is_same_v<E, float> ? 3 : 1,
                          .operand_bytes = sizeof(typename resident::Operand<E>::Stored),
-                         .kept = resident::kept_fragments<E>(matrices, false)};
+                         .kept = resident::kept_fragments<E>(matrices, false, in_group)};
       });
     });
   }
@@ -147,7 +148,7 @@ void settle(Way& way, const Wish& wish, const resident::Division& division) {
   way.blocks = division.blocks;
   way.groups =
       std::min<std::int64_t>(tiles, std::max(wish.facts.multiprocessors / division.blocks, 1));
-  way.step = tile_step(wish.shape(), way.regime, division, wish.machine());
+  way.step = tile_step(wish.shape(division.blocks > 1), way.regime, division, wish.machine());
   const auto rounds = static_cast<double>((tiles + way.groups - 1) / way.groups);
   way.step.us *= rounds;
   way.step.floor_us *= rounds;
@@ -191,7 +192,7 @@ Way split_way(const Wish& wish, lacuna_regime regime) {
 
 Way stepwise_way(const Wish& wish) {
   Way way{.regime = LACUNA_REGIME_STEPWISE};
-  way.step = stepwise_step(wish.shape(), wish.capacity.sequences, wish.machine());
+  way.step = stepwise_step(wish.shape(false), wish.capacity.sequences, wish.machine());
   return way;
 }
 

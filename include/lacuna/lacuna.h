@@ -363,7 +363,7 @@ typedef enum lacuna_regime {
   /* as resident, by clusters of 2 to 16 blocks that hold W_h together and exchange states through
    * each other's shared memory: compute capability 9.0 and newer, H up to about 512 */
   LACUNA_REGIME_CLUSTER = 3,
-  /* as cluster, by groups of 2 to 64 blocks that exchange states through global memory: any GPU,
+  /* as cluster, by groups of 2 to 128 blocks that exchange states through global memory: any GPU,
    * as far as registers and shared memory of its multiprocessors hold W_h */
   LACUNA_REGIME_GRID = 4
 } lacuna_regime;

@@ -46,6 +46,15 @@ SIMT_DEVICE void pause(unsigned nanoseconds = 20, Site site = Site::current()) {
 #endif
 }
 
+// For the emulator's errors: at which step of its walk the thread is. On a device it is nothing.
+SIMT_DEVICE void note_step(std::int64_t step) {
+#if SIMT_ON_DEVICE
+  (void)step;
+#else
+  emulator::current->step = step;
+#endif
+}
+
 // Ticks of a counter that never runs backwards on one multiprocessor.
 SIMT_DEVICE std::uint64_t clock_ticks() {
 #if SIMT_ON_DEVICE

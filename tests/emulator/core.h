@@ -37,6 +37,7 @@ struct Position {
 struct ThreadContext {
   Position thread, block, block_size, grid_size;
   unsigned lane;
+  std::int64_t step = -1;  // of the kernel's walk, as it has said itself
 };
 extern constinit thread_local ThreadContext* current;
 

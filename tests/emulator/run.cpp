@@ -41,7 +41,8 @@ unsigned resident_blocks(const LaunchShape& shape, const Settings& settings) {
 }  // namespace
 
 std::string describe(const Fiber& fiber) {
-  return "block " + three(fiber.block) + " thread " + three(fiber.thread);
+  const std::string step = fiber.step < 0 ? "" : " step " + std::to_string(fiber.step);
+  return "block " + three(fiber.block) + " thread " + three(fiber.thread) + step;
 }
 
 void fail(const std::string& what, Site site) {

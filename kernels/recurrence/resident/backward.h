@@ -31,9 +31,9 @@ namespace resident {
 template <class E>
 using GradientOperand = std::conditional_t<std::is_same_v<E, simt::Fp16>, Tf32, E>;
 
-template <class Cell, class E>
-using BackwardWeights =
-    StationaryWeights<E, weight_blocks<Cell>, kept_fragments<E>(weight_blocks<Cell>, true)>;
+template <class Cell, class E, bool in_group>
+using BackwardWeights = StationaryWeights<E, weight_blocks<Cell>,
+                                          kept_fragments<E>(weight_blocks<Cell>, true, in_group)>;
 
 // The Scatter of a block that has all units itself: nothing has to go anywhere.
 class OwnSums {
@@ -45,7 +45,7 @@ class OwnSums {
 };
 
 // E: a GradientOperand.
-template <class Cell, class E>
+template <class Cell, class E, class Scatter>
 struct BackwardMemory {
   using Stored = typename Operand<E>::Stored;
   static constexpr int blocks = weight_blocks<Cell>;
@@ -54,9 +54,9 @@ struct BackwardMemory {
   // Of one buffer; there are two.
   SIMT_BOTH std::size_t gradients() const { return blocks * operand_size<E>(division.slice); }
   SIMT_BOTH int warp_words() const {
-    return static_cast<int>(BackwardWeights<Cell, E>::shared_words(fragments_of<E>(division)));
+    using Weights = BackwardWeights<Cell, E, Scatter::in_group>;
+    return static_cast<int>(Weights::shared_words(fragments_of<E>(division)));
   }
-  template <class Scatter>
   std::size_t bytes() const {
     simt::SharedLayout layout;
     Scatter::add_to(layout, division);
@@ -74,7 +74,7 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
   static constexpr int blocks = weight_blocks<Cell>;
   using Op = Operand<E>;
   using Stored = typename Op::Stored;
-  using Weights = BackwardWeights<Cell, E>;
+  using Weights = BackwardWeights<Cell, E, Scatter::in_group>;
   using Sum = typename Op::Sum;
 
   // What is known of the next token before its turn.
@@ -97,7 +97,7 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
         weights_(
             fragments_of<E>(division), own_.thread,
             shared + static_cast<int>(simt::warp_index()) *
-                         BackwardMemory<Cell, E>{division}.warp_words(),
+                         BackwardMemory<Cell, E, Scatter>{division}.warp_words(),
             [&](int block, int fragment, int row, int k) {
               const int to = (first_target() + fragment / per_target()) * division.slice +
                              own_.row * units_per_warp + row;
@@ -116,6 +116,7 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
     Token now;
     look_ahead(now);
     for (std::int32_t step = 0; step < steps; ++step) {
+      simt::note_step(step);
       Token next;
       look_ahead(next);
       Stored* const buffer = buffer_of(step);
@@ -240,6 +241,7 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
   // What a warp does that has no units of its own.
   SIMT_DEVICE void help(std::int32_t steps) {
     for (std::int32_t step = 0; step < steps; ++step) {
+      simt::note_step(step);
       if constexpr (Cell::reset_before) {
         help_product<2, 3>(buffer_of(step));
         help_product<0, 2>(buffer_of(step));
@@ -359,7 +361,7 @@ template <class Cell, class T, class E, class Scatter>
 SIMT_DEVICE void walk_backward(const ResidentBackward<T>& args, const Division& division,
                                Scatter& scatter, simt::SharedCarver& shared) {
   using Stored = typename Operand<E>::Stored;
-  const BackwardMemory<Cell, E> memory{division};
+  const BackwardMemory<Cell, E, Scatter> memory{division};
   auto* const gradients = shared.take<Stored>(2 * memory.gradients());
   auto* const weights =
       shared.take<std::uint32_t>(static_cast<std::size_t>(memory.warp_words() * division.warps()));
@@ -384,7 +386,7 @@ void resident_backward(simt::Stream stream, const ResidentBackward<T>& args) {
       using E = resident::GradientOperand<Forward>;
       const resident::Division division{.slice = resident::padded_units(args.hidden)};
       const std::size_t bytes =
-          resident::BackwardMemory<Cell, E>{division}.template bytes<resident::OwnSums>();
+          resident::BackwardMemory<Cell, E, resident::OwnSums>{division}.bytes();
       simt::launch(resident::launch_of_tiles(args.lanes, division, bytes), stream,
                    resident::backward<Cell, T, E>, args);
     });

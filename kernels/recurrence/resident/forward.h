@@ -45,9 +45,9 @@ auto with_operand([[maybe_unused]] bool tf32, F&& f) {
   return f(T{});
 }
 
-template <class Cell, class E>
-using ForwardWeights =
-    StationaryWeights<E, weight_blocks<Cell>, kept_fragments<E>(weight_blocks<Cell>, false)>;
+template <class Cell, class E, bool in_group>
+using ForwardWeights = StationaryWeights<E, weight_blocks<Cell>,
+                                         kept_fragments<E>(weight_blocks<Cell>, false, in_group)>;
 
 // Of each matrix, a warp's.
 template <class E>
@@ -116,19 +116,19 @@ class OwnOperands {
 };
 
 // A block's arrays of shared memory, added up in the order in which the kernel takes them.
-template <class Cell, class E>
+template <class Cell, class E, class Gather>
 struct ForwardMemory {
   Division division;
 
   SIMT_BOTH int warp_words() const {
-    return static_cast<int>(ForwardWeights<Cell, E>::shared_words(fragments_of<E>(division)));
+    using Weights = ForwardWeights<Cell, E, Gather::in_group>;
+    return static_cast<int>(Weights::shared_words(fragments_of<E>(division)));
   }
   // Sums over parts of the depth, on their way to the warp that owns the units.
   SIMT_BOTH std::size_t partial_sums() const {
     return static_cast<std::size_t>((division.depths - 1) * division.rows() * weight_blocks<Cell>) *
            simt::warp_size;
   }
-  template <class Gather>
   std::size_t bytes() const {
     simt::SharedLayout layout;
     Gather::add_to(layout, division, channels<Cell>);
@@ -145,7 +145,7 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
       Access::give, Access::given;
   static constexpr int blocks = weight_blocks<Cell>;
   using Op = Operand<E>;
-  using Weights = ForwardWeights<Cell, E>;
+  using Weights = ForwardWeights<Cell, E, Gather::in_group>;
   using Sum = typename Op::Sum;
 
   // What is known of the next token before its turn.
@@ -165,7 +165,7 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
               {args.sequences, this->first_lane() + 1, args.lanes}},
         weights_(fragments_of<E>(division), own_.thread,
                  shared + static_cast<int>(simt::warp_index()) *
-                              ForwardMemory<Cell, E>{division}.warp_words(),
+                              ForwardMemory<Cell, E, Gather>{division}.warp_words(),
                  [&](int block, int fragment, int row, int k) {
                    const int unit = own_.first_unit + row;
                    const int from = unit_at(first_column() + fragment * Op::depth + k);
@@ -184,6 +184,7 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
     look_ahead(now);
     begin(now, 0, steps > 0);
     for (std::int32_t step = 0; step < steps; ++step) {
+      simt::note_step(step);
       const int channel = step % 2;
       Token next;
       look_ahead(next);
@@ -257,6 +258,7 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
   // What a warp does that has no units of its own, but a part of the depth of another's products.
   SIMT_DEVICE void help(std::int32_t steps) {
     for (std::int32_t step = 0; step < steps; ++step) {
+      simt::note_step(step);
       if constexpr (Cell::reset_before) {
         help_product<0, 2>(step % 2);
         help_product<2, 3>(reset_channel);
@@ -408,7 +410,7 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
 template <class Cell, class T, class E, class Gather>
 SIMT_DEVICE void walk_forward(const ResidentForward<T>& args, const Division& division,
                               Gather& gather, simt::SharedCarver& shared) {
-  const ForwardMemory<Cell, E> memory{division};
+  const ForwardMemory<Cell, E, Gather> memory{division};
   simt::Float4* partial_sums = nullptr;
   if constexpr (Gather::in_group)
     if (division.depths > 1) partial_sums = shared.take<simt::Float4>(memory.partial_sums());
@@ -435,7 +437,7 @@ void resident_forward(simt::Stream stream, const ResidentForward<T>& args) {
     resident::with_operand<T>(args.tf32, [&]<class E>(E) {
       const resident::Division division{.slice = resident::padded_units(args.hidden)};
       const std::size_t bytes =
-          resident::ForwardMemory<Cell, E>{division}.template bytes<resident::OwnOperands<E>>();
+          resident::ForwardMemory<Cell, E, resident::OwnOperands<E>>{division}.bytes();
       simt::launch(resident::launch_of_tiles(args.lanes, division, bytes), stream,
                    resident::forward<Cell, T, E>, args);
     });

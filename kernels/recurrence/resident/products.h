@@ -170,8 +170,9 @@ SIMT_BOTH constexpr int column_stride(int units) {
 // How many fragments of each matrix a thread's 255 registers have room for beside the rest of a step. Found by trying:
 // ctest fails where a kernel spills more than cmake/kernels_that_may_spill.txt says.
 template <class E>
-SIMT_BOTH constexpr int kept_fragments(int blocks, bool backward) {
+SIMT_BOTH constexpr int kept_fragments(int blocks, bool backward, bool in_group) {
   const bool split = std::is_same_v<E, float>;
+  if (blocks == 4 && in_group) return backward ? (split ? 5 : 6) : 6;
   if (blocks == 4) return backward ? (split ? 5 : 6) : 7;
   return blocks == 3 && split ? 7 : 8;
 }

@@ -27,6 +27,16 @@ void backward(SplitBackward<T> args) {
   }
 }
 
+// One cell and type of operands, a GradientOperand.
+template <class Cell, class E, class Exchange, class T>
+void launch_backward(simt::Stream stream, const SplitBackward<T>& args) {
+  using Scatter = typename Exchange::Scatter;
+  auto launch = resident::launch_of_tiles(
+      args.lanes, args.division, resident::BackwardMemory<Cell, E, Scatter>{args.division}.bytes());
+  Exchange::group(launch, args.division);
+  simt::launch(launch, stream, backward<Cell, T, E, Exchange>, args);
+}
+
 }  // namespace split
 
 // Exchange: split::OverCluster or split::OverGrid.
@@ -35,13 +45,7 @@ void split_backward(simt::Stream stream, const SplitBackward<T>& args) {
   if (args.sequences.count == 0) return;
   with_cell(args.cell, [&]<class Cell>(Cell) {
     resident::with_operand<T>(args.tf32, [&]<class Forward>(Forward) {
-      using E = resident::GradientOperand<Forward>;
-      using Scatter = typename Exchange::Scatter;
-      auto launch = resident::launch_of_tiles(
-          args.lanes, args.division,
-          resident::BackwardMemory<Cell, E>{args.division}.template bytes<Scatter>());
-      Exchange::group(launch, args.division);
-      simt::launch(launch, stream, split::backward<Cell, T, E, Exchange>, args);
+      split::launch_backward<Cell, resident::GradientOperand<Forward>, Exchange>(stream, args);
     });
   });
 }

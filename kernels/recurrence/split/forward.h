@@ -28,6 +28,16 @@ void forward(SplitForward<T> args) {
   }
 }
 
+// One cell and type of operands.
+template <class Cell, class E, class Exchange, class T>
+void launch_forward(simt::Stream stream, const SplitForward<T>& args) {
+  using Gather = typename Exchange::template Gather<E>;
+  auto launch = resident::launch_of_tiles(
+      args.lanes, args.division, resident::ForwardMemory<Cell, E, Gather>{args.division}.bytes());
+  Exchange::group(launch, args.division);
+  simt::launch(launch, stream, forward<Cell, T, E, Exchange>, args);
+}
+
 }  // namespace split
 
 // Exchange: split::OverCluster or split::OverGrid.
@@ -35,14 +45,8 @@ template <class Exchange, class T>
 void split_forward(simt::Stream stream, const SplitForward<T>& args) {
   if (args.sequences.count == 0) return;
   with_cell(args.cell, [&]<class Cell>(Cell) {
-    resident::with_operand<T>(args.tf32, [&]<class E>(E) {
-      using Gather = typename Exchange::template Gather<E>;
-      auto launch = resident::launch_of_tiles(
-          args.lanes, args.division,
-          resident::ForwardMemory<Cell, E>{args.division}.template bytes<Gather>());
-      Exchange::group(launch, args.division);
-      simt::launch(launch, stream, split::forward<Cell, T, E, Exchange>, args);
-    });
+    resident::with_operand<T>(
+        args.tf32, [&]<class E>(E) { split::launch_forward<Cell, E, Exchange>(stream, args); });
   });
 }
 

@@ -13,7 +13,7 @@ inline bool tells_host_memory = false;
 inline int multiprocessors = 2;
 
 // That a group of the cluster and grid regimes may have.
-inline int fewest_blocks = 2, most_blocks = 64;
+inline int fewest_blocks = 2, most_blocks = 128;
 
 // How often streams have branched.
 inline std::atomic<std::uint64_t> forks{0};

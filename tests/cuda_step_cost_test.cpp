@@ -1,0 +1,63 @@
+// The model of a step's time, by which plans choose their regime.
+#ifndef LACUNA_TEST_ON_DEVICE
+#include "host/cuda/step_cost.h"
+
+#include <gtest/gtest.h>
+
+#include "kernels/recurrence/split/division.h"
+
+namespace {
+
+using lacuna::cuda::Machine;
+using lacuna::cuda::StepCost;
+using lacuna::cuda::StepShape;
+using lacuna::cuda::stepwise_step;
+using lacuna::cuda::tile_step;
+using lacuna::split::division_of;
+
+constexpr Machine h100{.multiprocessors = 132, .gigahertz = 1.755};
+
+StepShape lstm(std::int64_t hidden) {
+  return {.hidden = hidden, .matrices = 4, .operand_bytes = 2, .kept = 6};
+}
+
+TEST(StepCost, IsWhatItsPartsAddUpTo) {
+  // A cluster of 4 for 256 units: a block's 8 warps have 8 fragments of each of 4 matrices, 256 in all, 64 to a tensor
+  // core; two fragments of each lie in shared memory, 512 bytes each, and each of 8 is multiplied with 256 bytes of state.
+  const double cycle = 1e-3 / 1.755, tensor = 64 * 6.3,
+               shared = 8 * (2 * 4 * 512.0 + 8 * 256) / 128, sent = 8 * 256 * 2 / 32.0;
+  const StepCost step = tile_step(lstm(256), LACUNA_REGIME_CLUSTER, division_of(256, 4), h100);
+  EXPECT_NEAR(step.us, 0.1 + 0.2 + cycle * (std::max(tensor, shared) + sent), 1e-9);
+  EXPECT_NEAR(step.floor_us, 0.1 + 0.2 + cycle * tensor, 1e-9);
+}
+
+TEST(StepCost, IsNotBelowItsFloor) {
+  for (const std::int64_t hidden : {1, 100, 129, 300, 512, 1024})
+    for (const int blocks : {2, 4, 8, 16, 32}) {
+      const auto division = division_of(hidden, blocks);
+      for (const lacuna_regime regime : {LACUNA_REGIME_CLUSTER, LACUNA_REGIME_GRID}) {
+        const StepCost step = tile_step(lstm(hidden), regime, division, h100);
+        EXPECT_LE(step.floor_us, step.us) << hidden << " by " << blocks;
+      }
+      const StepCost step = stepwise_step(lstm(hidden), 8, h100);
+      EXPECT_LE(step.floor_us, step.us);
+    }
+}
+
+TEST(StepCost, FlagsCostMoreThanStores) {
+  const auto division = division_of(300, 8);
+  EXPECT_LT(tile_step(lstm(300), LACUNA_REGIME_CLUSTER, division, h100).us,
+            tile_step(lstm(300), LACUNA_REGIME_GRID, division, h100).us);
+  StepShape resets = lstm(300);
+  resets.exchanges = 2;
+  EXPECT_GE(tile_step(resets, LACUNA_REGIME_GRID, division, h100).floor_us,
+            tile_step(lstm(300), LACUNA_REGIME_GRID, division, h100).floor_us + 0.65);
+}
+
+TEST(StepCost, OfProductsGrowsWithTheBatch) {
+  EXPECT_LT(stepwise_step(lstm(512), 8, h100).us, stepwise_step(lstm(512), 10'000, h100).us);
+  EXPECT_GT(stepwise_step(lstm(8), 1, h100).us, 2 * 2.7);
+}
+
+}  // namespace
+#endif
