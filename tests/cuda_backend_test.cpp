@@ -81,6 +81,7 @@ TEST(CudaContext, ServesTwoAtOnce) {
 class CudaRun : public testing::TestWithParam<lacuna_regime> {};
 
 TEST_P(CudaRun, AsksForNoMemory) {
+  if (!support::serves(GetParam())) GTEST_SKIP() << "no clusters here";
   const support::InRegime regime(GetParam());
   const support::Case c = support::parse_case("grud_f32_n6_d5_h17_len0-19_miss80_seed4");
   const ContextHandle context = support::make_context();
@@ -108,7 +109,8 @@ TEST_P(CudaRun, AsksForNoMemory) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Regimes, CudaRun,
-                         testing::Values(LACUNA_REGIME_STEPWISE, LACUNA_REGIME_RESIDENT));
+                         testing::Values(LACUNA_REGIME_STEPWISE, LACUNA_REGIME_RESIDENT,
+                                         LACUNA_REGIME_CLUSTER, LACUNA_REGIME_GRID));
 
 #ifndef LACUNA_TEST_ON_DEVICE
 struct Ledger {

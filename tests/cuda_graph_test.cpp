@@ -8,6 +8,7 @@
 #include <tuple>
 #include <vector>
 
+#include "support/cuda.h"
 #include "support/library_run.h"
 #include "support/properties.h"
 #include "support/recording.h"
@@ -23,6 +24,7 @@ class Recorded : public testing::TestWithParam<std::tuple<const char*, lacuna_re
 TEST_P(Recorded, ServesOtherLengths) {
   // The same layer and weights, other data and lengths.
   const auto [text, asked] = GetParam();
+  if (!support::serves(asked)) GTEST_SKIP() << "no clusters here";
   const support::InRegime regime(asked);
   const support::Case first = support::parse_case(text);
   support::Case second = first;
@@ -130,7 +132,8 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Combine(testing::Values("grud_f32_n5_d3_h9_len0-9_miss60_seed8",
                                      "lstm+none+decay_step_f32_n6_d2_h17_len0-7_seed9",
                                      "gru+relax+relax_f32_n4_d5_h8_len1-11_miss50_eo_seed10"),
-                     testing::Values(LACUNA_REGIME_STEPWISE, LACUNA_REGIME_RESIDENT)));
+                     testing::Values(LACUNA_REGIME_STEPWISE, LACUNA_REGIME_RESIDENT,
+                                     LACUNA_REGIME_CLUSTER, LACUNA_REGIME_GRID)));
 
 INSTANTIATE_TEST_SUITE_P(
     Projected, Recorded,

@@ -20,6 +20,7 @@ class OffsetsOnDevice : public testing::TestWithParam<std::tuple<const char*, la
 
 TEST_P(OffsetsOnDevice, GiveTheSameBits) {
   const auto [text, asked] = GetParam();
+  if (!support::serves(asked)) GTEST_SKIP() << "no clusters here";
   const support::InRegime regime(asked);
   const support::Case c = support::parse_case(text);
   const ContextHandle context = support::make_context();
@@ -54,21 +55,28 @@ INSTANTIATE_TEST_SUITE_P(
                                      "grud_f64_n6_d5_h17_len0-19_miss80_rev_zone20_rdrop40_seed4"),
                      testing::Values(LACUNA_REGIME_BEST)));
 
+INSTANTIATE_TEST_SUITE_P(
+    Groups, OffsetsOnDevice,
+    testing::Combine(testing::Values("grud_f32_n9_h31_len0-9_miss60_init_seed3"),
+                     testing::Values(LACUNA_REGIME_CLUSTER, LACUNA_REGIME_GRID)));
+
 class OffsetsOfFewer
     : public testing::TestWithParam<std::tuple<const char*, lacuna_regime, lacuna_tape_kind>> {};
 
-INSTANTIATE_TEST_SUITE_P(Regimes, OffsetsOfFewer,
-                         testing::Combine(testing::Values("grud_f32_n5_d3_h9_len0-9_miss60_seed8",
-                                                          "lstm_f32_n5_d3_h9_p4_len0-9_seed8"),
-                                          testing::Values(LACUNA_REGIME_STEPWISE,
-                                                          LACUNA_REGIME_RESIDENT),
-                                          testing::Values(LACUNA_TAPE_GATES, LACUNA_TAPE_STATES)));
+INSTANTIATE_TEST_SUITE_P(
+    Regimes, OffsetsOfFewer,
+    testing::Combine(testing::Values("grud_f32_n5_d3_h9_len0-9_miss60_seed8",
+                                     "lstm_f32_n5_d3_h9_p4_len0-9_seed8"),
+                     testing::Values(LACUNA_REGIME_STEPWISE, LACUNA_REGIME_RESIDENT,
+                                     LACUNA_REGIME_CLUSTER, LACUNA_REGIME_GRID),
+                     testing::Values(LACUNA_TAPE_GATES, LACUNA_TAPE_STATES)));
 
 // A batch in arrays that are larger than what is in use.
 TEST_P(OffsetsOfFewer, LeaveRowsBehindTheLastTokenAlone) {
   const auto [text, asked, tape_kind] = GetParam();
   const support::Case c = support::parse_case(text);
-  if (asked == LACUNA_REGIME_RESIDENT && c.layer.projection > 0) return;  // stepwise alone
+  if (asked != LACUNA_REGIME_STEPWISE && c.layer.projection > 0) return;  // stepwise alone
+  if (!support::serves(asked)) GTEST_SKIP() << "no clusters here";
   const support::InRegime regime(asked);
   const support::InTape kept(tape_kind);
   const ContextHandle context = support::make_context();

@@ -8,6 +8,7 @@
 #include "support/against_oracle.h"
 #include "support/cuda.h"
 #ifndef LACUNA_TEST_ON_DEVICE
+#include "emulator/backend/backend.h"
 #include "emulator/emulator.h"
 #include "host/cuda/regime.h"
 #include "kernels/recurrence/resident/lanes.h"
@@ -71,7 +72,9 @@ TEST(Regime, OfNormalisedLayersIsStepwise) {
 
 TEST(Regime, IsTheOneAskedFor) {
   const lacuna_layer small = layer_of("grud_f32_n1_h8_len1_seed1");
-  for (const lacuna_regime regime : {LACUNA_REGIME_STEPWISE, LACUNA_REGIME_RESIDENT}) {
+  for (const lacuna_regime regime : {LACUNA_REGIME_STEPWISE, LACUNA_REGIME_RESIDENT,
+                                     LACUNA_REGIME_CLUSTER, LACUNA_REGIME_GRID}) {
+    if (!support::serves(regime)) continue;
     const InRegime asked(regime);
     EXPECT_EQ(chosen(small), regime);
   }
@@ -146,6 +149,62 @@ TEST(Regime, IsAnotherWhereABlockHasTooLittleSharedMemory) {
   EXPECT_EQ(chosen(layer_of("lstm_f32_n1_h96_len1_seed1")), LACUNA_REGIME_RESIDENT);
   EXPECT_EQ(chosen(layer_of("lstm_bf16_n1_h128_len1_seed1")), LACUNA_REGIME_RESIDENT);
   device = whole;
+}
+
+// An H100, and the same without clusters.
+class OnLargeDevice : public testing::Test {
+ protected:
+  OnLargeDevice() { lacuna::emulated_backend::multiprocessors = 132; }
+  ~OnLargeDevice() override { lacuna::emulated_backend::multiprocessors = 2; }
+  lacuna::emulator::WithSettings settings_{lacuna::emulator::settings()};
+};
+
+TEST_F(OnLargeDevice, LargerStatesGoToClustersAndThenToGroups) {
+  const lacuna_capacity batch{10'000, 64, 0};
+  for (const char* text : {"lstm_bf16_n1_h129_len1_seed1", "lstm_bf16_n1_h512_len1_seed1",
+                           "grud_f32_n1_h256_len1_seed1", "lstm_f32_n1_h512_len1_seed1"})
+    EXPECT_EQ(chosen(layer_of(text), batch), LACUNA_REGIME_CLUSTER) << text;
+  for (const char* text : {"lstm_bf16_n1_h1024_len1_seed1", "gru_f32_n1_h600_len1_seed1"})
+    EXPECT_EQ(chosen(layer_of(text), batch), LACUNA_REGIME_GRID) << text;
+  EXPECT_EQ(chosen(layer_of("lstm_bf16_n1_h4000_len1_seed1"), batch), LACUNA_REGIME_STEPWISE);
+  lacuna::emulator::settings().device.cluster = 1;
+  EXPECT_EQ(chosen(layer_of("lstm_bf16_n1_h256_len1_seed1"), batch), LACUNA_REGIME_GRID);
+}
+
+TEST_F(OnLargeDevice, ThePlanSaysWhatAStepTakes) {
+  const std::string text = explained(layer_of("lstm_bf16_n1_h256_len1_seed1"), {10'000, 64, 0});
+  for (const char* words :
+       {"cluster: one kernel of at most 8 clusters (tiles) of ", "64 in all",
+        "a step of all sequences is expected to take 0.", "not resident, for hidden is 256, and",
+        "not grid, for a step would take ", "not stepwise, for a step would take "})
+    EXPECT_NE(text.find(words), std::string::npos) << words << " in\n" << text;
+}
+
+TEST_F(OnLargeDevice, GroupsAreRefusedWhereTheyCannotBe) {
+  const auto why_not = [](const char* text, lacuna_regime regime, const std::string& words) {
+    const auto context = support::make_context();
+    const lacuna_layer layer = layer_of(text);
+    const lacuna_capacity capacity{100, 10, 0};
+    lacuna_plan_options options{};
+    options.regime = regime;
+    lacuna_plan* plan = nullptr;
+    return refused(lacuna_plan_create(context.get(), &layer, &capacity, &options, &plan),
+                   LACUNA_UNSUPPORTED, words);
+  };
+  EXPECT_TRUE(why_not("lstm_f64_n1_h200_len1_seed1", LACUNA_REGIME_CLUSTER,
+                      "the cluster regime does not serve: the type is fp64"));
+  EXPECT_TRUE(why_not("lstm_bf16_n1_h2500_len1_seed1", LACUNA_REGIME_CLUSTER,
+                      "of 16 blocks each would have 160 units, and one takes at most 128"));
+  EXPECT_TRUE(why_not("lstm_f32_n1_h600_len1_seed1", LACUNA_REGIME_CLUSTER,
+                      "a block's part of W_h and a step take "));
+  EXPECT_TRUE(why_not("lstm_f32_n1_h4000_len1_seed1", LACUNA_REGIME_GRID,
+                      "the grid regime does not serve: a block's part of W_h"));
+  lacuna::emulator::settings().device.cluster = 1;
+  EXPECT_TRUE(
+      why_not("lstm_f32_n1_h200_len1_seed1", LACUNA_REGIME_CLUSTER, "this GPU has no clusters"));
+  lacuna::emulated_backend::multiprocessors = 1;
+  EXPECT_TRUE(why_not("lstm_f32_n1_h200_len1_seed1", LACUNA_REGIME_GRID,
+                      "a group has at least 2 blocks, and 1 run at once"));
 }
 
 // ---- Lanes ----

@@ -67,6 +67,7 @@ class Split : public testing::TestWithParam<Model> {};
 
 TEST_P(Split, Agrees) {
   const auto [model, type, group] = GetParam();
+  if (!support::serves(group.regime)) GTEST_SKIP() << "no clusters here";
   // One unit, one warp to a block and less, several, and slices that end in the middle of a warp.
   unsigned seed = 1;
   for (const int hidden : {1, 37, 100}) {
@@ -92,6 +93,7 @@ class SplitOdd : public testing::TestWithParam<Odd> {};
 
 TEST_P(SplitOdd, Agrees) {
   const auto [text, group] = GetParam();
+  if (!support::serves(group.regime)) GTEST_SKIP() << "no clusters here";
   const InRegime regime(group.regime);
   const InGroups groups(group.blocks, 7);
   support::expect_agreement(text);
@@ -132,6 +134,7 @@ class SplitPrecision : public testing::TestWithParam<Group> {};
 
 TEST_P(SplitPrecision, OfElevenBitsAgrees) {
   const Group group = GetParam();
+  if (!support::serves(group.regime)) GTEST_SKIP() << "no clusters here";
   const InRegime regime(group.regime);
   const InGroups groups(group.blocks, 3);
   const InPrecision tf32(LACUNA_PRECISION_TF32);

@@ -116,8 +116,9 @@ class TapeOfStates : public testing::TestWithParam<std::tuple<const char*, lacun
 TEST_P(TapeOfStates, Agrees) {
   const auto [text, asked] = GetParam();
   const support::Case c = support::parse_case(text);
-  if (asked == LACUNA_REGIME_RESIDENT && (c.type == support::Type::f64 || c.layer.projection > 0))
+  if (asked != LACUNA_REGIME_STEPWISE && (c.type == support::Type::f64 || c.layer.projection > 0))
     return;  // which are stepwise alone
+  if (!support::serves(asked)) GTEST_SKIP() << "no clusters here";
   const InRegime regime(asked);
   const InTape kept(LACUNA_TAPE_STATES);
   support::expect_agreement(text);
@@ -170,11 +171,21 @@ INSTANTIATE_TEST_SUITE_P(
                         "grud_relax_bf16_n4_h5_len1-30_miss90_carry_rev_init_zone20_seed10"),
         testing::Values(LACUNA_REGIME_STEPWISE)));
 
+INSTANTIATE_TEST_SUITE_P(
+    Groups, TapeOfStates,
+    testing::Combine(testing::Values("lstm_bf16_n9_h31_len0-9_init_seed3",
+                                     "gru_reset_before_f32_n7_h33_len0-9_init_seed5",
+                                     "lstm+none+relax_f16_n5_d3_h20_len0-7_init_seed5",
+                                     "grud_f32_n7_d4_h40_len0-9_miss80_eo_nan_times_seed3"),
+                     testing::Values(LACUNA_REGIME_CLUSTER, LACUNA_REGIME_GRID)));
+
 class TapeOfStatesIn : public testing::TestWithParam<lacuna_regime> {};
 INSTANTIATE_TEST_SUITE_P(Regimes, TapeOfStatesIn,
-                         testing::Values(LACUNA_REGIME_STEPWISE, LACUNA_REGIME_RESIDENT));
+                         testing::Values(LACUNA_REGIME_STEPWISE, LACUNA_REGIME_RESIDENT,
+                                         LACUNA_REGIME_CLUSTER, LACUNA_REGIME_GRID));
 
 TEST_P(TapeOfStatesIn, RepeatsItsBits) {
+  if (!support::serves(GetParam())) GTEST_SKIP() << "no clusters here";
   const InRegime regime(GetParam());
   const InTape kept(LACUNA_TAPE_STATES);
   const support::Case c = support::parse_case("grud_f32_n7_d5_h20_len0-19_miss80_eo_seed3");
