@@ -164,8 +164,9 @@ TEST_F(OnLargeDevice, LargerStatesGoToClustersAndThenToGroups) {
   for (const char* text : {"lstm_bf16_n1_h129_len1_seed1", "lstm_bf16_n1_h512_len1_seed1",
                            "grud_f32_n1_h256_len1_seed1", "lstm_f32_n1_h512_len1_seed1"})
     EXPECT_EQ(chosen(layer_of(text), batch), LACUNA_REGIME_CLUSTER) << text;
-  for (const char* text : {"lstm_bf16_n1_h1024_len1_seed1", "gru_f32_n1_h600_len1_seed1"})
-    EXPECT_EQ(chosen(layer_of(text), batch), LACUNA_REGIME_GRID) << text;
+  // Of few sequences: a chip holds one or two copies of W_h, and lanes would have to take turns.
+  for (const char* text : {"lstm_bf16_n1_h1024_len1_seed1", "gru_f32_n1_h700_len1_seed1"})
+    EXPECT_EQ(chosen(layer_of(text), {10'000, 16, 0}), LACUNA_REGIME_GRID) << text;
   EXPECT_EQ(chosen(layer_of("lstm_bf16_n1_h4000_len1_seed1"), batch), LACUNA_REGIME_STEPWISE);
   lacuna::emulator::settings().device.cluster = 1;
   EXPECT_EQ(chosen(layer_of("lstm_bf16_n1_h256_len1_seed1"), batch), LACUNA_REGIME_GRID);

@@ -39,6 +39,7 @@ SANITIZED = {
     "cuda_training_device_test": "*",
     "cuda_precision_device_test": "Cells/*",
     "cuda_tape_device_test": "Regimes/*",
+    "cuda_split_device_test": "Sizes/*",
 }
 SANITIZER = ("--error-exitcode", "86", "--report-api-errors", "no", "--print-limit", "20")
 

@@ -172,8 +172,7 @@ SIMT_BOTH constexpr int column_stride(int units) {
 template <class E>
 SIMT_BOTH constexpr int kept_fragments(int blocks, bool backward, bool in_group) {
   const bool split = std::is_same_v<E, float>;
-  if (blocks == 4 && in_group) return backward ? (split ? 5 : 6) : 6;
-  if (blocks == 4) return backward ? (split ? 5 : 6) : 7;
+  if (blocks == 4) return backward || in_group ? (split ? 5 : 6) : 7;
   return blocks == 3 && split ? 7 : 8;
 }
 
