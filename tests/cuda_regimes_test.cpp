@@ -168,6 +168,11 @@ TEST_F(OnLargeDevice, LargerStatesGoToClustersAndThenToGroups) {
   for (const char* text : {"lstm_bf16_n1_h1024_len1_seed1", "gru_f32_n1_h700_len1_seed1"})
     EXPECT_EQ(chosen(layer_of(text), {10'000, 16, 0}), LACUNA_REGIME_GRID) << text;
   EXPECT_EQ(chosen(layer_of("lstm_bf16_n1_h4000_len1_seed1"), batch), LACUNA_REGIME_STEPWISE);
+  for (const char* text : {"lstm_f32_n1_h1024_len1_seed1", "lstm_f16_n1_h1024_len1_seed1",
+                           "lstm_bf16_n1_h2048_len1_seed1"}) {
+    const InRegime asked(LACUNA_REGIME_GRID);
+    EXPECT_EQ(chosen(layer_of(text), batch), LACUNA_REGIME_GRID) << text;
+  }
   lacuna::emulator::settings().device.cluster = 1;
   EXPECT_EQ(chosen(layer_of("lstm_bf16_n1_h256_len1_seed1"), batch), LACUNA_REGIME_GRID);
 }

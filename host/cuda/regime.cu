@@ -160,32 +160,49 @@ Way resident_way(const Wish& wish) {
   return way;
 }
 
-// By the group that takes the least time.
+// Blocks of the largest group that runs at once.
+int most_blocks(const Wish& wish, lacuna_regime regime) {
+  const int most = std::min(wish.facts.group.most, wish.facts.multiprocessors);
+  return regime == LACUNA_REGIME_CLUSTER ? std::min(most, wish.facts.cluster_blocks) : most;
+}
+
+// Of groups at all.
+std::string why_not_groups(const Wish& wish, lacuna_regime regime) {
+  if (std::string why = why_not_on_chip(wish); !why.empty()) return why;
+  if (wish.layer.layer_norm != 0 || wish.layer.projection != 0)
+    return "the layer normalises or projects, for which blocks would have to meet more often";
+  if (regime == LACUNA_REGIME_CLUSTER && wish.facts.cluster_blocks < 2)
+    return "this GPU has no clusters";
+  const int most = most_blocks(wish, regime), fewest = wish.facts.group.fewest;
+  if (most < fewest)
+    return "a group has at least " + std::to_string(fewest) + " blocks, and " +
+           std::to_string(most) + " run at once";
+  return {};
+}
+std::string why_not_division(const Wish& wish, lacuna_regime regime,
+                             const resident::Division& division) {
+  if (division.slice > resident::most_units)
+    return "of " + std::to_string(division.blocks) + " blocks each would have " +
+           std::to_string(division.slice) + " units, and one takes at most " +
+           std::to_string(resident::most_units);
+  return why_not_so_much(wish, regime, division);
+}
+
+// What a group of twice the blocks has to save, or they are left to others.
+constexpr double worthwhile = 0.9;
+
 Way split_way(const Wish& wish, lacuna_regime regime) {
-  Way best{.regime = regime, .why_not = why_not_on_chip(wish)};
+  Way best{.regime = regime, .why_not = why_not_groups(wish, regime)};
   if (!best.why_not.empty()) return best;
-  const bool clusters = regime == LACUNA_REGIME_CLUSTER;
-  const int most = std::min(
-      clusters ? std::min(wish.facts.cluster_blocks, wish.facts.group.most) : wish.facts.group.most,
-      wish.facts.multiprocessors);
-  if (clusters && wish.facts.cluster_blocks < 2)
-    best.why_not = "this GPU has no clusters";
-  else if (most < wish.facts.group.fewest)
-    best.why_not = "a group has at least " + std::to_string(wish.facts.group.fewest) +
-                   " blocks, and " + std::to_string(most) + " run at once";
+  bool found = false;
+  const int most = most_blocks(wish, regime);
   for (int blocks = wish.facts.group.fewest; blocks <= most; blocks *= 2) {
     const resident::Division division = split::division_of(wish.layer.hidden, blocks);
-    Way way{.regime = regime};
-    if (division.slice > resident::most_units)
-      way.why_not = "of " + std::to_string(blocks) + " blocks each would have " +
-                    std::to_string(division.slice) + " units, and one takes at most " +
-                    std::to_string(resident::most_units);
-    else
-      way.why_not = why_not_so_much(wish, regime, division);
-    if (way.why_not.empty()) settle(way, wish, division);
-    const bool better = way.why_not.empty() &&
-                        (!best.why_not.empty() || best.step.us == 0 || way.step.us < best.step.us);
-    if (better || best.step.us == 0) best = way;
+    Way way{.regime = regime, .why_not = why_not_division(wish, regime, division)};
+    const bool serves = way.why_not.empty();
+    if (serves) settle(way, wish, division);
+    if (!found || (serves && way.step.us < worthwhile * best.step.us)) best = way;
+    found = found || serves;
   }
   return best;
 }

@@ -1,0 +1,111 @@
+// Groups of blocks that hold W_h together, with mistakes planted in their exchange: what tests would say of them.
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "emulator/emulator.h"
+#include "kernels_recurrence/split_walk.h"
+
+namespace {
+
+using lacuna::split::OverCluster;
+using lacuna::split::OverGrid;
+using split_walk::random_order;
+using split_walk::Walk;
+
+// ---- What the orders find ----
+
+// One buffer instead of two in turn: who is ahead writes over what others still read.
+template <class E>
+struct OneBuffer : lacuna::split::ClusterOperands<E> {
+  using Base = lacuna::split::ClusterOperands<E>;
+  using Base::Base;
+  void publish(int, int lane, int at, const lacuna::simt::Vec<typename Base::Stored, 2>& two) {
+    Base::publish(0, lane, at, two);
+  }
+  void meet(int) { Base::meet(0); }
+  typename Base::Stored* column(int, int lane) const { return Base::column(0, lane); }
+};
+struct WithOneBuffer : OverCluster {
+  template <class E>
+  using Gather = OneBuffer<E>;
+};
+
+TEST(SplitRecurrence, NeedsBothBuffers) {
+  Walk<lacuna::LstmStep, float, float> walk(37, 2);
+  const auto right = walk.forward<OverCluster>();
+  int found = 0;
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    const lacuna::emulator::WithSettings random(random_order(seed));
+    try {
+      found += walk.forward<WithOneBuffer>() == right ? 0 : 1;
+    } catch (const lacuna::emulator::Error&) {
+      ++found;
+    }
+  }
+  EXPECT_GT(found, 0);
+}
+
+// ---- Lost messages ----
+
+// From its second step on, block 1 forgets to send.
+template <class E>
+struct ForgetfulOperands : lacuna::split::ClusterOperands<E> {
+  using Base = lacuna::split::ClusterOperands<E>;
+  using Base::Base;
+  void publish(int channel, int lane, int at,
+               const lacuna::simt::Vec<typename Base::Stored, 2>& two) {
+    if (this->rank() != 1 || ++published_ <= 4) Base::publish(channel, lane, at, two);
+  }
+  int published_ = 0;  // two of each step
+};
+struct ForgetfulSums : lacuna::split::ClusterSums {
+  using ClusterSums::ClusterSums;
+  void send(int block, const lacuna::resident::Own& own, const lacuna::simt::Float4& sum) {
+    if (this->rank() != 1 || ++sent_ <= 1) ClusterSums::send(block, own, sum);
+  }
+  int sent_ = 0;  // one of each step, to the target that the warp serves
+};
+struct Forgetful : OverCluster {
+  template <class E>
+  using Gather = ForgetfulOperands<E>;
+  using Scatter = ForgetfulSums;
+};
+// Block 1 does not come to a meeting.
+struct AbsentSums : lacuna::split::GridSums {
+  using GridSums::GridSums;
+  void meet() {
+    if (this->rank() != 1) GridSums::meet();
+  }
+};
+struct Absent : OverGrid {
+  using Scatter = AbsentSums;
+};
+
+// What an emulated run fails with.
+template <class Run>
+std::string failure(Run&& run) {
+  try {
+    run();
+  } catch (const lacuna::emulator::Error& error) {
+    return error.what();
+  }
+  return "nothing";
+}
+
+TEST(SplitRecurrence, NamesBlockAndStepWhereSomethingIsLost) {
+  using Cell = lacuna::RnnStep<lacuna::RnnTanh>;
+  Walk<Cell, float, float> walk(20, 2);
+  const auto names = [](const std::string& message, const std::string& step) {
+    return message.find("hung") != std::string::npos &&
+           message.find("block (") != std::string::npos && message.find(step) != std::string::npos;
+  };
+  const std::string gather = failure([&] { walk.forward<Forgetful>(); });
+  EXPECT_TRUE(names(gather, " step 2 ")) << gather;
+  const std::string scatter = failure([&] { walk.backward<Forgetful>(); });
+  EXPECT_TRUE(names(scatter, " step 1 ")) << scatter;
+  const std::string grid = failure([&] { walk.backward<Absent>(); });
+  EXPECT_TRUE(names(grid, " step 0 ")) << grid;
+}
+
+}  // namespace
