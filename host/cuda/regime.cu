@@ -79,7 +79,7 @@ struct Wish {
     });
   }
 
-  // Of a layer that is not fp64's, which goes stepwise whatever that takes.
+  // Of a layer that is not fp64's.
   StepShape shape(bool in_group) const {
     return with_layers_operand(layer.type, tf32, [&]<class E>(E) {
       return with_cell(layer.cell, [&]<class Cell>(Cell) {
@@ -209,6 +209,7 @@ Way split_way(const Wish& wish, lacuna_regime regime) {
 
 Way stepwise_way(const Wish& wish) {
   Way way{.regime = LACUNA_REGIME_STEPWISE};
+  if (wish.layer.type == LACUNA_F64) return way;  // whatever a step takes: there is no other
   way.step = stepwise_step(wish.shape(false), wish.capacity.sequences, wish.machine());
   return way;
 }
@@ -330,9 +331,10 @@ std::string explain_regime(const DeviceLayout& lay, const lacuna_capacity& capac
            << (lay.projected ? ", another that projects, and kernels" : " and a kernel")
            << " over sequences that still have tokens, longest first\n";
   }
-  text << "           a step of all sequences is expected to take " << microseconds(lay.step_us)
-       << ", and cannot take less than " << microseconds(lay.floor_us) << '\n'
-       << lay.considered;
+  if (lay.step_us > 0)
+    text << "           a step of all sequences is expected to take " << microseconds(lay.step_us)
+         << ", and cannot take less than " << microseconds(lay.floor_us) << '\n';
+  text << lay.considered;
   if (lay.tf32) text << "           products of weights in tf32: operands of 11 bits\n";
   text << "           all that does not depend on the state is done for all tokens at once\n";
   return text.str();
