@@ -169,8 +169,6 @@ int most_blocks(const Wish& wish, lacuna_regime regime) {
 // Of groups at all.
 std::string why_not_groups(const Wish& wish, lacuna_regime regime) {
   if (std::string why = why_not_on_chip(wish); !why.empty()) return why;
-  if (wish.layer.layer_norm != 0 || wish.layer.projection != 0)
-    return "the layer normalises or projects, for which blocks would have to meet more often";
   if (regime == LACUNA_REGIME_CLUSTER && wish.facts.cluster_blocks < 2)
     return "this GPU has no clusters";
   const int most = most_blocks(wish, regime), fewest = wish.facts.group.fewest;
