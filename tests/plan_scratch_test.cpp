@@ -36,7 +36,7 @@ void expect_room(const lacuna_layer& layer, const Size& size, bool inference) {
   const ForwardScratch<float> without_tape(job, memory.data());
   EXPECT_LE(without_tape.decay + lanes * layout.output_units, end) << told();
   if (layout.zones_out) {
-    EXPECT_LE(without_tape.drawn + layout.units, end) << told();
+    EXPECT_LE(without_tape.drawn_c + lanes * layout.units, end) << told();
   }
   if (layout.drops_state) {
     EXPECT_LE(without_tape.factors + lanes * layout.output_units, end) << told();

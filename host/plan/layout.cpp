@@ -221,20 +221,21 @@ std::int64_t worker_elements(const Layout& layout, bool inference) {
   const std::int64_t n = layout.max_lanes;
   // State h, c; the reset state (or what is to be projected), update gate and candidate of gru_reset_before (or a c' that
   // is normalised); last value, time since. Both products of layer_norm.
-  // And stand-ins for the tape's rows, for a plan with a backward run may also run forward without a tape; a row that is
-  // drawn, and what is left of h for each lane.
-  const std::int64_t forward =
-      n * (layout.output_units + 4 * layout.units + 2 * layout.channels) + 3 * layout.channels +
-      n * (layout.operand_stride + layout.units + layout.output_units) +
-      n * 2 * layout.norm_gates * layout.units + (layout.zones_out ? layout.units : 0) +
-      (layout.drops_state ? n * layout.output_units : 0);
+  // And stand-ins for the tape's rows, for a plan with a backward run may also run forward without a tape; what is
+  // drawn of a step, and what is left of h for each lane.
+  const std::int64_t forward = n * (layout.output_units + 4 * layout.units + 2 * layout.channels) +
+                               3 * layout.channels +
+                               n * (layout.operand_stride + layout.units + layout.output_units) +
+                               n * 2 * layout.norm_gates * layout.units +
+                               (layout.zones_out ? n * (layout.output_units + layout.units) : 0) +
+                               (layout.drops_state ? n * layout.output_units : 0);
   // Gradients of h, c and of what the reset gate let through or is to be projected; of the input, of delta and of x_last; Δt.
-  // What zoneout passes on, and a row that is drawn; what is left of h, and its gradient.
+  // What zoneout passes on; what is left of h, and its gradient.
   const std::int64_t backward =
       n * (layout.output_units + 2 * layout.units + layout.d_input + 3 * layout.channels) +
       3 * layout.channels + layout.window * (layout.windowed ? layout.gradient_stride : 0) +
       layout.window * widest_panel +
-      (layout.zones_out ? n * (layout.output_units + layout.units) + layout.units : 0) +
+      (layout.zones_out ? n * (layout.output_units + layout.units) : 0) +
       (layout.drops_state ? 2 * n * layout.output_units : 0);
   return inference ? forward : std::max(forward, backward);
 }

@@ -108,11 +108,11 @@ class BackwardGroup {
       add_row(d_h(l), job_.d_hidden, token[l], lay_.outputs);
       if (job_.d_hidden_norms != nullptr) job_.d_hidden_norms[token[l]] = norm(d_h(l));
       if (lstm()) add_row(d_c(l), job_.d_cell, token[l], lay_.hidden);
-      if (lay_.zones_out && back.fired[l]) zone_out_backward(l);
       if (lay_.drops_state) std::fill_n(d_operand(l), lay_.output_units, T(0));
     }
     for (int l = 0; l < active; ++l)
       if (walk_[l].left > 1) look_ahead(job_.token(sequence(l), walk_[l].left - 2), back.ahead);
+    if (lay_.zones_out) zone_out_backward(back);
     // A row that did not fire has zero gate gradients, and passes through the products unchanged.
     Cell::run(job_, back);
     for (int l = 0; l < active; ++l) {
@@ -186,13 +186,21 @@ class BackwardGroup {
   }
 
   // From dL/d(state after the token) to what its update sees of it, and what goes past.
-  void zone_out_backward(int lane) const {
-    const Place place{sequence(lane), walk_[lane].left - 1};
-    cpu::zone_out_backward<V>(job_, of_hidden(job_), place, d_h(lane), passed_h(lane),
-                              scratch_.drawn);
-    if (lstm())
-      cpu::zone_out_backward<V>(job_, of_cell(job_), place, d_c(lane), passed_c(lane),
-                                scratch_.drawn);
+  void zone_out_backward(const BackStep<T>& back) const {
+    const Zoned hidden = of_hidden(job_), cell = of_cell(job_);
+    RowDraws<V, T> draws(job_.noise, T(1), T(0));
+    for (int l = 0; l < back.count; ++l) {
+      if (!back.fired[l]) continue;
+      const Place place{sequence(l), walk_[l].left - 1};
+      draw_zoneout(job_, hidden, place, passed_h(l), draws);
+      if (lstm()) draw_zoneout(job_, cell, place, passed_c(l), draws);
+    }
+    draws.flush();
+    for (int l = 0; l < back.count; ++l) {
+      if (!back.fired[l]) continue;
+      cpu::zone_out_backward<V, T>(hidden, d_h(l), passed_h(l));
+      if (lstm()) cpu::zone_out_backward<V, T>(cell, d_c(l), passed_c(l));
+    }
   }
   void add_passed(int lane) const {
     const auto add = [](const T* passed, std::int64_t units, T* to) {

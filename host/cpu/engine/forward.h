@@ -94,9 +94,7 @@ class ForwardGroup {
       if (walk_[l].at + 1 < job_.length(sequence(l)))
         look_ahead(job_.token(sequence(l), walk_[l].at + 1), firing.ahead);
     if (firing.count > 0) Cell::run(job_, firing);
-    if (lay_.zones_out)
-      for (int l = 0; l < active; ++l)
-        if (fires[l]) zone_out(l, row[l], cell_in[l]);
+    if (lay_.zones_out) zone_out(active, fires, row, cell_in);
 
     for (int l = 0; l < active; ++l) {
       const std::int64_t token = job_.token(sequence(l), walk_[l].at);
@@ -188,10 +186,30 @@ class ForwardGroup {
       (V::load(left + u) * V::load(row + lay_.state + u)).store(row + lay_.h + u);
   }
 
-  void zone_out(int lane, const T* row, const T* cell_in) const {
-    const Place place{sequence(lane), walk_[lane].at};
-    cpu::zone_out<V>(job_, of_hidden(job_), place, row + lay_.state, h(lane), scratch_.drawn);
-    if (lstm()) cpu::zone_out<V>(job_, of_cell(job_), place, cell_in, c(lane), scratch_.drawn);
+  void zone_out(int active, const bool (&fires)[most_lanes], T* const (&row)[most_lanes],
+                T* const (&cell_in)[most_lanes]) const {
+    const Zoned hidden = of_hidden(job_), cell = of_cell(job_);
+    const auto drawn_h = [&](int l) {
+      return job_.drawn ? scratch_.drawn_h + l * lay_.output_units : nullptr;
+    };
+    const auto drawn_c = [&](int l) {
+      return job_.drawn ? scratch_.drawn_c + l * lay_.units : nullptr;
+    };
+    if (job_.drawn) {
+      RowDraws<V, T> draws(job_.noise, T(1), T(0));
+      for (int l = 0; l < active; ++l) {
+        if (!fires[l]) continue;
+        const Place place{sequence(l), walk_[l].at};
+        draw_zoneout(job_, hidden, place, drawn_h(l), draws);
+        if (lstm()) draw_zoneout(job_, cell, place, drawn_c(l), draws);
+      }
+      draws.flush();
+    }
+    for (int l = 0; l < active; ++l) {
+      if (!fires[l]) continue;
+      cpu::zone_out<V, T>(hidden, drawn_h(l), row[l] + lay_.state, h(l));
+      if (lstm()) cpu::zone_out<V, T>(cell, drawn_c(l), cell_in[l], c(l));
+    }
   }
 
   // `part`: where the state's parameters begin.

@@ -8,36 +8,51 @@
 
 namespace lacuna::cpu {
 
-// row[u] = word of unit u below the threshold ? drawn : other, for `units` (a multiple of four).
+// Draws for many short rows, gathered so that each pass of the generator has all of its vectors full.
 template <class V, class T>
-void draw_row(const Noise& noise, NoiseUse use, std::int64_t sequence, std::int64_t position,
-              std::uint32_t threshold, T drawn, T other, std::int64_t units, T* row) {
-  // Round by round over many draws, so that the compiler makes vectors of them: which it does not of what it has unrolled.
-  constexpr int at_once = 16;
-  const PhiloxNumbers counter = Noise::counter(use, sequence, position);
-  for (std::int64_t first = 0; first < units; first += 4 * at_once) {
-    alignas(64) std::uint32_t word[4][at_once];
-    for (int i = 0; i < at_once; ++i) {
-      word[0][i] = counter.word[0];
-      word[1][i] = counter.word[1];
-      word[2][i] = counter.word[2];
-      word[3][i] = counter.word[3] + static_cast<std::uint32_t>(first / 4 + i);
+class RowDraws {
+ public:
+  RowDraws(const Noise& noise, T drawn, T other)
+      : seed_(noise.seed), drawn_(drawn), other_(other) {}
+
+  // row[u] = word of unit u below the threshold ? drawn : other, for `units` (a multiple of four); by flush at the latest.
+  void add(NoiseUse use, std::int64_t sequence, std::int64_t position, std::uint32_t threshold,
+           std::int64_t units, T* row) {
+    const PhiloxNumbers counter = Noise::counter(use, sequence, position);
+    for (std::int64_t u = 0; u < units; u += 4) {
+      for (int w = 0; w < 4; ++w) word_[w][count_] = counter.word[w];
+      word_[3][count_] += static_cast<std::uint32_t>(u / 4);
+      threshold_[count_] = threshold;
+      row_[count_] = row + u;
+      if (++count_ == at_once) flush();
     }
-    auto k0 = static_cast<std::uint32_t>(noise.seed);
-    auto k1 = static_cast<std::uint32_t>(noise.seed >> 32);
+  }
+
+  void flush() {
+    if (count_ == 0) return;
+    auto k0 = static_cast<std::uint32_t>(seed_), k1 = static_cast<std::uint32_t>(seed_ >> 32);
     for (int round = 0; round < philox_rounds; ++round) {
+      // The compiler makes vectors of this loop, but not of what it has unrolled.
 #pragma GCC unroll 1
       for (int i = 0; i < at_once; ++i)
-        philox_round(k0, k1, word[0][i], word[1][i], word[2][i], word[3][i]);
+        philox_round(k0, k1, word_[0][i], word_[1][i], word_[2][i], word_[3][i]);
       k0 += philox_step0;
       k1 += philox_step1;
     }
-    alignas(64) T value[4 * at_once];
-    for (int i = 0; i < at_once; ++i)
-      for (int w = 0; w < 4; ++w) value[4 * i + w] = word[w][i] < threshold ? drawn : other;
-    std::copy_n(value, std::min<std::int64_t>(4 * at_once, units - first), row + first);
+    for (int i = 0; i < count_; ++i)
+      for (int w = 0; w < 4; ++w) row_[i][w] = word_[w][i] < threshold_[i] ? drawn_ : other_;
+    count_ = 0;
   }
-}
+
+ private:
+  static constexpr int at_once = 16;
+  alignas(64) std::uint32_t word_[4][at_once] = {};
+  std::uint32_t threshold_[at_once];
+  T* row_[at_once];
+  int count_ = 0;
+  std::uint64_t seed_;
+  T drawn_, other_;
+};
 
 // A part of the state that zoneout acts on, and where the walk is.
 struct Zoned {
@@ -59,27 +74,29 @@ struct Place {
 
 // row[u] = 1 where the unit stays as it was evolved, else 0.
 template <class V, class T>
-void draw_zoneout(const Job<T>& job, const Zoned& part, const Place& at, T* row) {
-  draw_row<V>(job.noise, part.use, job.noise_name(at.sequence),
-              job.noise_position(at.sequence) + at.step, threshold_of(part.probability), T(1), T(0),
-              part.units, row);
+void draw_zoneout(const Job<T>& job, const Zoned& part, const Place& at, T* row,
+                  RowDraws<V, T>& draws) {
+  if (part.probability == 0) return;
+  draws.add(part.use, job.noise_name(at.sequence), job.noise_position(at.sequence) + at.step,
+            threshold_of(part.probability), part.units, row);
 }
 
 // What W_h reads of each unit of h, over the whole sequence.
 template <class V, class T>
 void draw_dropout(const Job<T>& job, std::int64_t sequence, T* factors) {
   const double probability = job.layer.recurrent_dropout;
-  draw_row<V>(job.noise, NoiseUse::recurrent_dropout, job.noise_name(sequence), 0,
-              threshold_of(probability), T(0), static_cast<T>(1 / (1 - probability)),
-              job.layout->output_units, factors);
+  RowDraws<V, T> draws(job.noise, T(0), static_cast<T>(1 / (1 - probability)));
+  draws.add(NoiseUse::recurrent_dropout, job.noise_name(sequence), 0, threshold_of(probability),
+            job.layout->output_units, factors);
+  draws.flush();
 }
 
-// The state after a token, in place of what its update made of it. `drawn`: a row to work in.
+// The state after a token, in place of what its update made of it. `drawn`: from draw_zoneout; null: nothing is, and the
+// expectation takes its place.
 template <class V, class T>
-void zone_out(const Job<T>& job, const Zoned& part, const Place& at, const T* evolved, T* next,
-              T* drawn) {
+void zone_out(const Zoned& part, const T* drawn, const T* evolved, T* next) {
   if (part.probability == 0) return;
-  if (!job.drawn) {  // the expectation
+  if (drawn == nullptr) {
     const V share(static_cast<T>(part.probability));
     for (std::int64_t u = 0; u < part.units; u += V::size) {
       const V updated = V::load(next + u);
@@ -87,22 +104,20 @@ void zone_out(const Job<T>& job, const Zoned& part, const Place& at, const T* ev
     }
     return;
   }
-  draw_zoneout<V>(job, part, at, drawn);
   for (std::int64_t u = 0; u < part.units; u += V::size)
     select(V::load(drawn + u) > V(0), V::load(evolved + u), V::load(next + u)).store(next + u);
 }
 
-// d_next: in, dL/d(state after the token); out, of what its update made. `passed`: what goes to the evolved state past it.
+// d_next: in, dL/d(state after the token); out, of what its update made. `passed`: in, from draw_zoneout; out, what goes to the
+// evolved state past the update.
 template <class V, class T>
-void zone_out_backward(const Job<T>& job, const Zoned& part, const Place& at, T* d_next, T* passed,
-                       T* drawn) {
+void zone_out_backward(const Zoned& part, T* d_next, T* passed) {
   if (part.probability == 0) {
     std::fill_n(passed, part.units, T(0));
     return;
   }
-  draw_zoneout<V>(job, part, at, drawn);
   for (std::int64_t u = 0; u < part.units; u += V::size) {
-    const auto zoned = V::load(drawn + u) > V(0);
+    const auto zoned = V::load(passed + u) > V(0);
     const V d = V::load(d_next + u);
     select(zoned, d, V(0)).store(passed + u);
     select(zoned, V(0), d).store(d_next + u);

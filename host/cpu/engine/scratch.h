@@ -42,8 +42,8 @@ struct ForwardScratch {
   T *last, *since;  // [lanes, channels]
   T* products;      // [lanes, 2, norm_gates units]: W_x x and W_h h
   T *row = nullptr, *cell_in = nullptr,
-    *decay = nullptr;    // stand-ins for the tape's rows in inference
-  T* drawn = nullptr;    // [units]: zoneout, a token at a time
+    *decay = nullptr;                        // stand-ins for the tape's rows in inference
+  T *drawn_h = nullptr, *drawn_c = nullptr;  // [lanes, units]: zoneout of a step
   T* factors = nullptr;  // [lanes, units]: recurrent dropout of each lane's sequence
   ObserveScratch<T> observe;
 
@@ -65,7 +65,10 @@ struct ForwardScratch {
       cell_in = carver.take(lanes * lay.units);
       decay = carver.take(lanes * lay.output_units);
     }
-    if (lay.zones_out) drawn = carver.take(lay.units);
+    if (lay.zones_out) {
+      drawn_h = carver.take(lanes * lay.output_units);
+      drawn_c = carver.take(lanes * lay.units);
+    }
     if (lay.drops_state) factors = carver.take(lanes * lay.output_units);
   }
 };
@@ -77,9 +80,9 @@ struct BackwardScratch {
   T* d_x;                       // [lanes, d_input + channels of slack]: rows d_x_stride apart
   T *d_delta, *d_last, *d_age;  // [lanes, channels]
   ObserveScratch<T> observe;
-  T* gradient_rows;                        // [window, gradient_stride]
-  T* panel;                                // [window, widest_panel]
-  T *drawn = nullptr, *factors = nullptr;  // as in ForwardScratch
+  T* gradient_rows;      // [window, gradient_stride]
+  T* panel;              // [window, widest_panel]
+  T* factors = nullptr;  // as in ForwardScratch
   T *passed_h = nullptr,
     *passed_c = nullptr;   // [lanes, units]: gradients that zoneout takes past the update
   T* d_operand = nullptr;  // [lanes, units]: with dropout, dL/d(h as W_h reads it)
@@ -99,7 +102,6 @@ struct BackwardScratch {
     panel = carver.take(lay.window * widest_panel);
     gradient_rows = lay.windowed ? carver.take(lay.window * lay.gradient_stride) : nullptr;
     if (lay.zones_out) {
-      drawn = carver.take(lay.units);
       passed_h = carver.take(lanes * lay.output_units);
       passed_c = carver.take(lanes * lay.units);
     }
