@@ -173,8 +173,6 @@ class Backend {
   virtual lacuna_context_info facts() const = 0;
   virtual memory::Memory& memory() = 0;
   virtual bool computes_in(lacuna_type type) const = 0;
-  // Whether backward fills BackwardRun::d_hidden_norms.
-  virtual bool measures_gradient_flow() const { return false; }
   // Can the host read this array of a call? What it can read is checked before anything runs.
   virtual bool host_reads(const void* array) const = 0;
   // Empty when the backend can use this address of the caller's, else what is wrong with it. `memory`: it is to be a

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "support/compare.h"
 #include "support/cuda.h"
 #include "support/half.h"
 #include "support/recording.h"
@@ -331,6 +332,61 @@ TEST(CudaStackErrors, LengthsOfTheDeviceAreRefused) {
   EXPECT_TRUE(support::refused(
       lacuna_stack_forward(plan.get(), parameters.data(), &batch, nullptr, 0, &outputs, nullptr),
       LACUNA_UNSUPPORTED, "batch.offsets_on_device: 1"));
+}
+
+// ---- Gradient flow ----
+
+// Norms per token, in every regime that leaves them: on chip (one block, groups of blocks), step by step, projected,
+// normalised, drawn.
+template <class Real>
+void expect_norms_of_the_cpu(const lacuna::Layer& layer, const char* regime) {
+  SCOPED_TRACE(regime);
+  StackCase c = small_case(layer, {.depth = 2});
+  c.lengths = {7, 0, 12, 1, 9};
+  const auto data = generate<Real>(c);
+  const lacuna::StackParameters<Real> weights(c.stack, 1);
+  const auto norms = [&](const lacuna::Context& context) {
+    lacuna::StackPlan plan(context, c.stack, capacity_of(data), {.segment = 5});
+    std::vector<std::vector<Real>> all(c.stack.places(),
+                                       std::vector<Real>(static_cast<std::size_t>(data.tokens())));
+    lacuna::StackGradients<Real> gradients(weights);
+    plan.template forward<Real>(weights, data.batch(), {}, 7, data.initial());
+    plan.template backward<Real>(weights, data.batch(), {.d_hidden = data.d_hidden}, gradients,
+                                 {.d_hidden_norms = {all.begin(), all.end()}}, data.initial());
+    return all;
+  };
+  const auto found = norms(support::stack_context());
+  const auto expected = norms(lacuna::Context::cpu({.threads = 1}));
+  // A token's gradient is a sum over the units and tokens behind it.
+  const double tolerance =
+      support::rounding_tolerance<Real>(static_cast<int>(layer.hidden), 12 * 2);
+  for (std::size_t place = 0; place < found.size(); ++place)
+    for (std::size_t t = 0; t < found[place].size(); ++t) {
+      EXPECT_GT(expected[place][t], 0);
+      EXPECT_NEAR(found[place][t] / expected[place][t], 1, tolerance) << place << " " << t;
+    }
+}
+
+TEST(CudaStackRun, NormsOfGradientsAreThoseOfTheCpu) {
+#ifndef LACUNA_TEST_ON_DEVICE
+  const lacuna::Plan wide(support::stack_context(), lacuna::gru(3, 131), {29, 5, 12});
+  EXPECT_TRUE(wide.info().regime == lacuna::Regime::cluster ||
+              wide.info().regime == lacuna::Regime::grid)
+      << wide.explain();
+#endif
+  expect_norms_of_the_cpu<float>(lacuna::gru_d(3, 24), "resident");
+  expect_norms_of_the_cpu<float>(lacuna::lstm(3, 37), "resident");
+  expect_norms_of_the_cpu<float>(lacuna::gru(3, 131), "groups of blocks");
+  expect_norms_of_the_cpu<double>(lacuna::gru_d(3, 24, lacuna::Type::f64), "stepwise");
+  lacuna::Layer layer = lacuna::lstm(3, 17);
+  layer.projection = 9;
+  expect_norms_of_the_cpu<float>(layer, "projected");
+  layer.projection = 0;
+  layer.layer_norm = true;
+  expect_norms_of_the_cpu<float>(layer, "normalised");
+  layer.layer_norm = false;
+  layer.zoneout_hidden = layer.recurrent_dropout = 0.25;
+  expect_norms_of_the_cpu<float>(layer, "drawn");
 }
 
 // ---- Recordings ----

@@ -295,7 +295,6 @@ TEST(StackBudget, TrainsInAFortiethOfTheMemory) {
 // At every token the loss's gradient by a state is what a piece that starts behind it gets for its initial state, and the
 // gradient that is given there.
 TEST(StackGradientFlow, NormsAreThoseOfTheGradientsByEachState) {
-  if (!support::on_cpu) GTEST_SKIP() << "the CPU backend alone measures them";
   for (const bool reverse : {false, true}) {
     StackCase c;
     c.stack = support::of_type<double>(lacuna::stacked(lacuna::gru_decay(3, 8), {.depth = 1}));
@@ -380,7 +379,6 @@ TEST(StackThreads, AnyNumberGivesTheSameBits) {
 
 // What vanishes or explodes is seen far beyond where its square would be: in float, too.
 TEST(StackGradientFlow, NormsReachAsFarAsTheirType) {
-  if (!support::on_cpu) GTEST_SKIP() << "not on CUDA yet";
   StackCase c;
   c.stack = lacuna::stacked(lacuna::rnn(2, 3), {.depth = 1});
   c.lengths = {4};

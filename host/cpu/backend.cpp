@@ -51,7 +51,6 @@ class CpuBackend final : public Backend {
   bool computes_in(lacuna_type type) const override {
     return type == LACUNA_F32 || type == LACUNA_F64;
   }
-  bool measures_gradient_flow() const override { return true; }
   bool host_reads(const void*) const override { return true; }
 
   Recipe plan(const lacuna_layer& layer, const lacuna_capacity& capacity,

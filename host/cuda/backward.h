@@ -28,6 +28,7 @@ class Backward : Run<T> {
         tape_(call.tape),
         d_parameters_(call.d_parameters),
         d_inputs_(call.d_inputs),
+        d_hidden_norms_(static_cast<R*>(call.d_hidden_norms)),
         d_carry_out_(call.d_carry_out),
         d_carry_in_(call.d_carry_in) {}
 
@@ -164,16 +165,36 @@ class Backward : Run<T> {
     const BackwardView<T> args = view();
     if (!this->saves_gates()) recompute_gates(args);
     clear_tokens(args);
+    if (this->is_resident() || this->is_split())
+      recur_on_chip(args);
+    else if (this->lay_.projected)
+      recur_projected(args);
+    else
+      recur_stepwise(args);
+  }
+
+  void recur_on_chip(BackwardView<T> args) const {
     if constexpr (!std::is_same_v<T, double>) {
+      args.parts_per_token = this->lay_.norm_parts;
+      if (d_hidden_norms_)
+        args.norm_parts = this->template work<ScaledSquares<R>>(this->at_.norm_parts);
       const ResidentBackward<T> resident{args, this->weights(), this->lanes(), this->lay_.tf32};
-      if (this->is_resident()) return resident_backward(this->stream_, resident);
-      if (this->is_split())
-        return Split<T>::backward(
-            this->stream_, this->lay_.regime,
-            SplitBackward<T>{resident, this->division(), this->exchange_room()});
+      if (this->is_resident())
+        resident_backward(this->stream_, resident);
+      else
+        Split<T>::backward(this->stream_, this->lay_.regime,
+                           SplitBackward<T>{resident, this->division(), this->exchange_room()});
+      if (d_hidden_norms_)
+        finish_norms<R>(this->stream_, args.norm_parts, args.parts_per_token, this->tokens(),
+                        d_hidden_norms_);
     }
-    if (this->lay_.projected) return recur_projected(args);
-    recur_stepwise(args);
+  }
+
+  // Of the tokens of a step that has run, before its product does.
+  void step_norms(const StepBackward<T>& args, std::int64_t step, std::int64_t rows) const {
+    if (d_hidden_norms_)
+      norms_of_rows<R>(this->stream_, args.sequences, args.d_total, this->output_units(),
+                       this->lay_.outputs, step, rows, d_hidden_norms_);
   }
 
   // The gates, which lie where their gradients will.
@@ -228,6 +249,7 @@ class Backward : Run<T> {
     StepBackward<T> args{view};
     args.d_step = this->template work<T>(at.d_step);
     args.d_product = this->template work<const R>(at.d_product);
+    if (d_hidden_norms_) args.d_total = this->template work<R>(at.d_product);
     args.d_state = this->template work<R>(at.d_state);
     args.d_cell_state = this->template work<R>(at.d_cell);
     args.d_candidate = this->template work<T>(at.d_candidate);
@@ -246,6 +268,7 @@ class Backward : Run<T> {
       const std::int64_t rows = this->rows(step);
       if (this->shows_cell()) show_cells_backward(this->stream_, args, show, step, rows);
       step_backward(this->stream_, args, step, rows);
+      step_norms(args, step, rows);
       if (this->resets_before()) {
         normalise_step_backward(args.d_candidate, 1, 2, step, rows);
         this->multiply(Form::nn, rows, units, units, args.d_candidate, units,
@@ -272,6 +295,7 @@ class Backward : Run<T> {
     args.evolve_units = lay.evolve_units;
     args.d_step = this->template work<T>(at.d_step);
     args.d_product = this->template work<const R>(at.d_product);
+    if (d_hidden_norms_) args.d_total = this->template work<R>(at.d_product);
     args.d_state = this->template work<R>(at.d_state);
     args.d_cell_state = this->template work<R>(at.d_cell);
     args.tape_relaxed = taped<R>(lay.tape.relaxed);
@@ -285,6 +309,7 @@ class Backward : Run<T> {
     for (std::int64_t step = this->steps_; step-- > 0;) {
       const std::int64_t rows = this->rows(step);
       step_outputs_backward(this->stream_, args, step, rows);
+      step_norms(args, step, rows);
       this->multiply(Form::nn, rows, units, outputs, args.d_projected, outputs, this->projection(),
                      units, this->template work<R>(at.d_unprojected), units);
       step_cells_backward(this->stream_, args, step, rows);
@@ -522,6 +547,7 @@ class Backward : Run<T> {
   const std::byte* tape_;
   const lacuna_parameter_gradients& d_parameters_;
   const lacuna_input_gradients& d_inputs_;
+  R* d_hidden_norms_;
   CarryGradient d_carry_out_, d_carry_in_;
 };
 

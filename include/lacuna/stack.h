@@ -136,7 +136,7 @@ typedef struct lacuna_stack_input_gradients {
   lacuna_state* d_initial_states;
   /* One per layer and direction, wide [N] or null: the Euclidean norm of dL/d(h after each token),
    * all of it, what comes back through later tokens included. Shows where gradients vanish or
-   * explode. (Of an LSTM, dL/dc is not in it.) Truncated, that of the window's own gradient. CPU only: UNSUPPORTED on CUDA. */
+   * explode. (Of an LSTM, dL/dc is not in it.) Truncated, that of the window's own gradient. */
   void* const* d_hidden_norms;
 } lacuna_stack_input_gradients;
 

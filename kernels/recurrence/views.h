@@ -7,6 +7,7 @@
 
 #include "kernels/recurrence/evolve_units.h"
 #include "kernels/recurrence/noise.h"
+#include "kernels/recurrence/norms.h"
 #include "kernels/recurrence/sequences.h"
 #include "kernels/simt/number.h"
 #include "lacuna/lacuna.h"
@@ -80,6 +81,11 @@ struct BackwardView {
   T* reset_operand = nullptr;  // [N, units]: r h, gru_reset_before; 0 where the token does not fire
   R* d_euler = nullptr;        // [N, units]: what a unit's update adds to dL/d(gap), rnn_euler
   EvolveGradients<R> d_evolve;
+
+  // Parts of the norm of dL/d(h after each token), "="; null: not wanted. Where a block keeps d_h on chip,
+  // [N, parts_per_token], a part for every 16 units; step by step the rows themselves are kept instead.
+  ScaledSquares<R>* norm_parts = nullptr;
+  std::int64_t parts_per_token = 0;
 
   // dL/d(initial state), "=", each may be null.
   T* d_initial_hidden = nullptr;  // [B, H]
