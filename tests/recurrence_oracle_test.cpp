@@ -142,6 +142,7 @@ TEST_P(Noise, Agrees) {
   support::expect_agreement(model + "_zone30" + of_cell);
   support::expect_agreement(model + "_rdrop40");
   support::expect_agreement(model + "_eo_mask_gap_init_carry_zone25_rdrop25" + of_cell);
+  support::expect_agreement(model + "_eo_init_ln_zone25_rdrop25" + of_cell);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Noise,
