@@ -49,8 +49,9 @@ TEST(Regime, IsResidentWhereThatServes) {
   for (const char* serves : {"lstm_f32_n1_h1_len1_seed1", "grud_f32_n1_h128_len1_seed1",
                              "gru_f16_n1_h37_len1_seed1", "rnn_bf16_n1_h64_len1_seed1"})
     EXPECT_EQ(chosen(layer_of(serves)), LACUNA_REGIME_RESIDENT) << serves;
-  for (const char* not_so : {"lstm_f64_n1_h1_len1_seed1", "gru_f32_n1_h8_len1_zone5_seed1", "lstm_f32_n1_h8_len1_zonec5_seed1",
-                             "rnn_f32_n1_h8_len1_rdrop5_seed1", "lstm_f32_n1_h8_p8_len1_seed1"})
+  for (const char* not_so : {"lstm_f64_n1_h1_len1_seed1", "gru_f32_n1_h8_len1_zone5_seed1",
+                             "lstm_f32_n1_h8_len1_zonec5_seed1", "rnn_f32_n1_h8_len1_rdrop5_seed1",
+                             "lstm_f32_n1_h8_p8_len1_seed1"})
     EXPECT_EQ(chosen(layer_of(not_so)), LACUNA_REGIME_STEPWISE) << not_so;
   EXPECT_NE(chosen(layer_of("grud_f32_n1_h129_len1_seed1")), LACUNA_REGIME_RESIDENT);
 }
