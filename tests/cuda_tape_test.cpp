@@ -153,6 +153,7 @@ INSTANTIATE_TEST_SUITE_P(
                         "ode_euler_f16_n7_h13_len0-19_miss50_seed12",
                         "gru_f32_n1_d1_h1_len0_seed13", "rnn_f32_n7_h34_len0-19_ln_seed14",
                         "lstm_f64_n4_h17_len0-23_ln_init_seed15",
+                        "lstm_f32_n4_h17_p6_len0-23_ln_init_seed20",
                         "lstm_decay_f16_n7_h34_len0-19_miss80_times_ln_seed16",
                         "gru_f32_n7_h33_len0-9_ln_init_seed17",
                         "grud_f64_n7_d4_h20_len0-19_miss80_eo_nan_times_ln_seed18",

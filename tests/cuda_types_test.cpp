@@ -52,6 +52,8 @@ INSTANTIATE_TEST_SUITE_P(
                     "rnn_f16_n5_d7_h17_len0-9_ln_seed9",
                     "lstm_bf16_n20_d3_h37_len0-9_ln_init_seed10",
                     "lstm+decay+relax_f16_n9_d5_h17_len0-9_miss60_eo_ln_seed11",
+                    "lstm_f16_n9_d5_h21_p9_len0-9_ln_init_seed15",
+                    "lstm+decay+relax_bf16_n9_d5_h17_p6_len0-9_miss60_eo_ln_seed16",
                     "gru_f16_n21_d5_h33_len1-9_ln_seed12",
                     "grud_bf16_n9_d13_h31_len0-9_miss70_ln_seed13",
                     "ode_euler_bf16_n5_d3_h9_len0-9_miss50_ln_seed14"),

@@ -167,20 +167,6 @@ TEST(LayerErrors, OtherArguments) {
                       {"parameters: address 0x", "expected a multiple of 4"}));
 }
 
-TEST(LayerErrors, ProjectionAndLayerNormTogether) {
-  lacuna_layer layer = api_tests::relaxing_lstm();
-  layer.projection = 2;
-  layer.layer_norm = 1;
-  const Context context;
-  const lacuna_capacity capacity{8, 4, 0};
-  lacuna_plan* plan = nullptr;
-  EXPECT_EQ(lacuna_layer_check(&layer), LACUNA_OK);
-  EXPECT_TRUE(refused(lacuna_plan_create(context, &layer, &capacity, nullptr, &plan),
-                      LACUNA_UNSUPPORTED,
-                      {"layer.projection: 2, but a layer with layer_norm 1 cannot be projected"}));
-  EXPECT_EQ(plan, nullptr);
-}
-
 TEST(LayerErrors, HalfPrecisionIsDescribedButNotRunOnTheCpu) {
   lacuna_layer layer = api_tests::gru_d();
   const Context context;

@@ -260,6 +260,9 @@ struct Call {
       description.layers[1].features = 2 * H;
       description.stack.bidirectional = 1;
     }
+    // Tests put them where larger arrays are expected, behind which nothing of anybody's may lie.
+    for (auto* array : {&values, &delta_t, &d_values, &d_delta_t})
+      array->reserve(static_cast<std::size_t>(N * H * directions));
     const int places = 2 * directions;
     for (int place = 0; place < places; ++place) {
       const lacuna_layer& of = description.layers[static_cast<std::size_t>(place / directions)];

@@ -53,7 +53,7 @@ Case draw(std::uint64_t seed) {
   if (noise.chance(0.3)) c.layer.recurrent_dropout_percent = 1 + noise.below(60);
   if (c.layer.cell == reference::Cell::lstm && flag(0.4))
     c.layer.projection = 1 + static_cast<int>(random.below(c.layer.hidden));
-  c.layer.layer_norm = c.layer.projection == 0 && flag(0.25);
+  c.layer.layer_norm = flag(0.25);
   return c;
 }
 

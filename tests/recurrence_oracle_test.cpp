@@ -173,6 +173,28 @@ INSTANTIATE_TEST_SUITE_P(All, NormalisedSpace,
                                           testing::Values("none", "decay", "decay_step", "relax"),
                                           testing::Values(1, 3, 17, 37, 100)));
 
+// And projected: (H, P), evolve.
+class NormalisedProjections
+    : public testing::TestWithParam<std::tuple<std::pair<int, int>, const char*>> {};
+
+TEST_P(NormalisedProjections, Agree) {
+  const auto& [size, evolve] = GetParam();
+  const std::string sizes =
+      "_n4_d3_h" + std::to_string(size.first) + "_p" + std::to_string(size.second) + "_len0-11_ln";
+  const std::string model = std::string("lstm+decay+") + evolve;
+  support::expect_agreement(std::string("lstm+none+") + evolve + "_f32" + sizes + "_seed41");
+  support::expect_agreement(model + "_f64" + sizes + "_miss60_mask_rev_seed42");
+  support::expect_agreement(model + "_f32" + sizes + "_miss60_eo_gap_carry_init_seed43");
+  support::expect_agreement(model + "_f64" + sizes +
+                            "_miss60_eo_times_zone25_zonec30_rdrop25_seed44");
+}
+
+INSTANTIATE_TEST_SUITE_P(All, NormalisedProjections,
+                         testing::Combine(testing::Values(std::pair{1, 1}, std::pair{3, 2},
+                                                          std::pair{17, 5}, std::pair{37, 37},
+                                                          std::pair{100, 64}),
+                                          testing::Values("none", "decay", "decay_step", "relax")));
+
 INSTANTIATE_TEST_SUITE_P(Normalised, Oracle,
                          testing::Values("lstm_f32_n40_d37_h64_len0-40_ln_seed1",
                                          "gru_f64_n40_d5_h20_len0-30_ln_seed2",
@@ -185,6 +207,7 @@ INSTANTIATE_TEST_SUITE_P(Normalised, Oracle,
 
 INSTANTIATE_TEST_SUITE_P(LargeNormalised, OnePass,
                          testing::Values("lstm_f32_n130_d40_h400_len0-2_ln_seed21",
+                                         "lstm_f32_n130_d40_h400_p130_len0-2_ln_seed24",
                                          "gru_reset_before_f32_n130_d30_h500_len0-2_ln_seed22",
                                          "gru_f64_n130_d30_h340_len0-2_ln_seed23"),
                          support::test_name);

@@ -67,9 +67,6 @@ void check_type(const lacuna_type& type, const Backend& backend, std::string_vie
 const lacuna_layer& checked(const lacuna_layer* given, const Backend& backend) {
   const lacuna_layer& layer = checked(given);
   check_type(layer.type, backend, "layer.type");
-  if (layer.projection != 0 && layer.layer_norm != 0)
-    refuse(LACUNA_UNSUPPORTED, "layer.projection: ", layer.projection,
-           ", but a layer with layer_norm 1 cannot be projected");
   return layer;
 }
 

@@ -242,6 +242,17 @@ class Backward : Run<T> {
     }
   }
 
+  // What normalises an lstm's c', and its room in `args`.
+  ShowView<R> show_backward(StepBackward<T>& args) const {
+    ShowView<R> show;
+    if (!this->shows_cell()) return show;
+    args.shown = this->template work<R>(this->at_.shown);
+    args.d_shown = this->template work<R>(this->at_.d_shown);
+    show = this->show_view();
+    show.d_rows = d_shown_rows();
+    return show;
+  }
+
   void recur_stepwise(const BackwardView<T>& view) const {
     const std::int64_t units = this->units(), outputs = this->output_units(),
                        wide = this->lay_.product_gates * units;
@@ -254,13 +265,7 @@ class Backward : Run<T> {
     args.d_cell_state = this->template work<R>(at.d_cell);
     args.d_candidate = this->template work<T>(at.d_candidate);
     args.d_reset = this->template work<const R>(at.d_reset);
-    ShowView<R> show;
-    if (this->shows_cell()) {
-      args.shown = this->template work<R>(at.shown);
-      args.d_shown = this->template work<R>(at.d_shown);
-      show = this->show_view();
-      show.d_rows = d_shown_rows();
-    }
+    const ShowView<R> show = show_backward(args);
     // Products read rows that a step did not write: those of sequences that are shorter.
     zero_rows(args.d_step, this->sequences() * wide, sizeof(T));
     if (this->resets_before()) zero_rows(args.d_candidate, this->sequences() * units, sizeof(T));
@@ -303,6 +308,7 @@ class Backward : Run<T> {
     args.d_unprojected = this->template work<const R>(at.d_unprojected);
     args.d_projected_rows = this->template work<T>(at.d_projected_rows);
     args.unprojected_rows = this->template work<T>(at.unprojected_rows);
+    const ShowView<R> show = show_backward(args);
     // Products read rows that a step did not write: those of sequences that are shorter.
     zero_rows(args.d_step, this->sequences() * wide, sizeof(T));
     zero_rows(args.d_projected, this->sequences() * outputs, sizeof(T));
@@ -312,7 +318,9 @@ class Backward : Run<T> {
       step_norms(args, step, rows);
       this->multiply(Form::nn, rows, units, outputs, args.d_projected, outputs, this->projection(),
                      units, this->template work<R>(at.d_unprojected), units);
+      if (this->shows_cell()) show_cells_backward<T>(this->stream_, args, show, step, rows);
       step_cells_backward(this->stream_, args, step, rows);
+      normalise_step_backward(args.d_step, static_cast<int>(lay.product_gates), 0, step, rows);
       this->multiply(Form::nn, rows, outputs, wide, args.d_step, wide, this->weights(), outputs,
                      this->template work<R>(at.d_product), outputs);
     }

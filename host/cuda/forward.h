@@ -189,6 +189,7 @@ class Forward : Run<T> {
     args.cell_state = this->template work<R>(at.cell);
     args.unprojected = this->template work<T>(at.unprojected);
     args.projected = this->template work<const R>(at.projected);
+    if (this->shows_cell()) args.shown = this->template work<R>(at.shown);
     if (sizeof(T) < sizeof(R) && this->layer_.evolve == LACUNA_EVOLVE_RELAX)
       args.tape_relaxed = taped<R>(lay.tape.relaxed);
     const auto rows_of = [&](std::int64_t width) {
@@ -201,6 +202,9 @@ class Forward : Run<T> {
       const std::int64_t rows = this->rows(step);
       this->multiply(Form::nt, rows, wide, outputs, args.operand, outputs, this->weights(), outputs,
                      this->template work<R>(at.product), wide);
+      normalise_step(this->template work<R>(at.product), static_cast<int>(lay.product_gates), 0,
+                     step, rows);
+      if (this->shows_cell()) show_cells<T>(this->stream_, args, this->show_view(), step, rows);
       step_cells(this->stream_, args, step, rows);
       this->multiply(Form::nt, rows, outputs, units, args.unprojected, units, this->projection(),
                      units, this->template work<R>(at.projected), outputs);

@@ -223,11 +223,15 @@ auto with_cell(lacuna_cell cell, F&& f) {
   }
 }
 
-// The same, and NormLstmStep where the recurrence is normalised: products that are change no other adaptor.
+template <class F>
+auto with_lstm_step(bool layer_norm, F&& f) {
+  return layer_norm ? f(NormLstmStep{}) : f(LstmStep{});
+}
+
+// As with_cell, and NormLstmStep where the recurrence is normalised: products that are change no other adaptor.
 template <class F>
 auto with_step(lacuna_cell cell, bool layer_norm, F&& f) {
-  if (layer_norm && cell == LACUNA_LSTM) return f(NormLstmStep{});
-  return with_cell(cell, f);
+  return cell == LACUNA_LSTM ? with_lstm_step(layer_norm, f) : with_cell(cell, f);
 }
 
 // The same numbers for code that lays out memory.

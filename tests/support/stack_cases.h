@@ -390,7 +390,7 @@ inline StackCase draw_stack(std::uint64_t seed) {
       layer.projection = layer.hidden;
       layer.hidden += random.below(12);
     }
-  for (Layer& layer : c.stack.layers) layer.layer_norm = layer.projection == 0 && flag(0.25);
+  for (Layer& layer : c.stack.layers) layer.layer_norm = flag(0.25);
   return c;
 }
 

@@ -14,6 +14,8 @@ struct NormBackwardCell {
 
   static void run(const Job<T>& job, BackStep<T>& step) {
     const Layout& lay = *job.layout;
+    if constexpr (Cell::has_cell)
+      if (lay.projected) LstmBackward<V, T, Arch>::unproject(job, step);
     for (int i = 0; i < step.count; ++i) {
       if constexpr (Cell::reset_before) std::fill_n(step.d_reset[i], lay.units, T(0));
       if (!step.fired[i]) continue;
@@ -113,6 +115,7 @@ struct NormBackwardCell {
     const Layout& lay = lane.lay;
     BackStep<T>& step = lane.step;
     const int i = lane.i;
+    T* const d_h = lay.projected ? step.d_reset[i] : step.d_h[i];
     // The rows of three gates are free until their own gradients come.
     T *const d_value = lane.x.rows[0], *const d_o = lane.x.rows[1];
     const GateRow<V, T, 1> c{lane.x.rows[2]};
@@ -127,7 +130,8 @@ struct NormBackwardCell {
     for (std::int64_t u = 0; u < lay.units; u += V::size) {
       const V value = c.load(u, 0), gain = V::load(norm.gain_c + u);
       const auto d = lstm_shown_backward(
-          lane.saved(u, 3), multiply_add(gain, value, V::load(norm.bias_c + u)), lane.d_next(u));
+          lane.saved(u, 3), multiply_add(gain, value, V::load(norm.bias_c + u)), V::load(d_h + u));
+      if (lay.projected) d.h.store(step.gradient[i] + lay.unprojected + u);
       add_to(lane.sums.gain_c + u, d.shown * value);
       add_to(lane.sums.bias_c + u, d.shown);
       const V scaled = d.shown * gain;
@@ -147,7 +151,7 @@ struct NormBackwardCell {
       Cell::backward_c(saved, V::load(step.cell_in[i] + u), V::load(step.d_c[i] + u) + of_shown,
                        V::load(d_o + u), d)
           .store(step.d_c[i] + u);
-      V(T(0)).store(step.d_h[i] + u);
+      V(T(0)).store(d_h + u);
       lane.add(u, d);
     }
     lane.finish(0);

@@ -25,6 +25,8 @@ struct NormForwardCell {
         update(job, step, i);
     }
     if constexpr (Cell::reset_before) candidate(job, step);
+    if constexpr (Cell::has_cell)
+      if (job.layout->projected) LstmForward<V, T, Arch>::project(job, step);
   }
 
  private:
@@ -129,7 +131,7 @@ struct NormForwardCell {
     if constexpr (Cell::has_cell) show(job, step, i);
   }
 
-  // h' of a c' that is complete.
+  // h' of a c' that is complete, or what is to be projected.
   static void show(const Job<T>& job, Step<T>& step, int i) {
     const Layout& lay = *job.layout;
     const GateRow<V, T, 1> c{step.candidate[i]};
@@ -137,7 +139,7 @@ struct NormForwardCell {
     for (std::int64_t u = 0; u < lay.units; u += V::size) {
       const V shown =
           multiply_add(V::load(job.norm.gain_c + u), c.load(u, 0), V::load(job.norm.bias_c + u));
-      (x_of(job, step, i).load(u, 3) * hyperbolic_tangent(shown)).store(step.h[i] + u);
+      (x_of(job, step, i).load(u, 3) * hyperbolic_tangent(shown)).store(step.unprojected[i] + u);
     }
   }
 

@@ -20,10 +20,11 @@ struct StepBackward : BackwardView<T> {
   using R = simt::Real<T>;
 
   // Between the steps, by row.
-  T* d_step = nullptr;           // [B, Gh units]: gradients of the product's gates
-  const R* d_product = nullptr;  // [B, units]: d_step W_h
-  R* d_state = nullptr;          // [B, units]: what else reaches the evolved h
-  R* d_cell_state = nullptr;     // [B, units]: all that reaches the evolved c, lstm
+  T* d_step = nullptr;               // [B, Gh units]: gradients of the product's gates
+  const R* d_product = nullptr;      // [B, units]: d_step W_h
+  R* d_state = nullptr;              // [B, units]: what else reaches the evolved h
+  R* d_cell_state = nullptr;         // [B, units]: all that reaches the evolved c, lstm
+  const R* d_unprojected = nullptr;  // [B, units], projected: dL/d(o tanh c'); see projected.h
   // [B, units]: dL/d(h after the step's tokens); may be where d_product is, which the step has read by then; null: not wanted
   R* d_total = nullptr;
   // gru_reset_before, between the halves of a step:

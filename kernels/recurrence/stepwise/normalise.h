@@ -328,10 +328,13 @@ void show_cells_backward(StepBackward<T> args, ShowView<simt::Real<T>> show, std
       }
       store_units(value, unit, c, present);
       store_units(shown, unit, seen, present);
-      Units<R> d_h, d_c;
-      receive_next<Cell>(args, row, reading, step, at, d_h, d_c);
-      Units<R> past;
-      if (args.noise.zoned != nullptr) zone_out_backward(args.noise, at, 0, d_h, past);
+      Units<R> d_h, d_c, past;
+      if (args.d_unprojected != nullptr) {
+        d_h = load_units(args.d_unprojected, row * at.units + unit);
+      } else {
+        receive_next<Cell>(args, row, reading, step, at, d_h, d_c);
+        if (args.noise.zoned != nullptr) zone_out_backward(args.noise, at, 0, d_h, past);
+      }
       const Units<R> o = saved_gate<Cell, T, R>(args, at, 3);
       Units<R> d_seen, along_gain;
       SIMT_UNROLL

@@ -4,6 +4,8 @@
 //   forward:   begin_projected; then per step:  [product], step_cells, [projected], step_outputs
 //   backward, the last step first:  step_outputs_backward, [d_unprojected], step_cells_backward, [d_product];
 //                                   then end_projected
+//
+// Where it is normalised, products and c' are (normalise.h) before step_cells, and before step_cells_backward.
 #pragma once
 
 #include <cstdint>
@@ -31,9 +33,8 @@ struct ProjectedBackward : StepBackward<T> {
   std::int64_t outputs = 0, output_units = 0;
   std::int64_t evolve_units = 0;  // the stride of d_evolve: h's columns, then c's
 
-  const R* tape_relaxed = nullptr;   // [N, output_units], where T is rounded
-  T* d_projected = nullptr;          // [B, output_units]: dL/dh', as the product reads it
-  const R* d_unprojected = nullptr;  // [B, units]: d_projected W_p
+  const R* tape_relaxed = nullptr;  // [N, output_units], where T is rounded
+  T* d_projected = nullptr;         // [B, output_units]: dL/dh', as the product reads it
   // Rows of tokens for W_p's gradient, "="; 0 where the token does not fire.
   T* d_projected_rows = nullptr;  // [N, output_units]
   T* unprojected_rows = nullptr;  // [N, units]
@@ -93,12 +94,11 @@ void begin_cells(ProjectedForward<T> args, std::int64_t /*step*/, std::int64_t r
   });
 }
 
-// Gates, c, and the operand of the projection.
-template <class T>
+// Gates, c, and the operand of the projection. Cell: LstmStep or NormLstmStep.
+template <class Cell, class T>
 SIMT_KERNEL(threads_per_block, resident_blocks)
 void step_cells(ProjectedForward<T> args, std::int64_t step, std::int64_t rows) {
   using R = simt::Real<T>;
-  using Cell = LstmStep;
   for_each_group<R>(rows, args.units, [&](std::int64_t row, std::int64_t unit) {
     const SequenceReading reading = args.sequences.row(row);
     if (step >= reading.length()) return;
@@ -218,24 +218,32 @@ void step_outputs_backward(ProjectedBackward<T> args, std::int64_t step, std::in
 }
 
 // o tanh c' of a token that fired, from its gates.
-template <class T, class R>
-SIMT_DEVICE Units<R> unprojected(const ProjectedBackward<T>& args, const UnitsAt& at) {
-  using Cell = LstmStep;
-  const Units<R> c = load_units(args.tape_c, at.token * at.units + at.unit);
-  Units<R> saved[Cell::saved_gates], result;
-  SIMT_UNROLL
-  for (int g = 0; g < Cell::saved_gates; ++g) saved[g] = saved_gate<Cell, T, R>(args, at, g);
-  SIMT_UNROLL
-  for (int i = 0; i < units_per_thread<R>; ++i) {
-    R s[Cell::saved_gates];
+template <class Cell, class T, class R>
+SIMT_DEVICE Units<R> unprojected(const ProjectedBackward<T>& args, std::int64_t row,
+                                 const UnitsAt& at) {
+  Units<R> result;
+  if constexpr (Cell::shows) {
+    const Units<R> o = saved_gate<Cell, T, R>(args, at, 3);
+    const Units<R> shown = load_units(args.shown, row * at.units + at.unit);
     SIMT_UNROLL
-    for (int g = 0; g < Cell::saved_gates; ++g) s[g] = saved[g][i];
-    result[i] = Cell::next_h(s, UnitState<R>{R(0), c[i]}, R(0));
+    for (int i = 0; i < units_per_thread<R>; ++i) result[i] = Cell::show(o[i], shown[i]);
+  } else {
+    const Units<R> c = load_units(args.tape_c, at.token * at.units + at.unit);
+    Units<R> saved[Cell::saved_gates];
+    SIMT_UNROLL
+    for (int g = 0; g < Cell::saved_gates; ++g) saved[g] = saved_gate<Cell, T, R>(args, at, g);
+    SIMT_UNROLL
+    for (int i = 0; i < units_per_thread<R>; ++i) {
+      R s[Cell::saved_gates];
+      SIMT_UNROLL
+      for (int g = 0; g < Cell::saved_gates; ++g) s[g] = saved[g][i];
+      result[i] = Cell::next_h(s, UnitState<R>{R(0), c[i]}, R(0));
+    }
   }
   return result;
 }
 
-template <class T>
+template <class Cell, class T>
 SIMT_KERNEL(threads_per_block, resident_blocks)
 void step_cells_backward(ProjectedBackward<T> args, std::int64_t step, std::int64_t rows) {
   using R = simt::Real<T>;
@@ -255,14 +263,14 @@ void step_cells_backward(ProjectedBackward<T> args, std::int64_t step, std::int6
     // The gates may lie where their gradients will, and are read first.
     Units<R> operand = same_units(R(0));
     if (does_fire(args.fires, at.token)) {
-      operand = unprojected<T, R>(args, at);
+      operand = unprojected<Cell, T, R>(args, row, at);
       Units<R> d_h = load_units(args.d_unprojected, by_row), past = same_units(R(0));
       if (args.noise.zoned != nullptr) zone_out_backward(args.noise, at, 1, d_c, past);
-      update_backward<LstmStep>(args, row, at, d_h, d_c);
+      update_backward<Cell>(args, row, at, d_h, d_c);
       SIMT_UNROLL
       for (int i = 0; i < units_per_thread<R>; ++i) d_c[i] += past[i];
     } else {
-      no_update_backward<LstmStep>(args, row, at);
+      no_update_backward<Cell>(args, row, at);
     }
     store_units(args.unprojected_rows, at.token * at.units + unit, operand, present);
     store_units(args.d_cell_state, by_row, d_c, present);
@@ -315,7 +323,9 @@ void begin_projected(simt::Stream stream, const ProjectedForward<T>& args) {
 template <class T>
 void step_cells(simt::Stream stream, const ProjectedForward<T>& args, std::int64_t step,
                 std::int64_t rows) {
-  stepwise::launch_rows<simt::Real<T>>(stream, stepwise::step_cells<T>, args, step, rows);
+  with_lstm_step(args.shown != nullptr, [&]<class Cell>(Cell) {
+    stepwise::launch_rows<simt::Real<T>>(stream, stepwise::step_cells<Cell, T>, args, step, rows);
+  });
 }
 
 template <class T>
@@ -335,7 +345,10 @@ void step_outputs_backward(simt::Stream stream, const ProjectedBackward<T>& args
 template <class T>
 void step_cells_backward(simt::Stream stream, const ProjectedBackward<T>& args, std::int64_t step,
                          std::int64_t rows) {
-  stepwise::launch_rows<simt::Real<T>>(stream, stepwise::step_cells_backward<T>, args, step, rows);
+  with_lstm_step(args.shown != nullptr, [&]<class Cell>(Cell) {
+    stepwise::launch_rows<simt::Real<T>>(stream, stepwise::step_cells_backward<Cell, T>, args, step,
+                                         rows);
+  });
 }
 
 template <class T>
