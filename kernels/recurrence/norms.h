@@ -5,7 +5,6 @@
 
 #include <cmath>
 #include <cstdint>
-#include <limits>
 
 #include "kernels/recurrence/sequences.h"
 #include "kernels/simt/index.h"
@@ -20,9 +19,7 @@ struct ScaledSquares {
   R largest = R(0);  // infinite or NaN where an element is
   R squares = R(0);  // of what the elements are divided by the largest
 
-  SIMT_BOTH bool plain() const {
-    return largest > R(0) && largest <= std::numeric_limits<R>::max();
-  }
+  SIMT_BOTH bool plain() const { return largest > R(0) && std::isfinite(largest); }
   SIMT_BOTH R norm() const { return plain() ? largest * std::sqrt(squares) : largest; }
 
   SIMT_BOTH static R larger(R a, R b) { return b <= a || a != a ? a : b; }
