@@ -30,7 +30,7 @@ inline constexpr int wide = static_cast<int>(16 / sizeof(E));
 
 // Whether all of them may be accessed 16 bytes at a time.
 template <class... E>
-bool all_aligned(const E*... pointers) {
+SIMT_BOTH bool all_aligned(const E*... pointers) {
   return ((reinterpret_cast<std::uintptr_t>(pointers) % 16 == 0) && ...);
 }
 
