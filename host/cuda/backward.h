@@ -4,6 +4,7 @@
 
 #include "host/cuda/run.h"
 #include "host/cuda/split.h"
+#include "kernels/recurrence/norms.h"
 #include "kernels/recurrence/resident/backward.h"
 #include "kernels/recurrence/split/backward.h"
 #include "kernels/recurrence/stepwise/backward.h"
@@ -86,6 +87,7 @@ class Backward : Run<T> {
     if (this->layer_.evolve != LACUNA_EVOLVE_NONE)
       args.d_evolve.d_exponent = this->template work<R>(at.d_exponent);
     if (relaxes()) args.d_evolve.d_target = this->template work<R>(at.d_target);
+    if (d_hidden_norms_) args.d_hidden_rows = this->template work<R>(this->at_.d_hidden_rows);
     args.d_initial_hidden = static_cast<T*>(d_inputs_.d_initial_hidden);
     args.d_initial_cell = static_cast<T*>(d_inputs_.d_initial_cell);
     return args;
@@ -171,30 +173,20 @@ class Backward : Run<T> {
       recur_projected(args);
     else
       recur_stepwise(args);
+    if (d_hidden_norms_)
+      norms_of_rows<R>(this->stream_, args.d_hidden_rows, this->tokens(), this->output_units(),
+                       this->lay_.outputs, d_hidden_norms_);
   }
 
-  void recur_on_chip(BackwardView<T> args) const {
+  void recur_on_chip(const BackwardView<T>& args) const {
     if constexpr (!std::is_same_v<T, double>) {
-      args.parts_per_token = this->lay_.norm_parts;
-      if (d_hidden_norms_)
-        args.norm_parts = this->template work<ScaledSquares<R>>(this->at_.norm_parts);
       const ResidentBackward<T> resident{args, this->weights(), this->lanes(), this->lay_.tf32};
       if (this->is_resident())
         resident_backward(this->stream_, resident);
       else
         Split<T>::backward(this->stream_, this->lay_.regime,
                            SplitBackward<T>{resident, this->division(), this->exchange_room()});
-      if (d_hidden_norms_)
-        finish_norms<R>(this->stream_, args.norm_parts, args.parts_per_token, this->tokens(),
-                        d_hidden_norms_);
     }
-  }
-
-  // Of the tokens of a step that has run, before its product does.
-  void step_norms(const StepBackward<T>& args, std::int64_t step, std::int64_t rows) const {
-    if (d_hidden_norms_)
-      norms_of_rows<R>(this->stream_, args.sequences, args.d_total, this->output_units(),
-                       this->lay_.outputs, step, rows, d_hidden_norms_);
   }
 
   // The gates, which lie where their gradients will.
@@ -260,7 +252,6 @@ class Backward : Run<T> {
     StepBackward<T> args{view};
     args.d_step = this->template work<T>(at.d_step);
     args.d_product = this->template work<const R>(at.d_product);
-    if (d_hidden_norms_) args.d_total = this->template work<R>(at.d_product);
     args.d_state = this->template work<R>(at.d_state);
     args.d_cell_state = this->template work<R>(at.d_cell);
     args.d_candidate = this->template work<T>(at.d_candidate);
@@ -273,7 +264,6 @@ class Backward : Run<T> {
       const std::int64_t rows = this->rows(step);
       if (this->shows_cell()) show_cells_backward(this->stream_, args, show, step, rows);
       step_backward(this->stream_, args, step, rows);
-      step_norms(args, step, rows);
       if (this->resets_before()) {
         normalise_step_backward(args.d_candidate, 1, 2, step, rows);
         this->multiply(Form::nn, rows, units, units, args.d_candidate, units,
@@ -300,7 +290,6 @@ class Backward : Run<T> {
     args.evolve_units = lay.evolve_units;
     args.d_step = this->template work<T>(at.d_step);
     args.d_product = this->template work<const R>(at.d_product);
-    if (d_hidden_norms_) args.d_total = this->template work<R>(at.d_product);
     args.d_state = this->template work<R>(at.d_state);
     args.d_cell_state = this->template work<R>(at.d_cell);
     args.tape_relaxed = taped<R>(lay.tape.relaxed);
@@ -315,7 +304,6 @@ class Backward : Run<T> {
     for (std::int64_t step = this->steps_; step-- > 0;) {
       const std::int64_t rows = this->rows(step);
       step_outputs_backward(this->stream_, args, step, rows);
-      step_norms(args, step, rows);
       this->multiply(Form::nn, rows, units, outputs, args.d_projected, outputs, this->projection(),
                      units, this->template work<R>(at.d_unprojected), units);
       if (this->shows_cell()) show_cells_backward<T>(this->stream_, args, show, step, rows);

@@ -7,7 +7,6 @@
 #include "host/cuda/regime.h"
 #include "host/plan/shape.h"
 #include "kernels/recurrence/cell_steps.h"
-#include "kernels/recurrence/norms.h"
 #include "kernels/recurrence/split/division.h"
 #include "kernels/recurrence/stepwise/normalise.h"
 #include "kernels/tokens/observe.h"
@@ -200,10 +199,9 @@ void lay_out_backward(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer
   out.d_exponent = arena.take({N, lay.evolve_units, wide});
   if (layer.evolve == LACUNA_EVOLVE_RELAX) out.d_target = arena.take({N, lay.evolve_units, wide});
   if (layer.cell == LACUNA_RNN_EULER) out.d_euler = arena.take({N, lay.units, wide});
-  // Parts of norms are done with before the input's gradients are formed.
-  const std::int64_t parts =
-      lay.norm_parts * static_cast<std::int64_t>(sizeof(ScaledSquares<float>));
-  out.d_input = out.norm_parts = arena.take({N, std::max(lay.input_stride * wide, parts)});
+  // Norms are taken of the rows of dL/dh before the input's gradients are formed.
+  out.d_input = out.d_hidden_rows =
+      arena.take({N, std::max(lay.input_stride, lay.output_units), wide});
   if (layer.evolve == LACUNA_EVOLVE_DECAY) out.d_delta = arena.take({N, lay.delta_stride, wide});
   if (uses_delta(layer)) out.d_age = arena.take({N, lay.features, wide});
   out.d_gap = arena.take({N, wide});
@@ -257,8 +255,6 @@ Recipe make_recipe(const lacuna_layer& layer, const lacuna_capacity& capacity,
   DeviceLayout& lay = recipe.device;
   set_widths(lay, layer);
   choose_regime(lay, layer, capacity, options, facts);
-  if (lay.regime != LACUNA_REGIME_STEPWISE)
-    lay.norm_parts = resident::padded_units(layer.hidden) / resident::units_per_warp;
 
   if (!inference) {
     const auto with = [&](lacuna_tape_kind kind) {

@@ -31,7 +31,6 @@ struct DeviceLayout {
   // Of what evolve leaves a gradient for: output_units, for an LSTM that relaxes those of c behind them, or 0.
   std::int64_t evolve_units = 0;
   std::int64_t recomputed_tokens = 0;  // at once
-  std::int64_t norm_parts = 0;         // of a token's dL/dh, in regimes that keep it on chip
   std::int64_t input_gates = 0, product_gates = 0, saved_gates = 0, gradient_gates = 0;
 
   struct Tape {
@@ -56,7 +55,7 @@ struct DeviceLayout {
     std::size_t d_gates = 0, d_step = 0, d_product = 0, d_state = 0, d_cell = 0, d_candidate = 0,
                 d_reset = 0, reset_rows = 0, d_projected = 0, d_unprojected = 0,
                 d_projected_rows = 0, unprojected_rows = 0, d_exponent = 0, d_target = 0,
-                d_euler = 0, d_input = 0, norm_parts = 0, d_delta = 0, d_age = 0, d_gap = 0,
+                d_euler = 0, d_input = 0, d_hidden_rows = 0, d_delta = 0, d_age = 0, d_gap = 0,
                 d_summaries = 0, sums = 0, partials = 0, d_weights = 0;
     // Of as many tokens as gates are computed again for at once. In use before the recurrence is.
     std::size_t gx_again = 0, product_again = 0, update_again = 0, candidate_product_again = 0;

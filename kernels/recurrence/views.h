@@ -7,7 +7,6 @@
 
 #include "kernels/recurrence/evolve_units.h"
 #include "kernels/recurrence/noise.h"
-#include "kernels/recurrence/norms.h"
 #include "kernels/recurrence/sequences.h"
 #include "kernels/simt/number.h"
 #include "lacuna/lacuna.h"
@@ -82,10 +81,7 @@ struct BackwardView {
   R* d_euler = nullptr;        // [N, units]: what a unit's update adds to dL/d(gap), rnn_euler
   EvolveGradients<R> d_evolve;
 
-  // Parts of the norm of dL/d(h after each token), "="; null: not wanted. Where a block keeps d_h on chip,
-  // [N, parts_per_token], a part for every 16 units; step by step the rows themselves are kept instead.
-  ScaledSquares<R>* norm_parts = nullptr;
-  std::int64_t parts_per_token = 0;
+  R* d_hidden_rows = nullptr;  // [N, units]: dL/d(h after each token), "="; null: not wanted
 
   // dL/d(initial state), "=", each may be null.
   T* d_initial_hidden = nullptr;  // [B, H]

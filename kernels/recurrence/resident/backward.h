@@ -175,23 +175,11 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
       d_h_[i] = token.d_h[i] + (goes_on ? d_h_[i] : 0);
       if constexpr (Cell::has_cell) d_c_[i] = token.d_c[i] + (goes_on ? d_c_[i] : 0);
     }
-    if (args_.norm_parts != nullptr) store_norm_part(token);
-  }
-
-  // Of the warp's 16 units, lane by lane: eight threads have two units each of a lane.
-  SIMT_DEVICE void store_norm_part(const Token& token) const {
+    if (args_.d_hidden_rows == nullptr) return;
     SIMT_UNROLL
-    for (int side = 0; side < 2; ++side) {
-      ScaledSquares<float> part;
-      SIMT_UNROLL
-      for (int i = side; i < pairs; i += 2)
-        if (is_present(i)) part.add(d_h_[i]);
-      part = sum_over_threads(part, 8, 4);
-      const Place& place = token.place[side];
-      if (own_.thread < 4 && place.exists() && own_.first_unit < args_.hidden)
-        args_.norm_parts[place.token * args_.parts_per_token + own_.first_unit / units_per_warp] =
-            part;
-    }
+    for (int i = 0; i < pairs; ++i)
+      if (const Place& place = token.place[Own::side(i)]; place.exists())
+        keep(args_.d_hidden_rows, place.token, i, d_h_[i]);
   }
 
   // A gate's gradient, for the sums over all tokens.

@@ -25,8 +25,6 @@ struct StepBackward : BackwardView<T> {
   R* d_state = nullptr;              // [B, units]: what else reaches the evolved h
   R* d_cell_state = nullptr;         // [B, units]: all that reaches the evolved c, lstm
   const R* d_unprojected = nullptr;  // [B, units], projected: dL/d(o tanh c'); see projected.h
-  // [B, units]: dL/d(h after the step's tokens); may be where d_product is, which the step has read by then; null: not wanted
-  R* d_total = nullptr;
   // gru_reset_before, between the halves of a step:
   T* d_candidate = nullptr;    // [B, units]: n's gradient
   const R* d_reset = nullptr;  // [B, units]: d_candidate W_hn
@@ -245,7 +243,7 @@ void step_backward(StepBackward<T> args, std::int64_t step, std::int64_t rows) {
     const int present = at.template present<R>();
     Units<R> d_h, d_c;
     receive_next<Cell>(args, row, reading, step, at, d_h, d_c);
-    store_units(args.d_total, row * at.units + unit, d_h, present);
+    store_units(args.d_hidden_rows, at.token * at.units + unit, d_h, present);
     const bool fires = does_fire(args.fires, at.token);
     const bool zones_out = fires && args.noise.zoned != nullptr;
     if (zones_out) split<Cell::has_cell>(args, row, at, d_h, d_c);

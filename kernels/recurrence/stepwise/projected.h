@@ -203,7 +203,7 @@ void step_outputs_backward(ProjectedBackward<T> args, std::int64_t step, std::in
     else
       d_h = load_present(args.d_final_hidden, reading.sequence * at.hidden + unit, present);
     add_present(d_h, args.d_hidden_out, at.token * at.hidden + unit, present);
-    store_units(args.d_total, by_row, d_h, present);
+    store_units(args.d_hidden_rows, at.token * at.units + unit, d_h, present);
     // Where the token fires, all but what zoneout takes past it goes to the projection; else all to the evolved h.
     Units<R> d_projected = same_units(R(0));
     if (does_fire(args.fires, at.token)) {
