@@ -157,7 +157,7 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
  public:
   SIMT_DEVICE ForwardTile(const ResidentForward<T>& args, const Division& division, Gather& gather,
                           simt::Float4* partial_sums, std::uint32_t* shared)
-      : Access(args, Own(division, gather)),
+      : Access(args, Own(division, gather)),  // gcov: what would follow an exception
         division_(division),
         gather_(gather),
         partial_sums_(partial_sums),
