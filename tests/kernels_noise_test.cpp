@@ -3,6 +3,7 @@
 
 #include "emulator/emulator.h"
 #include "kernels/recurrence/noise.h"
+#include "kernels/recurrence/stepwise/draw_noise.h"
 #include "support/guarded_buffer.h"
 
 namespace lacuna {

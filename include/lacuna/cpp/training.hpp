@@ -199,20 +199,21 @@ class AdamArrays {
   AdamArrays& add(std::span<const Wide<Real>> gradients, std::span<Wide<Real>> parameters) {
     detail::check_shape("gradients", gradients.size(),
                         {"parameters", static_cast<std::int64_t>(parameters.size())});
-    return place(count_ + parameters.size(), count_, gradients, parameters);
+    entries_.push_back({count_, gradients, parameters});
+    count_ += parameters.size();
+    return *this;
   }
   // Leaves out what is frozen now.
   AdamArrays& add(const Gradients<Real>& gradients, Parameters<Real>& parameters) {
     detail::check_shape("gradients", gradients.count(),
                         {"parameters", static_cast<std::int64_t>(parameters.count())});
-    const std::size_t begin = count_, end = count_ + parameters.count();
     for (int kind = 0; kind < parameter_kinds; ++kind) {
       const auto parameter = static_cast<Parameter>(kind);
       if (!parameters.has(parameter) || parameters.frozen(parameter)) continue;
-      place(end, begin + static_cast<std::size_t>(parameters.info(parameter).offset),
-            gradients[parameter], parameters[parameter]);
+      entries_.push_back({count_ + static_cast<std::size_t>(parameters.info(parameter).offset),
+                          gradients[parameter], parameters[parameter]});
     }
-    count_ = end;
+    count_ += parameters.count();
     return *this;
   }
   AdamArrays& add(const StackGradients<Real>& gradients, StackParameters<Real>& parameters) {
@@ -235,13 +236,6 @@ class AdamArrays {
     std::span<const Wide<Real>> gradients;
     std::span<Wide<Real>> parameters;
   };
-
-  AdamArrays& place(std::size_t end, std::size_t moment, std::span<const Wide<Real>> gradients,
-                    std::span<Wide<Real>> parameters) {
-    entries_.push_back({moment, gradients, parameters});
-    count_ = end;
-    return *this;
-  }
 
   std::vector<Entry> entries_;
   std::size_t count_ = 0;
