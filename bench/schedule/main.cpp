@@ -1,7 +1,7 @@
 // What a memory budget costs, what threads gain, and what scheduling adds: stacks timed beside the same work done otherwise,
 // in one process, in alternation. Results are compared bit by bit before anything is timed, and a case that differs is not.
 //
-//   lacuna_schedule_bench [--quick] [--json FILE]
+//   lacuna_schedule_bench [--quick] [--filter TEXT] [--json FILE]
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -138,6 +138,9 @@ std::string mebibytes(std::size_t bytes) {
 struct Report {
   std::ostringstream json;
   bool first = true;
+  std::string filter;  // only cases whose title contains it
+
+  bool wants(const std::string& title) const { return title.find(filter) != std::string::npos; }
 
   // Times the contestants in turn; the first is what the others are held against. Each runs for `warm` seconds before it is
   // timed: a thread that has slept while others ran may be put on a core that is taken, and stay there for a while.
@@ -181,6 +184,8 @@ struct Report {
 };
 
 void budgets(Report& report, const Work& work, int repeats) {
+  const std::string title = "budget, one thread, processor time: " + work.name;
+  if (!report.wants(title)) return;
   const lacuna::Context context = lacuna::Context::cpu({.threads = 1});
   const Data data(work);
   std::vector<Contestant> all;
@@ -199,11 +204,12 @@ void budgets(Report& report, const Work& work, int repeats) {
             std::to_string(info.windows) + " windows again, " + std::to_string(info.kept_tapes) +
             " tapes, " + std::to_string(info.kept_states) + " states"));
   }
-  report.compare("budget, one thread, processor time: " + work.name, std::move(all), repeats,
-                 processor_seconds);
+  report.compare(title, std::move(all), repeats, processor_seconds);
 }
 
 void threads(Report& report, const Work& work, int repeats) {
+  const std::string title = "threads, time of the clock: " + work.name;
+  if (!report.wants(title)) return;
   const Data data(work);
   std::vector<Contestant> all;
   for (const int count : {1, 2}) {
@@ -212,29 +218,31 @@ void threads(Report& report, const Work& work, int repeats) {
                              std::make_shared<Stacked>(context, work, data, lacuna::StackOptions{}),
                              ""));
   }
-  report.compare("threads, time of the clock: " + work.name, std::move(all), repeats, clock_seconds,
-                 0.1);
+  report.compare(title, std::move(all), repeats, clock_seconds, 0.1);
 }
 
 }  // namespace
 
 int main(int count, char** arguments) {
   bool quick = false;
-  std::string json;
+  std::string json, filter;
   for (int i = 1; i < count; ++i) {
     const std::string argument = arguments[i];
     if (argument == "--quick") {
       quick = true;
     } else if (argument == "--json" && i + 1 < count) {
       json = arguments[++i];
+    } else if (argument == "--filter" && i + 1 < count) {
+      filter = arguments[++i];
     } else {
-      std::cerr << "usage: lacuna_schedule_bench [--quick] [--json FILE]\n";
+      std::cerr << "usage: lacuna_schedule_bench [--quick] [--filter TEXT] [--json FILE]\n";
       return 2;
     }
   }
   try {
     const int repeats = quick ? 3 : 9;
     Report report;
+    report.filter = filter;
     const auto two = [](const lacuna::Layer& layer, bool both) {
       return lacuna::stacked(layer, {.depth = 2, .bidirectional = both});
     };

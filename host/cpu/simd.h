@@ -14,6 +14,7 @@ struct Vec {
   using Batch = xsimd::batch<T, Arch>;
   using Mask = xsimd::batch_bool<T, Arch>;
   static constexpr int size = static_cast<int>(Batch::size);
+  static constexpr bool streams = sizeof(Batch) == 64;  // stream() goes past the caches
 
   Batch b;
 
@@ -43,7 +44,7 @@ struct Vec {
   // Parts of lines would wait for the rest in buffers that are too few. p is aligned to the vector.
   LACUNA_FN void stream(T* p) const {
 #if defined(__AVX512F__)
-    if constexpr (sizeof(Batch) == 64)
+    if constexpr (streams)
       return _mm512_stream_si512(reinterpret_cast<__m512i*>(p), __m512i(b.data));
 #endif
     store(p);

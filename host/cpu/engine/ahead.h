@@ -19,10 +19,11 @@ class Ahead {
     // A long row is left to the hardware after its first lines.
     constexpr std::int64_t most_bytes = 32 * line;
     if (count_ == ranges) return;
+    // From the start of its first line: counted from its own, a row could end in a line that nobody asks for.
     const char* const begin = reinterpret_cast<const char*>(row);
-    range_[count_++] = {
-        begin, begin + std::min<std::int64_t>(elements * static_cast<std::int64_t>(sizeof(T)),
-                                              most_bytes)};
+    const std::int64_t bytes = elements * static_cast<std::int64_t>(sizeof(T));
+    range_[count_++] = {begin - reinterpret_cast<std::uintptr_t>(row) % line,
+                        begin + std::min(bytes, most_bytes)};
   }
 
   // The next `lines` of them.
@@ -38,7 +39,7 @@ class Ahead {
   }
 
  private:
-  static constexpr int ranges = 6 * static_cast<int>(most_lanes);
+  static constexpr int ranges = 7 * static_cast<int>(most_lanes);
   static constexpr std::int64_t line = 64;
   struct Range {
     const char *at, *end;
@@ -48,6 +49,6 @@ class Ahead {
 };
 
 // What one tile's product hides well.
-inline constexpr int lines_per_tile = 24;
+inline constexpr int lines_per_tile = 40;
 
 }  // namespace lacuna::cpu

@@ -169,6 +169,7 @@ class BackwardGroup {
     if (lay_.elapsed_width > 0)
       ahead.add(job_.decay + token * lay_.output_units, lay_.output_units);
     ahead.add(job_.operands + token * lay_.operand_stride, lay_.operand_stride);
+    if (job_.d_values != nullptr) ahead.add(job_.d_values + token * lay_.features, lay_.features);
     if (!has_mask(job_.layer)) return;
     if (job_.mask != nullptr) {
       ahead.add(job_.mask + token * lay_.features, lay_.features);

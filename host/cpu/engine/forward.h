@@ -110,7 +110,10 @@ class ForwardGroup {
     if (job_.mask != nullptr) ahead.add(job_.mask + token * lay_.features, lay_.features);
     if (job_.operands != nullptr) {
       ahead.add(job_.operands + token * lay_.operand_stride, lay_.operand_stride);
-      ahead.add(job_.saved(token, 0), lay_.saved_gates * lay_.units);
+      // What is streamed needs no line in the cache, and would have to push it out.
+      if constexpr (!V::streams) ahead.add(job_.saved(token, 0), lay_.saved_gates * lay_.units);
+      if (lay_.elapsed_width > 0)
+        ahead.add(job_.decay + token * lay_.output_units, lay_.output_units);
       if (lstm()) ahead.add(job_.cells + token * lay_.units, lay_.units);
     }
     if (job_.hidden != nullptr) ahead.add(job_.hidden + token * lay_.outputs, lay_.outputs);
@@ -151,10 +154,9 @@ class ForwardGroup {
 
   void decay_exponents(int active, T* const (&row)[most_lanes], T* const (&decay)[most_lanes],
                        Ahead& ahead) {
-    for (int l = 0; l < active; ++l) std::fill_n(decay[l], lay_.output_units, T(0));
     const T* panel = job_.panel_decay;
     for_panels<V>(lay_.output_units, [&](std::int64_t first, auto width) {
-      panel = Product<V, Arch, AllSlots<decltype(width)::value>>::add(
+      panel = Product<V, Arch, AllSlots<decltype(width)::value>>::set(
           panel, lay_.elapsed_width + 1, active, [&](int l) { return row[l] + lay_.elapsed; },
           [&](int l) { return decay[l] + first; }, ahead);
     });

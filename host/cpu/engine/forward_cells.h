@@ -35,9 +35,14 @@ template <class V, class T, int gates>
 struct UnitSums {
   alignas(64) T sum[most_lanes * gates * V::size];
 
-  explicit UnitSums(int lanes) { std::fill_n(sum, lanes * gates * V::size, T(0)); }
   T* of(int lane) { return sum + lane * gates * V::size; }
   V gate(int lane, int g) { return V::load(of(lane) + g * V::size); }
+  // One gate of all lanes, in place. A loop for each nonlinearity keeps its constants in registers, of which several at
+  // once have not enough.
+  template <class F>
+  void apply(int lanes, int g, F&& f) {
+    for (int i = 0; i < lanes; ++i) f(gate(i, g)).store(of(i) + g * V::size);
+  }
 };
 
 template <class V, class T, class Arch>
@@ -46,14 +51,15 @@ struct LstmForward {
     const Layout& lay = *job.layout;
     const T* panel = job.panel_x;
     for (std::int64_t unit = 0; unit < lay.units; unit += V::size) {
-      UnitSums<V, T, 4> sums(step.count);
-      panel = Product<V, Arch, AllSlots<4>>::add(
+      UnitSums<V, T, 4> sums;
+      panel = Product<V, Arch, AllSlots<4>>::set(
           panel, lay.input + 1 + lay.outputs, step.count,
           [&](int i) { return step.row[i] + lay.x; }, [&](int i) { return sums.of(i); },
           step.ahead);
+      for (const int g : {0, 1, 3}) sums.apply(step.count, g, [](V x) { return sigmoid(x); });
+      sums.apply(step.count, 2, [](V x) { return hyperbolic_tangent(x); });
       for (int i = 0; i < step.count; ++i) {
-        const auto gate =
-            lstm_gates(sums.gate(i, 0), sums.gate(i, 1), sums.gate(i, 2), sums.gate(i, 3));
+        const LstmGates<V> gate{sums.gate(i, 0), sums.gate(i, 1), sums.gate(i, 2), sums.gate(i, 3)};
         const auto next = lstm_next(gate, V::load(step.cell_in[i] + unit));
         next.h.store(step.unprojected[i] + unit);
         next.c.store(step.c[i] + unit);
@@ -71,10 +77,9 @@ struct LstmForward {
   // h = W_p (o tanh c'), which needs all of it first.
   static void project(const Job<T>& job, Step<T>& step) {
     const Layout& lay = *job.layout;
-    for (int i = 0; i < step.count; ++i) std::fill_n(step.h[i], lay.output_units, T(0));
     const T* panel = job.panel_projection;
     for_panels<V>(lay.output_units, [&](std::int64_t first, auto width) {
-      panel = Product<V, Arch, AllSlots<decltype(width)::value>>::add(
+      panel = Product<V, Arch, AllSlots<decltype(width)::value>>::set(
           panel, lay.hidden, step.count, [&](int i) { return step.unprojected[i]; },
           [&](int i) { return step.h[i] + first; }, step.ahead);
     });
@@ -87,17 +92,18 @@ struct GruForward {
     const Layout& lay = *job.layout;
     const T *panel_x = job.panel_x, *panel_h = job.panel_h;
     for (std::int64_t unit = 0; unit < lay.units; unit += V::size) {
-      UnitSums<V, T, 4> sums(step.count);  // r, z, the input's and the state's part of n
+      UnitSums<V, T, 4> sums;  // r, z, the input's and the state's part of n
       const auto out = [&](int i) { return sums.of(i); };
-      panel_x = Product<V, Arch, Slots<0, 1, 2>>::add(
+      panel_x = Product<V, Arch, Slots<0, 1, 2>>::set(
           panel_x, lay.input + 1, step.count, [&](int i) { return step.row[i] + lay.x; }, out,
           step.ahead);
+      sums.apply(step.count, 3, [](V) { return V(0); });
       panel_h = Product<V, Arch, Slots<0, 1, 3>>::add(
           panel_h, 1 + lay.outputs, step.count, [&](int i) { return step.row[i] + lay.one; }, out,
           step.ahead);
+      for (const int g : {0, 1}) sums.apply(step.count, g, [](V x) { return sigmoid(x); });
       for (int i = 0; i < step.count; ++i) {
-        const V r = sigmoid(sums.gate(i, 0));
-        const V z = sigmoid(sums.gate(i, 1));
+        const V r = sums.gate(i, 0), z = sums.gate(i, 1);
         const V n = hyperbolic_tangent(multiply_add(r, sums.gate(i, 3), sums.gate(i, 2)));
         gru_next(z, n, V::load(step.row[i] + lay.state + unit)).store(step.h[i] + unit);
         if (T* saved = step.gates[i]; saved != nullptr) {
@@ -118,17 +124,17 @@ struct GruResetBeforeForward {
     const Layout& lay = *job.layout;
     const T *panel_x = job.panel_x, *panel_h = job.panel_h;
     for (std::int64_t unit = 0; unit < lay.units; unit += V::size) {
-      UnitSums<V, T, 3> sums(step.count);
+      UnitSums<V, T, 3> sums;
       const auto out = [&](int i) { return sums.of(i); };
-      panel_x = Product<V, Arch, Slots<0, 1, 2>>::add(
+      panel_x = Product<V, Arch, Slots<0, 1, 2>>::set(
           panel_x, lay.input + 1, step.count, [&](int i) { return step.row[i] + lay.x; }, out,
           step.ahead);
       panel_h = Product<V, Arch, Slots<0, 1>>::add(
           panel_h, lay.outputs, step.count, [&](int i) { return step.row[i] + lay.h; }, out,
           step.ahead);
+      for (const int g : {0, 1}) sums.apply(step.count, g, [](V x) { return sigmoid(x); });
       for (int i = 0; i < step.count; ++i) {
-        const V r = sigmoid(sums.gate(i, 0));
-        const V z = sigmoid(sums.gate(i, 1));
+        const V r = sums.gate(i, 0), z = sums.gate(i, 1);
         (r * V::load(step.row[i] + lay.h + unit)).store(step.reset_h[i] + unit);
         z.store(step.update[i] + unit);
         sums.gate(i, 2).store(step.candidate[i] + unit);
@@ -171,8 +177,8 @@ struct RnnForward {
     const T* panel = job.panel_x;
     for_panels<V>(lay.units, [&](std::int64_t first, auto width) {
       constexpr int vectors = decltype(width)::value;
-      UnitSums<V, T, vectors> sums(step.count);
-      panel = Product<V, Arch, AllSlots<vectors>>::add(
+      UnitSums<V, T, vectors> sums;
+      panel = Product<V, Arch, AllSlots<vectors>>::set(
           panel, lay.input + 1 + lay.outputs, step.count,
           [&](int i) { return step.row[i] + lay.x; }, [&](int i) { return sums.of(i); },
           step.ahead);

@@ -126,8 +126,8 @@ LACUNA_FN void accumulate(V (&sum)[L][Width], Element element, const T* panel, s
   }
 }
 
-// out[i][Slot...] += row[i][k] * panel[k][0...] for k in [0, length) and `count` rows i; slots of a row of sums are
-// vectors. There is at least one row, and the panel has as many vectors a row as there are slots. Returns its end.
+// out[i][Slot...] (= | +=) row[i][k] * panel[k][0...] for k in [0, length) and `count` rows i; slots of a row of sums are
+// vectors. There is at least one row and one k, and the panel has as many vectors a row as there are slots. Returns its end.
 template <class V, class Arch, class Slots>
 struct Product;
 template <class V, class Arch, int... Slot>
@@ -135,7 +135,19 @@ struct Product<V, Arch, std::integer_sequence<int, Slot...>> {
   static constexpr int width = sizeof...(Slot);
 
   template <class T, class Row, class Out>
+  static const T* set(const T* panel, std::int64_t length, int count, Row row, Out out,
+                      Ahead& ahead) {
+    return run<true>(panel, length, count, row, out, ahead);
+  }
+  template <class T, class Row, class Out>
   static const T* add(const T* panel, std::int64_t length, int count, Row row, Out out,
+                      Ahead& ahead) {
+    return run<false>(panel, length, count, row, out, ahead);
+  }
+
+ private:
+  template <bool sets, class T, class Row, class Out>
+  static const T* run(const T* panel, std::int64_t length, int count, Row row, Out out,
                       Ahead& ahead) {
     constexpr int most = tile_rows<Arch, width>;
     const int tiles = (count + most - 1) / most;
@@ -146,7 +158,7 @@ struct Product<V, Arch, std::integer_sequence<int, Slot...>> {
       const std::int64_t step = width * V::size * sizeof(T) / tiles;
       for_row_blocks<most>(count, [&](int first, auto rows) {
         ahead.pull(lines_per_tile);
-        tile<decltype(rows)::value>(panel, part, k, first, row, out, next, step);
+        tile<decltype(rows)::value>(panel, part, k, first, row, out, sets && k == 0, next, step);
         next += part * step;
       });
       panel += part * width * V::size;
@@ -155,17 +167,16 @@ struct Product<V, Arch, std::integer_sequence<int, Slot...>> {
     return panel;
   }
 
- private:
   template <int L, class T, class Row, class Out>
   static void tile(const T* panel, std::int64_t length, std::int64_t k, int first, Row row, Out out,
-                   const char* next, std::int64_t step) {
+                   bool fresh, const char* next, std::int64_t step) {
     const T* rows[L];
     V sum[L][width];
 #pragma GCC unroll 8
     for (int l = 0; l < L; ++l) {
       rows[l] = row(first + l) + k;
       int a = 0;
-      ((sum[l][a++] = V::load(out(first + l) + Slot * V::size)), ...);
+      ((sum[l][a++] = fresh ? V(0) : V::load(out(first + l) + Slot * V::size)), ...);
     }
     accumulate<Arch, Tile<Arch>::in_pieces>(
         sum, [&](int l, std::int64_t i) { return rows[l][i]; }, panel, length, next, step);
