@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/cells/philox.h"
+#include "kernels/cells/noise.h"
 #include "lacuna/lacuna.h"
 
 namespace lacuna {
@@ -51,7 +51,9 @@ struct RowsRun {
   std::int64_t rows = 0, width = 0;
   RowArray to, from, add;  // add.data null: 0. `to` may be `from`
   bool accumulate = false;
-  Dropout dropout;          // drawn for the batch's rows
+  Dropout
+      dropout;  // needs a window, if only one that is the whole batch: it knows a token by sequence and number
+  NoiseNames names;         // for dropout
   std::int64_t column = 0;  // `to`'s first column, as dropout counts them; a multiple of 4 or not
   void* stream = nullptr;
 };

@@ -515,6 +515,16 @@ TEST_F(StackRun, GoesBackOnceFromItsOwnForwardRun) {
   call.initial_states[1] = kept;
   EXPECT_EQ(call.backward(plan.get()), LACUNA_OK);
   expect_refusal(call.backward(plan.get()), LACUNA_MISMATCH, "each can be gone back from once");
+  // What is dropped between layers goes by them.
+  call.description.stack.dropout = 0.5;
+  const auto dropping = plan_for(call);
+  ASSERT_EQ(call.forward(dropping.get()), LACUNA_OK);
+  const std::vector<std::int64_t> positions{0, 1, 2};
+  call.batch.noise.position = positions.data();
+  expect_refusal(call.backward(dropping.get()), LACUNA_MISMATCH,
+                 "batch: not that of the forward run");
+  call.batch.noise.position = nullptr;
+  EXPECT_EQ(call.backward(dropping.get()), LACUNA_OK) << lacuna_last_error();
   const auto inference = plan_for(call, true);
   ASSERT_EQ(call.forward(inference.get()), LACUNA_OK);
   expect_refusal(call.backward(inference.get()), LACUNA_MISMATCH, "options.inference = 1");

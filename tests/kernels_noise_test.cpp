@@ -37,14 +37,14 @@ struct Drawing {
   bool is_drawn(NoiseUse use, std::int64_t sequence, std::int64_t position, std::int64_t unit,
                 std::uint32_t below) const {
     const auto b = static_cast<std::size_t>(sequence);
-    const std::int64_t name = args.names ? names[b] : sequence;
+    const std::int64_t name = args.names.sequence ? names[b] : sequence;
     return args.noise.draw(use, name, position, unit).word[unit % 4] < below;
   }
   std::uint8_t zoned(std::int64_t token, std::int64_t first_unit) const {
     const auto b = static_cast<std::size_t>(sequence_of[static_cast<std::size_t>(token)]);
     const std::int64_t step =
         args.sequences.reverse ? offsets[b + 1] - 1 - token : token - offsets[b];
-    const std::int64_t position = 1000 + (args.positions ? positions[b] : 0) + step;
+    const std::int64_t position = 1000 + (args.names.position ? positions[b] : 0) + step;
     unsigned bits = 0;
     for (int i = 0; i < 4; ++i) {
       const auto draws = [&](NoiseUse use, std::uint32_t below) {
@@ -84,8 +84,8 @@ TEST(KernelsNoise, IsThatOfTheGenerator) {
     for (const bool named : {false, true})
       for (const auto order : {emulator::Order::forward, emulator::Order::random}) {
         drawing.args.sequences.reverse = reverse;
-        drawing.args.names = named ? drawing.names.data() : nullptr;
-        drawing.args.positions = named ? drawing.positions.data() : nullptr;
+        drawing.args.names =
+            named ? NoiseNames{drawing.names.data(), drawing.positions.data()} : NoiseNames{};
         emulator::Settings settings;
         settings.order = order;
         drawing.check(settings);

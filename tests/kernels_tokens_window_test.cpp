@@ -106,6 +106,11 @@ void rows_agree(std::uint64_t seed) {
   run.rows = own;
   run.width = width;
   run.column = aligned ? 4 * random.below(9) : random.below(40);
+  std::vector<std::int64_t> names, positions;
+  for (std::int64_t b = 0; b < window.rows().sequences; ++b) {
+    names.push_back(random.below(1 << 30) << 16);
+    positions.push_back(random.below(1 << 30) << 16);
+  }
   const bool in_place = random.chance(0.3);
   Rows<T>& target = in_place ? from : to;
   run.from = from.on_cpu();
@@ -125,9 +130,13 @@ void rows_agree(std::uint64_t seed) {
     run.accumulate = args.accumulate = random.chance(0.3);
     // Divided by a power of two where something is added, so that one rounding more or less is none.
     const double probabilities[] = {0, 0.5, 0.75, 0.3};
-    run.dropout = {probabilities[random.below(run.accumulate ? 3 : 4)], random.next(),
-                   static_cast<std::uint32_t>(random.below(64))};
+    if (cut)
+      run.dropout = {probabilities[random.below(run.accumulate ? 3 : 4)], random.next(),
+                     static_cast<std::uint32_t>(random.below(64))};
+    run.names.sequence = random.chance(0.5) ? names.data() : nullptr;
+    run.names.position = random.chance(0.5) ? positions.data() : nullptr;
     args.dropout = run.dropout;
+    args.names = run.names;
   }
   cpu::rows(team(), run);
   const emulator::WithSettings with(some_order(seed));
@@ -190,17 +199,21 @@ TYPED_TEST(WindowRowsOf, OfEndingsAreTheCpus) {
   }
 }
 
-// Half of them, and others for another seed, layer, row or column.
+// A quarter of them, and others for another seed, layer, column, name, position or direction. The window is the whole of
+// one sequence.
 TEST(WindowDropout, DropsItsShare) {
-  const std::int64_t rows = 200, width = 64;
-  const auto dropped = [&](Dropout dropout, std::int64_t column) {
+  const std::int64_t rows = 200, width = 64, offsets[] = {0, rows};
+  const auto dropped = [&](Dropout dropout, std::int64_t column, std::int64_t name = 0,
+                           std::int64_t position = 0, bool reverse = false) {
     std::vector<float> x(size(rows * width), 1);
     WindowRowsMove<float> args;
+    args.window = {1, 0, rows, reverse, offsets, offsets};
+    args.names = {&name, &position};
     args.rows = rows;
     args.width = width;
     args.column = column;
-    args.from = {x.data(), width, false};
-    args.to = {x.data(), width, false};
+    args.from = {x.data(), width, true};
+    args.to = {x.data(), width, true};
     args.dropout = dropout;
     move_window_rows(nullptr, args);
     return x;
@@ -217,6 +230,18 @@ TEST(WindowDropout, DropsItsShare) {
   EXPECT_NE(dropped({0.25, 8, 0}, 0), one);
   EXPECT_NE(dropped({0.25, 7, 1}, 0), one);
   EXPECT_NE(dropped({0.25, 7, 0}, 4), one);
+  EXPECT_NE(dropped({0.25, 7, 0}, 0, 1), one);
+  // A token is known by how many were read before it.
+  const auto row = [&](const std::vector<float>& all, std::int64_t s) {
+    return std::vector<float>(all.begin() + s * width, all.begin() + (s + 1) * width);
+  };
+  const auto later = dropped({0.25, 7, 0}, 0, 0, 5), back = dropped({0.25, 7, 0}, 0, 0, 0, true);
+  for (std::int64_t s = 0; s < rows; ++s) {
+    if (s + 5 < rows) {
+      EXPECT_EQ(row(later, s), row(one, s + 5));
+    }
+    EXPECT_EQ(row(back, rows - 1 - s), row(one, s));
+  }
 }
 
 template <class R>

@@ -46,10 +46,13 @@ TEST(NoiseNumbers, AreSharedByNoTwoPlaces) {
           for (const std::int64_t unit : {0, 4, 8, 1 << 22, (1 << 24) - 4})
             draw(noise.draw(use, sequence, position, unit));
   }
-  for (const std::uint32_t layer : {0u, 1u, 63u})
-    for (const std::int64_t row : numbers)
-      for (const std::int64_t column : {0, 4, 8, (1 << 25) - 4})
-        draw(lacuna::Dropout{.probability = 0.5, .seed = 17, .layer = layer}.draw(row, column));
+  for (const std::uint32_t layer : {0u, 1u, 63u}) {
+    const lacuna::Dropout dropout{.probability = 0.5, .seed = 17, .layer = layer};
+    for (const std::int64_t sequence : numbers)
+      for (const std::int64_t position : numbers)
+        for (const std::int64_t column : {0, 4, 8, (1 << 24) - 4})
+          draw(dropout.draw(sequence, position, column));
+  }
   EXPECT_EQ(seen.size(), drawn);
 }
 
@@ -75,6 +78,19 @@ TEST(NoiseNumbers, AreDrawnAsOftenAsAsked) {
       EXPECT_NEAR(static_cast<double>(drawn) / count, probability,
                   5 * std::sqrt(probability * (1 - probability) / count));
     }
+}
+
+TEST(NoiseNumbers, BetweenLayersAreDrawnAsOftenAsAsked) {
+  const lacuna::Dropout dropout{.probability = 0.3, .seed = 17, .layer = 2};
+  constexpr std::int64_t sequences = 40, positions = 100, columns = 25;
+  std::int64_t drawn = 0;
+  for (std::int64_t b = 0; b < sequences; ++b)
+    for (std::int64_t p = 0; p < positions; ++p)
+      for (std::int64_t c = 0; c < columns; ++c)
+        drawn += dropout.draw(b, p, c).word[c % 4] < dropout.threshold();
+  // Five standard deviations of a binomial share.
+  constexpr double count = sequences * positions * columns;
+  EXPECT_NEAR(static_cast<double>(drawn) / count, 0.3, 5 * std::sqrt(0.3 * 0.7 / count));
 }
 
 // ---- The library ----

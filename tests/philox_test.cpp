@@ -1,13 +1,10 @@
-// The generator behind dropout gives its authors' numbers, and drops what it is asked to.
+// The generator behind all noise gives its authors' numbers.
 #include <gtest/gtest.h>
-
-#include <cmath>
 
 #include "kernels/cells/philox.h"
 
 namespace {
 
-using lacuna::Dropout;
 using lacuna::philox;
 
 // Known answers of philox4x32-10 (Random123's kat_vectors): counter, key, numbers.
@@ -22,18 +19,6 @@ TEST(Philox, GivesTheKnownAnswers) {
          {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
   expect(0x299f31d0a4093822, {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344},
          {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
-}
-
-TEST(Philox, DropsTheShareThatWasAskedFor) {
-  const Dropout dropout{.probability = 0.3, .seed = 17, .layer = 2};
-  constexpr std::int64_t rows = 4000, columns = 25;
-  std::int64_t dropped = 0;
-  for (std::int64_t row = 0; row < rows; ++row)
-    for (std::int64_t column = 0; column < columns; ++column)
-      dropped += dropout.draw(row, column).word[column % 4] < dropout.threshold();
-  // Five standard deviations of a binomial share.
-  const double share = static_cast<double>(dropped) / (rows * columns);
-  EXPECT_NEAR(share, 0.3, 5 * std::sqrt(0.3 * 0.7 / (rows * columns)));
 }
 
 }  // namespace

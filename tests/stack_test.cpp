@@ -144,6 +144,48 @@ TEST(StackNoise, IsOfTheSeedAndTheLayerAndNotOfInference) {
   EXPECT_EQ(hidden(true, 1), hidden(true, 2));
 }
 
+// Sequences that have names draw the same wherever they stand in the batch: within layers and between them, in both
+// directions, in one window and in many.
+TEST(StackNoise, IsOfTheNamesAndNotOfTheOrder) {
+  StackCase c;
+  lacuna::Layer first = lacuna::gru(5, 7);
+  first.zoneout_hidden = 0.3;
+  c.stack = support::of_type<double>(
+      lacuna::stacked(first, {.depth = 3, .bidirectional = true, .dropout = 0.4}));
+  c.lengths = {12, 30, 1, 0, 17};
+  c.initial = false;
+  auto data = generate<double>(c);
+  const std::size_t sequences = c.lengths.size();
+  ASSERT_EQ(data.noise_sequence.size(), sequences);
+  data.d_final_hidden.assign(6, std::vector<double>(sequences * 7));
+
+  // The same from the last sequence to the first.
+  auto turned = data;
+  std::reverse(turned.noise_sequence.begin(), turned.noise_sequence.end());
+  std::reverse(turned.noise_position.begin(), turned.noise_position.end());
+  for (std::size_t b = 0; b < sequences; ++b)
+    turned.offsets[b + 1] = turned.offsets[b] + c.lengths[sequences - 1 - b];
+  const auto turn = [&](const std::vector<double>& rows, std::int64_t columns) {
+    std::vector<double> out;
+    for (std::size_t b = sequences; b-- > 0;)
+      out.insert(out.end(), rows.begin() + data.offsets[b] * columns,
+                 rows.begin() + data.offsets[b + 1] * columns);
+    return out;
+  };
+  turned.values = turn(data.values, 5);
+  turned.delta_t = turn(data.delta_t, 1);
+  turned.d_hidden = turn(data.d_hidden, 14);
+
+  const auto context = support::stack_context();
+  const lacuna::StackParameters<double> weights(c.stack, 1);
+  for (const std::int64_t segment : {30, 8}) {
+    lacuna::StackPlan plan(context, c.stack, capacity_of(data), {.segment = segment});
+    const auto one = run_stack(plan, weights, data, 3), other = run_stack(plan, weights, turned, 3);
+    EXPECT_EQ(turn(one.hidden, 14), other.hidden) << "segment " << segment;
+    EXPECT_EQ(turn(one.d_values, 5), other.d_values) << "segment " << segment;
+  }
+}
+
 TEST(StackWidths, AreThoseOfProjections) {
   lacuna::Layer layer = lacuna::lstm(5, 16);
   layer.projection = 6;
@@ -158,7 +200,7 @@ TEST(StackPieces, SequencesFedInPiecesGiveTheBitsOfOneCall) {
     for (const bool reverse : {false, true}) {
       StackCase c;
       c.stack = support::of_type<double>(
-          lacuna::stacked(lacuna::gru_d(4, 9), {.depth = 3, .residual = true}));
+          lacuna::stacked(lacuna::gru_d(4, 9), {.depth = 3, .residual = true, .dropout = 0.4}));
       for (lacuna::Layer& layer : c.stack.layers) {
         layer.reverse = reverse;
         layer.zoneout_hidden = 0.2;

@@ -59,8 +59,8 @@ stack::StackRecipe recipe_for(const Context& context, const lacuna_stack* stack,
 BatchIdentity identity_of(const lacuna_stack_plan& plan, const lacuna_batch& batch,
                           const lacuna_state* initial_states) {
   const schedule::Stack& stack = plan.recipe.stack;
-  BatchIdentity identity =
-      identify(batch, std::any_of(stack.layers.begin(), stack.layers.end(), draws));
+  BatchIdentity identity = identify(
+      batch, stack.drops() || std::any_of(stack.layers.begin(), stack.layers.end(), draws));
   identity.seed = 0;  // the plan keeps the one it was given
   if (initial_states == nullptr) return identity;
   for (std::size_t i = 0; i < stack.places(); ++i)

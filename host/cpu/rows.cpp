@@ -28,15 +28,18 @@ T* row_of(const RowArray& array, std::int64_t own, std::int64_t of_batch) {
   return static_cast<T*>(array.data) + (array.of_batch ? of_batch : own) * array.stride;
 }
 
+// A token's columns, from `column` on. `number`: how many tokens of the sequence were read before it.
 template <class T>
-void drop(const Dropout& dropout, std::int64_t row, std::int64_t column, std::int64_t width,
-          T* values) {
+void drop(const RowsRun& run, std::int64_t b, std::int64_t number, std::int64_t column,
+          std::int64_t width, T* values) {
+  const Dropout& dropout = run.dropout;
+  const std::int64_t name = run.names.name(b), position = run.names.first_position(b) + number;
   const std::uint32_t threshold = dropout.threshold();
   const T scale = static_cast<T>(1 / (1 - dropout.probability));
   PhiloxNumbers numbers{};
   for (std::int64_t d = 0; d < width; ++d) {
     const std::int64_t at = column + d;
-    if (d == 0 || at % 4 == 0) numbers = dropout.draw(row, at);
+    if (d == 0 || at % 4 == 0) numbers = dropout.draw(name, position, at);
     values[d] = numbers.word[at % 4] < threshold ? T(0) : values[d] * scale;
   }
 }
@@ -75,7 +78,7 @@ void combine_rows(Team& team, const RowsRun& run) {
                     if (add != nullptr)
                       for (std::int64_t i = 0; i < n; ++i) values[i] += add[d + i];
                     if (run.dropout.active())
-                      drop(run.dropout, of_batch, run.column + d, n, values);
+                      drop(run, b, run.window->first + own - first, run.column + d, n, values);
                     if (run.accumulate)
                       for (std::int64_t i = 0; i < n; ++i) values[i] += to[d + i];
                     std::copy_n(values, n, to + d);

@@ -62,8 +62,7 @@ Job<T> describe(const Recipe& recipe, const lacuna_parameters& parameters,
                   static_cast<const T*>(batch.carry_in.since), batch.carry_in.last_time,
                   static_cast<const T*>(batch.carry_in.first_gap)};
   job.noise.seed = batch.noise.seed;
-  job.noise_sequence = batch.noise.sequence;
-  job.noise_positions = batch.noise.position;
+  job.names = {batch.noise.sequence, batch.noise.position};
   job.first_position = first_position;
   for (int k = 0; k < LACUNA_PARAMETERS; ++k)
     job.parameter[k] = static_cast<const T*>(parameters.tensor[k]);

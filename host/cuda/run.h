@@ -109,8 +109,7 @@ class Run {
     args.output_units = output_units();
     args.sequence_of = work<const std::int32_t>(at_.sequence_of);
     args.noise.seed = noise_.seed;
-    args.names = noise_.sequence;
-    args.positions = noise_.position;
+    args.names = {noise_.sequence, noise_.position};
     args.first_position = first_position_;
     args.hidden_below = threshold_of(layer_.zoneout_hidden);
     args.cell_below = threshold_of(layer_.zoneout_cell);

@@ -30,6 +30,7 @@ void move(const RowsRun& run) {
   args.add = {static_cast<const T*>(run.add.data), run.add.stride, run.add.of_batch};
   args.accumulate = run.accumulate;
   args.dropout = run.dropout;
+  args.names = run.names;
   args.column = run.column;
   if (run.over == RowsRun::Over::endings)
     move_window_endings(stream_of(run.stream), args);

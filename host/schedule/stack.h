@@ -27,6 +27,7 @@ struct Stack {
     return direction == 1 || layers[at(layer)].reverse != 0;
   }
   // What a layer's output goes through on its way to the next one.
+  bool drops() const { return dropout > 0 && depth() > 1; }
   bool drops(int layer) const { return dropout > 0 && layer + 1 < depth(); }
   bool adds_input(int layer) const { return residual && layer > 0; }
   // What there is one of per layer and direction: how many, and which is whose.

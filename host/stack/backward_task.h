@@ -66,8 +66,7 @@ class BackwardTask : TaskRun {
     const std::int64_t stride = stack_.output_width(task_.layer);
     std::byte* const own = buffer(task_.d_rows_out);
     RowsRun run = rows_run(width());
-    run.dropout = dropout();
-    run.column = column();
+    drop(run);
     if (!last_of_stage()) {
       run.from = run.to = of_window(own, width());
       if (run.dropout.active()) call_.backend.rows(run);

@@ -106,8 +106,7 @@ class ForwardTask : TaskRun {
     run.from = of_window(hidden, width());
     if (stack_.adds_input(task_.layer))
       run.add = of_window(input_rows(), layer_.features, column());
-    run.dropout = dropout();
-    run.column = column();
+    drop(run);
     if (last_of_stage() && task_.rows_out != schedule::none) {
       void* const sink = last_stage()
                              ? outputs_->hidden

@@ -177,7 +177,7 @@ StackRecipe make_recipe(const Backend& backend, const Stack& stack, const lacuna
                                                                   : capacity.tokens);
   recipe.windows = schedule::cut(capacity, segment);
   recipe.recipes = layer_recipes(backend, recipe);
-  if (!recipe.windows.whole()) recipe.window_bytes = backend.window_bytes(capacity.sequences);
+  if (recipe.needs_windows()) recipe.window_bytes = backend.window_bytes(capacity.sequences);
   Search(recipe).run();
   return recipe;
 }

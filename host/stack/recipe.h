@@ -32,6 +32,8 @@ struct StackRecipe {
   std::vector<Recipe> recipes;      // [layer][direction][size class]
   std::size_t window_bytes = 0;     // of a task's window, behind its workspace
 
+  // Dropout knows tokens by sequence and number, even where the one window is the whole batch.
+  bool needs_windows() const { return !windows.whole() || stack.drops(); }
   std::size_t place(int layer, int direction, std::int64_t window) const {
     return stack.place(layer, direction) * windows.class_tokens.size() +
            static_cast<std::size_t>(windows.size_class[static_cast<std::size_t>(window)]);

@@ -73,7 +73,7 @@ void run_backward(const Call& call, const lacuna_stack_output_gradients& d_outpu
 Prepared::Prepared(Backend& backend, const StackRecipe& recipe) {
   for (const Recipe& one : recipe.recipes) layers.push_back(backend.prepare(one));
   const std::int64_t widest = widest_wave(recipe.graph);
-  if (!recipe.windows.whole())
+  if (recipe.needs_windows())
     offsets.resize(static_cast<std::size_t>(widest * (recipe.capacity.sequences + 1)));
   side_by_side = backend.prepare_side_by_side(static_cast<int>(widest));
   const std::size_t places = recipe.stack.places();

@@ -20,7 +20,7 @@ class TaskRun {
         layer_(stack_.layers[schedule::Stack::at(task.layer)]),
         place_(stack_.place(task.layer, task.direction)),
         stream_(stream) {
-    if (whole()) return;
+    if (whole() && !stack_.drops(task.layer)) return;
     window_.sequences = call.batch.sequences;
     window_.first = task.window * recipe_.windows.segment;
     window_.count = recipe_.windows.segment;
@@ -153,11 +153,11 @@ class TaskRun {
     if (at == nullptr) return {};
     return {at + static_cast<std::size_t>(first_column) * bytes, stride, true};
   }
-  // Where the window is the whole batch, its rows are the batch's.
+  // Where the window is the whole batch, no rows are moved to it.
   RowArray of_window(const void* data, std::int64_t stride, std::int64_t first_column = 0,
                      RowsRun::Element element = RowsRun::Element::real) const {
     RowArray array = of_batch(data, stride, first_column, element);
-    array.of_batch = false;
+    array.of_batch = whole();
     return array;
   }
   RowsRun rows_run(std::int64_t width) const {
@@ -169,10 +169,13 @@ class TaskRun {
     run.stream = stream_;
     return run;
   }
-  // What is dropped of this layer's output.
-  Dropout dropout() const {
-    if (!stack_.drops(task_.layer)) return {};
-    return {stack_.dropout, call_.seed, static_cast<std::uint32_t>(task_.layer)};
+  // Drops of this layer's output, on the way that `run` takes, or of its gradient.
+  void drop(RowsRun& run) const {
+    if (!stack_.drops(task_.layer)) return;
+    run.window = &window_;
+    run.dropout = {stack_.dropout, call_.seed, static_cast<std::uint32_t>(task_.layer)};
+    run.names = {call_.batch.noise.sequence, call_.batch.noise.position};
+    run.column = column();
   }
 
   const Call& call_;

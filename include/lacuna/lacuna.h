@@ -458,12 +458,13 @@ typedef struct lacuna_carry {
   void* first_gap;
 } lacuna_carry;
 
-/* Where zoneout and recurrent dropout take their random numbers from (Philox). They are a function of
- * seed, sequence, position in the order of reading, and unit alone, the same on every backend, so that
- * a step that is run again, in another piece, window or batch order, sees the same ones. Another seed
- * gives others: a training loop takes a new one for each step. Used by runs with a tape of layers that
- * draw; the backward run needs the forward run's (MISMATCH where the seed is another, or an array is
- * given to one of them alone; what stands in the arrays is not compared). */
+/* Where zoneout and recurrent dropout, and dropout between a stack's layers, take their random
+ * numbers from (Philox). They are a function of seed, sequence, position in the order of reading, and
+ * unit alone, the same on every backend, so that a step that is run again, in another piece, window or
+ * batch order, sees the same ones. Another seed gives others: a training loop takes a new one for each
+ * step. Used by runs with a tape of layers that draw; the backward run needs the forward run's
+ * (MISMATCH where the seed is another, or an array is given to one of them alone; what stands in the
+ * arrays is not compared). */
 typedef struct lacuna_noise {
   uint64_t seed;
   /* [B], 0 .. 2^47 - 1: what each sequence is called; null: 0 .. B-1. Sequences of one name see the

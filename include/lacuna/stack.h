@@ -29,7 +29,8 @@ typedef struct lacuna_stack {
   int32_t residual;
   /* [0, 1): the probability with which a number that one layer hands to the next is replaced by 0,
    * in training; the others are divided by 1 - dropout. Drawn by Philox from the run's seed, the
-   * token's row, the column and the layer. */
+   * sequence and the token's position in it (see lacuna_noise; each direction counts in its own order
+   * of reading), the column and the layer. */
   double dropout;
 } lacuna_stack;
 
@@ -115,7 +116,7 @@ typedef struct lacuna_stack_outputs {
  * `seed` decides what is dropped between layers, and what their zoneout and recurrent dropout draw:
  * batch.noise.seed is not read, batch.noise.sequence and .position are. Layer and direction number 0
  * draws what a layer alone draws from `seed`, each further one from a seed derived from it
- * (docs/schedule.md). What is dropped between layers goes by the batch's rows, not by noise.sequence.
+ * (docs/schedule.md). A stack that is fed in pieces and told their positions draws as one that is not.
  * Nothing is drawn in inference. A training plan keeps what its backward run needs, until then. */
 LACUNA_NODISCARD LACUNA_API lacuna_status
 lacuna_stack_forward(lacuna_stack_plan* plan, const lacuna_parameters* parameters,

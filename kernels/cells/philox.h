@@ -44,21 +44,4 @@ LACUNA_FN std::uint32_t threshold_of(double probability) {
   return static_cast<std::uint32_t>(probability * 4294967296.0);
 }
 
-// Dropout between layers: each number is kept with probability 1 - p, and then divided by it.
-struct Dropout {
-  double probability = 0;  // 0: nothing is dropped
-  std::uint64_t seed = 0;
-  std::uint32_t layer = 0;
-
-  LACUNA_FN bool active() const { return probability > 0; }
-  // Dropped are words below it.
-  LACUNA_FN std::uint32_t threshold() const { return threshold_of(probability); }
-  // Four columns of a token's row share one draw: column c has its word c % 4.
-  LACUNA_FN PhiloxNumbers draw(std::int64_t row, std::int64_t column) const {
-    const auto place = static_cast<std::uint64_t>(row);
-    return philox(seed, static_cast<std::uint32_t>(place), static_cast<std::uint32_t>(place >> 32),
-                  static_cast<std::uint32_t>(column / 4), layer);
-  }
-};
-
 }  // namespace lacuna

@@ -34,10 +34,6 @@ SIMT_DEVICE std::int64_t batch_row(const DeviceWindow& window, const WindowToken
                         : window.offsets[token.sequence] + number;
 }
 
-SIMT_DEVICE std::int64_t batch_row(const DeviceWindow& window, std::int64_t own) {
-  return window.offsets != nullptr ? batch_row(window, find_token(window, own)) : own;
-}
-
 // Whether the sequence's last token to be read is in the window; of one without tokens: whether the
 // window is the first.
 SIMT_DEVICE bool ends_in(const DeviceWindow& window, std::int64_t b) {

@@ -1,7 +1,7 @@
 // Rows between a batch and a window of it, added, dropped and scaled on the way: every element is
 // read once and written once.
 #pragma once
-#include "kernels/cells/philox.h"
+#include "kernels/cells/noise.h"
 #include "kernels/simt/number.h"
 #include "kernels/simt/shared.h"
 #include "kernels/simt/sync.h"
@@ -27,7 +27,8 @@ struct WindowRowsMove {
   WindowArray<T> to;  // may be `from`
   WindowArray<const T> from, add;
   bool accumulate = false;
-  Dropout dropout;          // drawn for the batch's rows
+  Dropout dropout;          // needs a window that is not the batch itself
+  NoiseNames names;         // for dropout
   std::int64_t column = 0;  // `to`'s first column, as dropout counts them
 };
 
@@ -90,15 +91,33 @@ SIMT_DEVICE void store_unit(T* row, const UnitColumns& columns, const T (&values
   }
 }
 
+// Which row a window's row is: of the batch, and to dropout.
+struct RowPlace {
+  std::int64_t of_batch, name, position;
+};
+
+template <class T>
+SIMT_DEVICE RowPlace find_place(const WindowRowsMove<T>& args, std::int64_t own) {
+  const DeviceWindow& window = args.window;
+  if (window.offsets == nullptr) return {own, 0, 0};
+  const WindowToken token = find_token(window, own);
+  RowPlace place{batch_row(window, token), 0, 0};
+  if (args.dropout.active()) {
+    place.name = args.names.name(token.sequence);
+    place.position = args.names.first_position(token.sequence) + window.first + token.step;
+  }
+  return place;
+}
+
 // What dropout makes of a unit.
 template <class R>
 struct Dropped {
   std::uint32_t threshold = 0;
   R scale = 1;
 
-  SIMT_DEVICE void apply(const Dropout& dropout, std::int64_t row, std::int64_t column,
+  SIMT_DEVICE void apply(const Dropout& dropout, const RowPlace& place, std::int64_t column,
                          R (&values)[row_unit]) const {
-    const PhiloxNumbers numbers = dropout.draw(row, column);
+    const PhiloxNumbers numbers = dropout.draw(place.name, place.position, column);
     SIMT_UNROLL
     for (int i = 0; i < row_unit; ++i)
       values[i] = numbers.word[i] < threshold ? R(0) : values[i] * scale;
@@ -107,9 +126,9 @@ struct Dropped {
 
 template <bool aligned, class T>
 SIMT_DEVICE void move_unit(const WindowRowsMove<T>& args, const Dropped<simt::Real<T>>& dropped,
-                           std::int64_t own, std::int64_t of_batch, const UnitColumns& columns) {
+                           std::int64_t own, const RowPlace& place, const UnitColumns& columns) {
   const auto row = [&](const auto& array) {
-    return array.data + (array.of_batch ? of_batch : own) * array.stride;
+    return array.data + (array.of_batch ? place.of_batch : own) * array.stride;
   };
   T values[row_unit];
   load_unit<aligned>(row(args.from), columns, values);
@@ -126,7 +145,7 @@ SIMT_DEVICE void move_unit(const WindowRowsMove<T>& args, const Dropped<simt::Re
     };
     if (args.add.data != nullptr) add(row(args.add));
     if (args.dropout.active())
-      dropped.apply(args.dropout, of_batch, args.column + columns.first, sums);
+      dropped.apply(args.dropout, place, args.column + columns.first, sums);
     if (args.accumulate) add(row(args.to));
     SIMT_UNROLL
     for (int i = 0; i < row_unit; ++i) values[i] = simt::from_real<T>(sums[i]);
@@ -140,20 +159,20 @@ template <bool aligned, class T>
 SIMT_KERNEL(flat_threads)
 void move_rows_of_window(WindowRowsMove<T> args, Dropped<simt::Real<T>> dropped, unsigned row_units,
                          unsigned block_rows) {
-  SIMT_SHARED(batch_rows, std::int64_t[flat_threads]);
+  SIMT_SHARED(places, RowPlace[flat_threads]);
   const unsigned thread = simt::thread_index().x;
   const std::int64_t stride = std::int64_t{simt::grid_size().x} * block_rows;
   for (std::int64_t first = std::int64_t{simt::block_index().x} * block_rows; first < args.rows;
        first += stride) {
     const std::int64_t left = args.rows - first;
     const unsigned rows = left < block_rows ? static_cast<unsigned>(left) : block_rows;
-    if (thread < rows) batch_rows[thread] = batch_row(args.window, first + thread);
+    if (thread < rows) places[thread] = find_place(args, first + thread);
     simt::sync_block();
     for (unsigned unit = thread; unit < rows * row_units; unit += flat_threads) {
       const unsigned row = unit / row_units, in_row = unit % row_units;
       const UnitColumns columns{std::int64_t{in_row} * row_unit - args.column % row_unit,
                                 args.width};
-      move_unit<aligned>(args, dropped, first + row, batch_rows[row], columns);
+      move_unit<aligned>(args, dropped, first + row, places[row], columns);
     }
     simt::sync_block();
   }

@@ -111,7 +111,7 @@ StackData<Real> generate(const StackCase& c) {
   if (c.seed % 2 == 1)
     for (std::int64_t b = 0; b < data.sequences(); ++b) {
       data.noise_sequence.push_back(1'000'000'007 * (data.sequences() - b));
-      data.noise_position.push_back(5 * b);
+      data.noise_position.push_back((std::int64_t{1} << 33) * (b % 2) + 5 * b);
     }
   return data;
 }
@@ -249,17 +249,34 @@ StackResults<Real> run_by_layers(const lacuna::Context& context, const lacuna::S
       }
   };
 
+  // As docs/equations.md has it.
+  const auto draws_below = [&](std::int64_t name, std::int64_t position, std::size_t layer,
+                               std::int64_t column) {
+    const auto low = [](std::int64_t number) { return static_cast<std::uint32_t>(number); };
+    const auto numbers =
+        lacuna::philox(seed, low(name), low(position), low(name >> 32) | low(position >> 32) << 16,
+                       low(column / 4) + (static_cast<std::uint32_t>(layer) << 22) + (1u << 29));
+    return numbers.word[column % 4] < std::floor(stack.dropout * 4294967296.0);
+  };
   // What a layer hands to the next, or the gradient of it.
   const auto drop = [&](std::size_t layer, Rows& rows) {
     if (stack.dropout == 0 || layer + 1 == stack.layers.size()) return;
-    const lacuna::Dropout dropout{stack.dropout, seed, static_cast<std::uint32_t>(layer)};
-    const std::int64_t width = stack.layers[layer].output_width() * directions;
-    for (std::int64_t s = 0; s < n; ++s)
-      for (std::int64_t c = 0; c < width; ++c) {
-        Real& number = rows[static_cast<std::size_t>(s * width + c)];
-        const bool dropped = dropout.draw(s, c).word[c % 4] < dropout.threshold();
-        number = dropped ? Real(0) : number * static_cast<Real>(1 / (1 - stack.dropout));
-      }
+    const std::int64_t h = stack.layers[layer].output_width(), width = h * directions;
+    for (std::int64_t b = 0; b < data.sequences(); ++b) {
+      const auto at = static_cast<std::size_t>(b);
+      const std::int64_t name = data.noise_sequence.empty() ? b : data.noise_sequence[at];
+      const std::int64_t before = data.noise_position.empty() ? 0 : data.noise_position[at];
+      const std::int64_t begin = data.offsets[at], end = data.offsets[at + 1];
+      for (std::int64_t s = begin; s < end; ++s)
+        for (std::int64_t c = 0; c < width; ++c) {
+          const bool from_end = stack.layers[layer].reverse || c >= h;
+          const std::int64_t position = before + (from_end ? end - 1 - s : s - begin);
+          Real& number = rows[static_cast<std::size_t>(s * width + c)];
+          number = draws_below(name, position, layer, c)
+                       ? Real(0)
+                       : number * static_cast<Real>(1 / (1 - stack.dropout));
+        }
+    }
   };
 
   for (std::size_t l = 0; l < stack.layers.size(); ++l) {

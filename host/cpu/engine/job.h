@@ -47,9 +47,8 @@ struct Job {
   Carry<const T> carry_in;
   bool drawn = false;  // zoneout and recurrent dropout draw
   Noise noise;
-  const std::int64_t* noise_sequence = nullptr;   // null: 0 .. B-1
-  const std::int64_t* noise_positions = nullptr;  // null: 0
-  std::int64_t first_position = 0;                // comes on top
+  NoiseNames names;
+  std::int64_t first_position = 0;  // comes on top
 
   const T* parameter[LACUNA_PARAMETERS] = {};
 
@@ -126,14 +125,6 @@ struct Job {
     return gap_before_row(
         GapSource<T>{delta_t, times, carry_in.last_time, carry_in.first_gap, layer.reverse != 0},
         sequence, token(sequence, step), step == 0);
-  }
-
-  // What random numbers go by.
-  std::int64_t noise_name(std::int64_t sequence) const {
-    return noise_sequence != nullptr ? noise_sequence[sequence] : sequence;
-  }
-  std::int64_t noise_position(std::int64_t sequence) const {
-    return first_position + (noise_positions != nullptr ? noise_positions[sequence] : 0);
   }
 
   T* saved(std::int64_t token, std::int64_t gate) const {

@@ -77,7 +77,8 @@ template <class V, class T>
 void draw_zoneout(const Job<T>& job, const Zoned& part, const Place& at, T* row,
                   RowDraws<V, T>& draws) {
   if (part.probability == 0) return;
-  draws.add(part.use, job.noise_name(at.sequence), job.noise_position(at.sequence) + at.step,
+  draws.add(part.use, job.names.name(at.sequence),
+            job.first_position + job.names.first_position(at.sequence) + at.step,
             threshold_of(part.probability), part.units, row);
 }
 
@@ -86,7 +87,7 @@ template <class V, class T>
 void draw_dropout(const Job<T>& job, std::int64_t sequence, T* factors) {
   const double probability = job.layer.recurrent_dropout;
   RowDraws<V, T> draws(job.noise, T(0), static_cast<T>(1 / (1 - probability)));
-  draws.add(NoiseUse::recurrent_dropout, job.noise_name(sequence), 0, threshold_of(probability),
+  draws.add(NoiseUse::recurrent_dropout, job.names.name(sequence), 0, threshold_of(probability),
             job.layout->output_units, factors);
   draws.flush();
 }

@@ -25,9 +25,9 @@ struct CarryOut {
   std::span<Wide<Real>> first_gap{};
 };
 
-// Where zoneout and recurrent dropout take their random numbers from, in runs with a tape. See
-// lacuna_noise. A training loop gives each step numbers of its own: batch.noise.seed = step. A stack
-// has its seed as an argument of its forward run instead.
+// Where zoneout and recurrent dropout, and dropout between a stack's layers, take their random numbers
+// from, in runs with a tape. See lacuna_noise. A training loop gives each step numbers of its own:
+// batch.noise.seed = step. A stack has its seed as an argument of its forward run instead.
 struct NoiseIn {
   std::uint64_t seed = 0;
   std::span<const std::int64_t> sequence{};  // [B], what each is called; empty: 0 .. B-1

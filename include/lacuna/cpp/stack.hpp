@@ -269,7 +269,8 @@ class StackPlan {
   }
 
   // `batch` without initial states, which are per layer. `seed` decides what is dropped and drawn: a
-  // training loop gives each step one of its own. batch.noise.seed is not read.
+  // training loop gives each step one of its own. batch.noise.seed is not read; its sequence and position
+  // let pieces of sequences draw what the whole would.
   template <RealNumber Real>
   void forward(const StackParameters<Real>& parameters, const Batch<Real>& batch,
                const StackOutputs<Real>& outputs, std::uint64_t seed = 0,

@@ -15,17 +15,12 @@ struct DrawNoise {
   std::int64_t units = 0, output_units = 0;
   const std::int32_t* sequence_of = nullptr;  // [N]
   Noise noise;
-  const std::int64_t* names = nullptr;                                // [B]; null: 0 .. B-1
-  const std::int64_t* positions = nullptr;                            // [B]; null: 0
+  NoiseNames names;
   std::int64_t first_position = 0;                                    // comes on top
   std::uint32_t hidden_below = 0, cell_below = 0, dropout_below = 0;  // which words are drawn
   R scale = R(1);                                                     // of what dropout leaves
   std::uint8_t* zoned = nullptr;                                      // NoiseView's, "="
   R* factors = nullptr;
-
-  SIMT_DEVICE std::int64_t name(std::int64_t sequence) const {
-    return names != nullptr ? names[sequence] : sequence;
-  }
 };
 
 namespace stepwise {
@@ -40,12 +35,11 @@ void draw_zoneout(DrawNoise<R> args, std::int64_t /*step*/, std::int64_t tokens)
     const std::int64_t sequence = args.sequence_of[token];
     const std::int64_t step =
         all.reverse ? all.offsets[sequence + 1] - 1 - token : token - all.offsets[sequence];
-    const std::int64_t position =
-        args.first_position + (args.positions != nullptr ? args.positions[sequence] : 0) + step;
+    const std::int64_t position = args.first_position + args.names.first_position(sequence) + step;
     unsigned bits = 0;
     const auto draw = [&](NoiseUse use, std::uint32_t below, int first_bit) {
       if (below == 0) return;
-      const PhiloxNumbers numbers = args.noise.draw(use, args.name(sequence), position, unit);
+      const PhiloxNumbers numbers = args.noise.draw(use, args.names.name(sequence), position, unit);
       SIMT_UNROLL
       for (int i = 0; i < 4; ++i) bits |= (numbers.word[i] < below ? 1u : 0u) << (first_bit + i);
     };
@@ -62,7 +56,7 @@ void draw_dropout(DrawNoise<R> args, std::int64_t /*step*/, std::int64_t sequenc
   for_each_group<float>(
       sequences, args.output_units, [&](std::int64_t sequence, std::int64_t unit) {
         const PhiloxNumbers numbers =
-            args.noise.draw(NoiseUse::recurrent_dropout, args.name(sequence), 0, unit);
+            args.noise.draw(NoiseUse::recurrent_dropout, args.names.name(sequence), 0, unit);
         SIMT_UNROLL
         for (int i = 0; i < 4; ++i)
           args.factors[sequence * args.output_units + unit + i] =
