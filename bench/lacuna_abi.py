@@ -90,10 +90,10 @@ class Noise(Structure):
 
 class Batch(Structure):
     _fields_ = [("sequences", c_int64), ("tokens", c_int64), ("offsets", c_void_p),
-                ("values", c_void_p), ("mask", c_void_p), ("delta_t", c_void_p),
-                ("times", c_void_p), ("delta", c_void_p), ("initial_hidden", c_void_p),
-                ("initial_cell", c_void_p), ("carry_in", Carry), ("offsets_on_device", c_int32),
-                ("noise", Noise)]
+                ("values", c_void_p), ("mask", c_void_p), ("fires", c_void_p),
+                ("delta_t", c_void_p), ("times", c_void_p), ("delta", c_void_p),
+                ("initial_hidden", c_void_p), ("initial_cell", c_void_p), ("carry_in", Carry),
+                ("offsets_on_device", c_int32), ("noise", Noise)]
 
 
 class Outputs(Structure):

@@ -204,8 +204,9 @@ class Backend {
     work(job, nullptr);
   }
 
-  // The three below take arrays that are the backend's, or were staged.
+  // The four below take arrays that are the backend's, or were staged.
   virtual void rows(const RowsRun& run) = 0;
+  virtual void measured(const MeasuredRun& run) = 0;
   virtual void gaps(const GapsRun& run) = 0;
   virtual void gap_gradients(const GapGradientsRun& run) = 0;
   // Bytes of its own memory in which a backend wants a window of so many sequences before it is used, as `prepared`; and

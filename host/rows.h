@@ -58,6 +58,17 @@ struct RowsRun {
   void* stream = nullptr;
 };
 
+// measured[s] "=" 1 at tokens at which any feature was measured, else 0.
+struct MeasuredRun {
+  lacuna_type type;
+  const WindowRows* window = nullptr;  // null: of all `rows`
+  std::int64_t rows = 0, features = 0;
+  const void* values = nullptr;        // real [N, features] of the batch
+  const std::uint8_t* mask = nullptr;  // [N, features]; null: NaN in values marks the missing ones
+  std::uint8_t* measured = nullptr;    // of the window
+  void* stream = nullptr;
+};
+
 // The gap before each token of a window, wide; and what a piece of a sequence has to hand on of its times.
 struct GapsRun {
   lacuna_type type;

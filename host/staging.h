@@ -63,6 +63,7 @@ inline lacuna_batch staged(Staging& stage, const lacuna_layer& layer, const lacu
   if (from.offsets_on_device) to.offsets = stage.in(from.offsets, B + 1);
   to.values = stage.in(from.values, N * D, real);
   to.mask = stage.in(from.mask, N * D);
+  to.fires = stage.in(from.fires, N);
   to.delta_t = stage.in(from.delta_t, N, wide);
   to.times = stage.in(from.times, N);
   to.delta = stage.in(from.delta, N * D, wide);

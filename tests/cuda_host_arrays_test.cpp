@@ -36,6 +36,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values("lstm_f32_n9_h31_len0-23_init_seed3",
                     "grud_f64_n6_d5_h17_len0-19_miss80_nan_times_seed4",
                     "lstm+relax+relax_f32_n7_d2_h12_len0-9_miss60_eo_gap_carry_init_rev_seed5",
+                    "gru+none+relax_f32_n7_d2_h12_len0-9_miss40_eo_seed6",
                     "lstm+relax+relax_f64_n7_d2_h12_p5_len0-9_miss60_gap_carry_init_seed7",
                     "gru+decay+decay_f64_n5_d3_h7_len0-9_miss50_delta_seed6",
                     "lstm_f32_n6_d3_h9_len0-9_zone20_zonec30_rdrop40_seed7"),

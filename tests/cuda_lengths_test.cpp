@@ -44,6 +44,7 @@ INSTANTIATE_TEST_SUITE_P(
                                      "grud_relax_f32_n7_h12_len0-19_miss80_rev_seed5",
                                      "ode_euler_f64_n5_d3_h7_len0-9_miss50_gap_seed6",
                                      "lstm+decay+relax_f32_n7_h12_p5_len0-19_miss80_eo_seed7",
+                                     "gru+none+relax_f32_n7_h12_len0-19_miss40_eo_seed8",
                                      "lstm_f32_n9_h31_len0-23_ln_init_seed7",
                                      "lstm_f32_n9_h21_p8_len0-23_ln_seed9",
                                      "grud_f64_n6_d5_h17_len0-19_miss80_eo_ln_seed8"),

@@ -310,14 +310,15 @@ TEST_P(ResidentLanes, Agree) {
   support::expect_agreement(GetParam());
 }
 
-INSTANTIATE_TEST_SUITE_P(Odd, ResidentLanes,
-                         testing::Values("lstm_f32_n1_d2_h17_len40_seed1",
-                                         "gru_f32_n3_d2_h9_len0_seed2",
-                                         "lstm_f32_n130_d2_h9_len0-6_init_seed3",
-                                         "grud_f32_n90_d5_h33_len0-12_miss70_eo_rev_seed4",
-                                         "lstm+none+relax_f16_n50_d3_h20_len0-7_init_seed5",
-                                         "grud_bf16_n40_d3_h20_len0-7_miss70_eo_seed6"),
-                         support::test_name);
+INSTANTIATE_TEST_SUITE_P(
+    Odd, ResidentLanes,
+    testing::Values("lstm_f32_n1_d2_h17_len40_seed1", "gru_f32_n3_d2_h9_len0_seed2",
+                    "lstm_f32_n130_d2_h9_len0-6_init_seed3",
+                    "grud_f32_n90_d5_h33_len0-12_miss70_eo_rev_seed4",
+                    "lstm+none+relax_f16_n50_d3_h20_len0-7_init_seed5",
+                    "lstm+none+relax_f32_n50_d3_h20_len0-9_miss40_eo_rev_seed7",
+                    "grud_bf16_n40_d3_h20_len0-7_miss70_eo_seed6"),
+    support::test_name);
 
 // A sequence of 20,000 tokens beside 500 short ones.
 TEST(ResidentLanes, OneIsLong) {
@@ -341,6 +342,7 @@ INSTANTIATE_TEST_SUITE_P(
                     "grud_f32_n7_d41_h64_len0-19_miss80_eo_nan_times_seed3",
                     "grud_relax_bf16_n4_h5_len1-30_miss90_carry_rev_init_seed10",
                     "lstm+none+relax_f16_n5_d3_h20_len0-7_init_seed5",
+                    "gru+none+relax_bf16_n5_d3_h20_len0-9_miss40_eo_seed6",
                     "ode_euler_f32_n7_h13_len0-19_miss50_seed12"),
     support::test_name);
 

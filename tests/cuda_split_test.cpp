@@ -121,6 +121,7 @@ constexpr const char* odd_batches[] = {
     "lstm_bf16_n70_d2_h33_len0-6_init_seed3",
     "grud_f32_n40_d5_h33_len0-6_miss70_eo_rev_seed4",
     "lstm+none+relax_f16_n30_d3_h20_len0-7_init_seed5",
+    "gru+none+relax_f32_n30_d3_h37_len0-9_miss40_eo_seed7",
     "grud_bf16_n20_d3_h40_len0-7_miss70_eo_seed6",
     "grud_relax_f32_n7_h37_len1-9_miss90_carry_rev_init_seed10",
     "lstm_decay_f16_n7_h34_len0-9_miss80_times_seed8",

@@ -145,6 +145,7 @@ INSTANTIATE_TEST_SUITE_P(
                         "grud_relax_bf16_n4_h5_len1-30_miss90_carry_rev_init_seed10",
                         "lstm+none+relax_f16_n5_d3_h20_len0-7_init_seed5",
                         "lstm+none+relax_f32_n5_d3_h20_len0-7_init_seed5",
+                        "gru+none+relax_f32_n5_d3_h20_len0-9_miss40_eo_seed6",
                         "lstm_f32_n9_h31_p12_len0-23_init_seed3",
                         "lstm+forward+decay_f16_n7_h34_p9_len0-19_miss80_eo_times_seed8",
                         "lstm+none+relax_bf16_n5_d3_h20_p7_len0-7_init_seed5",

@@ -119,11 +119,6 @@ TEST(LayerErrors, EveryField) {
   expect("layer.reverse: 7, expected 0 or 1", [](auto& l) { l.reverse = 7; });
   expect("layer.layer_norm: 2, expected 0 or 1", [](auto& l) { l.layer_norm = 2; });
   expect("layer.mask_input: 1 needs a mask", [](auto& l) { l.impute = LACUNA_IMPUTE_NONE; });
-  expect("layer.empty_rows: LACUNA_EMPTY_ROWS_EVOLVE_ONLY needs a mask", [](auto& l) {
-    l.impute = LACUNA_IMPUTE_NONE;
-    l.mask_input = 0;
-    l.empty_rows = LACUNA_EMPTY_ROWS_EVOLVE_ONLY;
-  });
   EXPECT_TRUE(refused(lacuna_layer_check(nullptr), LACUNA_INVALID_ARGUMENT, {"layer: null"}));
 }
 

@@ -245,6 +245,24 @@ TEST_P(RunErrors, MaskAndCarry) {
                    [&](Call& call) { call.outputs.carry_out.since = example.out_since.data(); });
 }
 
+TEST_P(RunErrors, Fires) {
+  std::vector<std::uint8_t> fires(static_cast<std::size_t>(refusals.example.batch().tokens), 1);
+  refusals.both(refusals.example.has_mask()
+                    ? "batch.fires: given, but the layer's mask tells which rows are empty"
+                    : "batch.fires: given, but empty_rows is LACUNA_EMPTY_ROWS_UPDATE",
+                [&](Call& call) { call.batch.fires = fires.data(); });
+}
+
+// A layer without a mask has to be told, in every run, where its cell fires.
+TEST(FiresErrors, OfALayerWithoutAMask) {
+  lacuna_layer layer = api_tests::plain_gru();
+  layer.empty_rows = LACUNA_EMPTY_ROWS_EVOLVE_ONLY;
+  Refusals refusals(layer);
+  refusals.both("batch.fires: null, but empty_rows is LACUNA_EMPTY_ROWS_EVOLVE_ONLY",
+                [](Call& call) { call.batch.fires = nullptr; });
+  refusals.both_with("batch.fires[1]: 2, expected 0 or 1", refusals.example.fires, 1, 2);
+}
+
 TEST_P(RunErrors, Noise) {
   const struct {
     const char* name;

@@ -337,6 +337,7 @@ struct Call {
   std::vector<std::vector<float>> weights, d_weights, state, final_state, d_final, d_initial;
   std::vector<std::int64_t> offsets{0, 7, 7, 19};
   std::vector<float> values = std::vector<float>(N * D, 0.5F);
+  std::vector<std::uint8_t> fires = std::vector<std::uint8_t>(N, 1);
   std::vector<float> delta_t = std::vector<float>(N, 1.0F);
   std::vector<double> times = std::vector<double>(N, 0.0);
   std::vector<float> delta = std::vector<float>(N * D, 1.0F);
@@ -453,6 +454,31 @@ TEST_F(StackRun, RefusesWrongInputs) {
       "batch.offsets_on_device: 1", [](Call& c) { c.batch.offsets_on_device = 1; }, true, true,
       false, support::on_cpu ? LACUNA_INVALID_ARGUMENT : LACUNA_UNSUPPORTED);
   if (support::on_cpu) refused("stream: address", [](Call& c) { c.stream = c.values.data(); });
+}
+
+// Which rows are empty the mask tells; without one, the caller, if any layer wants to know.
+TEST_F(StackRun, RefusesWrongFires) {
+  refused("batch.fires: given, but the layer's mask tells which rows are empty",
+          [](Call& c) { c.batch.fires = c.fires.data(); });
+  Call call;
+  call.parameters_given = call.parameters.data();
+  call.description.layers[0].impute = LACUNA_IMPUTE_NONE;
+  call.parameters[0].tensor[LACUNA_X_MEAN] = call.d_parameters[0].tensor[LACUNA_X_MEAN] = nullptr;
+  const auto all_fire = plan_for(call);
+  call.batch.fires = call.fires.data();
+  expect_refusal(call.forward(all_fire.get()), LACUNA_INVALID_ARGUMENT,
+                 "batch.fires: given, but empty_rows is LACUNA_EMPTY_ROWS_UPDATE");
+  call.description.layers[1].empty_rows = LACUNA_EMPTY_ROWS_EVOLVE_ONLY;
+  const auto plan = plan_for(call);
+  ASSERT_EQ(call.forward(plan.get()), LACUNA_OK) << lacuna_last_error();
+  call.batch.fires = nullptr;
+  expect_refusal(call.backward(plan.get()), LACUNA_INVALID_ARGUMENT, "batch.fires: null");
+  call.batch.fires = call.fires.data();
+  call.fires[3] = 2;
+  expect_refusal(call.backward(plan.get()), LACUNA_INVALID_ARGUMENT,
+                 "batch.fires[3]: 2, expected 0 or 1");
+  call.fires[3] = 1;
+  EXPECT_EQ(call.backward(plan.get()), LACUNA_OK) << lacuna_last_error();
 }
 
 TEST_F(StackRun, RefusesWrongOutputs) {

@@ -6,6 +6,7 @@
 
 #include "host/cpu/rows.h"
 #include "kernels/tokens/window_gaps.h"
+#include "kernels/tokens/window_measured.h"
 #include "kernels/tokens/window_rows.h"
 #include "kernels_tokens/windows.h"
 
@@ -195,6 +196,63 @@ TYPED_TEST(WindowRowsOf, OfEndingsAreTheCpus) {
       SCOPED_TRACE(seed);
       endings_agree<TypeParam>(seed);
       if (testing::Test::HasFatalFailure()) return;
+    }
+  }
+}
+
+template <class T>
+void measured_agree(std::uint64_t seed) {
+  support::Random random(seed);
+  const Window window(random_sequences(random), random);
+  const bool cut = random.chance(0.7), masked = random.chance(0.5);
+  const std::int64_t tokens = window.tokens(), own = cut ? window.rows().rows() : tokens;
+  const std::int64_t features = random.chance(0.5) ? 1 + random.below(5) : 30 + random.below(40);
+  std::vector<T> values;
+  std::vector<Plain<T>> plain_values;
+  std::vector<std::uint8_t> mask;
+  const double share = 0.7 / static_cast<double>(features);  // of rows about half are empty
+  for (std::int64_t i = 0; i < tokens * features; ++i) {
+    const bool measured = random.chance(share);
+    mask.push_back(measured ? 1 : 0);
+    values.push_back(measured != masked ? random_element<T>(random) : to<T>(NAN));
+    plain_values.push_back(plain(values.back()));
+  }
+  support::GuardedBuffer<std::uint8_t> out(size(own)), plain_out(size(own));
+  MeasuredRun run{};
+  run.type = std::is_same_v<Plain<T>, double> ? LACUNA_F64 : LACUNA_F32;
+  run.window = cut ? &window.rows() : nullptr;
+  run.rows = own;
+  run.features = features;
+  run.values = plain_values.data();
+  run.mask = masked ? mask.data() : nullptr;
+  run.measured = plain_out.data();
+  WindowMeasured<T> args;
+  if (cut) args.window = window.device();
+  args.rows = own;
+  args.features = features;
+  args.values = values.data();
+  args.mask = run.mask;
+  args.measured = out.data();
+  cpu::measured(team(), run);
+  const emulator::WithSettings with(some_order(seed));
+  window_measured(nullptr, args);
+  EXPECT_EQ(out.damage(), "");
+  EXPECT_EQ(plain_out.damage(), "");
+  EXPECT_EQ(out.vector(), plain_out.vector());
+  // And without a window, by hand.
+  for (std::int64_t s = 0; !cut && s < own; ++s) {
+    bool any = false;
+    for (std::int64_t d = 0; d < features; ++d) any = any || mask[size(s * features + d)] != 0;
+    ASSERT_EQ(out.vector()[size(s)], any ? 1 : 0) << s;
+  }
+}
+
+TYPED_TEST(WindowRowsOf, ThatAreMeasuredAreTheCpus) {
+  if constexpr (!tokens::is_byte<TypeParam>) {
+    for (std::uint64_t seed = 1; seed <= cases; ++seed) {
+      SCOPED_TRACE(seed);
+      measured_agree<TypeParam>(seed);
+      if (testing::Test::HasFailure()) return;
     }
   }
 }

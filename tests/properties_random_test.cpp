@@ -54,6 +54,10 @@ Case draw(std::uint64_t seed) {
   if (c.layer.cell == reference::Cell::lstm && flag(0.4))
     c.layer.projection = 1 + static_cast<int>(random.below(c.layer.hidden));
   c.layer.layer_norm = flag(0.25);
+  if (c.layer.impute == reference::Impute::none && noise.chance(0.4)) {
+    c.layer.empty_rows = reference::EmptyRows::evolve_only;
+    c.missing_percent = noise.below(101);
+  }
   return c;
 }
 

@@ -1,5 +1,5 @@
-// The exact semigroup: with `relax` and `evolve_only`, rows that measure nothing are no events, and
-// a state that is left alone long enough forgets.
+// The exact semigroup: with `relax` and `evolve_only`, rows that measure nothing, or at which a layer without a mask is told
+// not to fire, are no events, and a state that is left alone long enough forgets.
 #include <limits>
 
 #include "support/properties.h"
@@ -15,8 +15,10 @@ using support::Per;
 // Models whose update reads no gap, so that only the flow of state and imputation does. Zoneout draws by position, which an
 // empty row moves.
 bool flows(const Case& c) {
-  return support::has_mask(c) && c.layer.cell != reference::Cell::rnn_euler && !support::draws(c);
+  return c.layer.cell != reference::Cell::rnn_euler && !support::draws(c);
 }
+bool sees_empty_rows(const Case& c) { return flows(c) && support::has_mask(c); }
+bool is_told_of_them(const Case& c) { return flows(c) && !support::has_mask(c); }
 
 struct Flow : support::PropertyTest {
   Flow() {
@@ -27,7 +29,14 @@ struct Flow : support::PropertyTest {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(Each, Flow, testing::ValuesIn(support::property_cases_where(flows)),
+INSTANTIATE_TEST_SUITE_P(Each, Flow,
+                         testing::ValuesIn(support::property_cases_where(sees_empty_rows)),
+                         support::test_name);
+
+// Layers without a mask.
+struct Told : Flow {};
+INSTANTIATE_TEST_SUITE_P(Each, Told,
+                         testing::ValuesIn(support::property_cases_where(is_told_of_them)),
                          support::test_name);
 
 // `data` with up to `most` empty rows put before every token but a sequence's first, and the places
@@ -47,14 +56,19 @@ Filled with_empty_rows(const Case& c, const Data& data, int most) {
   to.offsets = {0};
   for (auto* array : {&to.values, &to.delta_t, &up.d_hidden, &up.d_cell}) array->clear();
   to.mask.clear();
+  to.fires.clear();
   const auto append = [](auto& array, const auto& other, std::ptrdiff_t row, std::ptrdiff_t width) {
     if (!other.empty())
       array.insert(array.end(), other.begin() + row * width, other.begin() + (row + 1) * width);
   };
   const auto add_empty_row = [&](double gap) {
     to.delta_t.push_back(gap);
-    to.values.insert(to.values.end(), static_cast<std::size_t>(D), std::nan(""));
-    to.mask.insert(to.mask.end(), static_cast<std::size_t>(D), 0);
+    const bool masked = support::has_mask(c);
+    to.values.insert(to.values.end(), static_cast<std::size_t>(D), masked ? std::nan("") : 9.0);
+    if (masked)
+      to.mask.insert(to.mask.end(), static_cast<std::size_t>(D), 0);
+    else
+      to.fires.push_back(0);
     up.d_hidden.insert(up.d_hidden.end(), static_cast<std::size_t>(R), 0);
     if (!data.upstream.d_cell.empty())
       up.d_cell.insert(up.d_cell.end(), static_cast<std::size_t>(H), 0);
@@ -70,6 +84,7 @@ Filled with_empty_rows(const Case& c, const Data& data, int most) {
       to.delta_t.push_back(left);
       append(to.values, from.values, s, D);
       append(to.mask, from.mask, s, D);
+      append(to.fires, from.fires, s, 1);
       append(up.d_hidden, data.upstream.d_hidden, s, R);
       append(up.d_cell, data.upstream.d_cell, s, H);
     }
@@ -78,7 +93,7 @@ Filled with_empty_rows(const Case& c, const Data& data, int most) {
   return filled;
 }
 
-TEST_P(Flow, EmptyRowsChangeNoLaterStateAndNoGradient) {
+void expect_empty_rows_to_change_nothing(Case c) {
   for (const bool reverse : {false, true}) {
     c.layer.reverse = reverse;
     const Data data(c);
@@ -104,6 +119,9 @@ TEST_P(Flow, EmptyRowsChangeNoLaterStateAndNoGradient) {
     });
   }
 }
+
+TEST_P(Flow, EmptyRowsChangeNoLaterStateAndNoGradient) { expect_empty_rows_to_change_nothing(c); }
+TEST_P(Told, EmptyRowsChangeNoLaterStateAndNoGradient) { expect_empty_rows_to_change_nothing(c); }
 
 // As the gap grows the state tends to s_inf, and what lies before it has no gradient above the
 // smallest number, which is where the library's exponential ends; up to the

@@ -108,11 +108,9 @@ class ModelSpace : public testing::TestWithParam<
 TEST_P(ModelSpace, Agrees) {
   const auto [cell, impute, evolve, rest] = GetParam();
   const bool masked = std::string(impute) != "none";
-  support::expect_agreement(std::string(cell) + "+" + impute + "+" + evolve + rest +
-                            (masked ? "_miss60_mask" : ""));
-  if (masked)
-    support::expect_agreement(std::string(cell) + "+" + impute + "+" + evolve + rest +
-                              "_miss60_eo_gap_carry_init");
+  const std::string model = std::string(cell) + "+" + impute + "+" + evolve + rest;
+  support::expect_agreement(model + (masked ? "_miss60_mask" : ""));
+  support::expect_agreement(model + "_miss60_eo_gap_init" + (masked ? "_carry" : ""));
 }
 
 INSTANTIATE_TEST_SUITE_P(Projected, ModelSpace,
@@ -160,6 +158,8 @@ TEST_P(NormalisedSpace, Agrees) {
   const std::string sizes = "_n4_d3_h" + std::to_string(hidden) + "_len0-11_ln";
   const std::string model = std::string(cell) + "+decay+" + evolve;
   support::expect_agreement(std::string(cell) + "+none+" + evolve + "_f32" + sizes + "_seed31");
+  support::expect_agreement(std::string(cell) + "+none+" + evolve + "_f64" + sizes +
+                            "_miss40_eo_init_seed36");
   support::expect_agreement(model + "_f64" + sizes + "_miss60_mask_rev_seed32");
   support::expect_agreement(model + "_f32" + sizes + "_miss60_eo_gap_carry_init_seed33");
   support::expect_agreement(model + "_f64" + sizes + "_miss80_eo_gap_times_init_seed34");

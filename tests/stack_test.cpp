@@ -199,8 +199,10 @@ TEST(StackPieces, SequencesFedInPiecesGiveTheBitsOfOneCall) {
   for (const bool times : {false, true})
     for (const bool reverse : {false, true}) {
       StackCase c;
+      // Once with layers that all evolve only where a row is empty.
       c.stack = support::of_type<double>(
-          lacuna::stacked(lacuna::gru_d(4, 9), {.depth = 3, .residual = true, .dropout = 0.4}));
+          lacuna::stacked(times ? lacuna::gru_d_homeostatic(4, 9) : lacuna::gru_d(4, 9),
+                          {.depth = 3, .residual = true, .dropout = 0.4}));
       for (lacuna::Layer& layer : c.stack.layers) {
         layer.reverse = reverse;
         layer.zoneout_hidden = 0.2;

@@ -31,6 +31,7 @@ struct Piece {
     const std::int64_t d = stack.layers.front().features;
     take(whole.values, d, data.values);
     take(whole.mask, d, data.mask);
+    take(whole.fires, 1, data.fires);
     take(whole.delta, d, data.delta);
     take(whole.delta_t, 1, data.delta_t);
     take(whole.times, 1, data.times);

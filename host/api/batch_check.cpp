@@ -34,6 +34,15 @@ void check_presence(const lacuna_layer& layer, const lacuna_batch& batch) {
   without_mask(batch.mask, "mask");
   without_mask(batch.carry_in.last_values, "carry_in.last_values");
   without_mask(batch.carry_in.since, "carry_in.since");
+  if (batch.fires && !reads_fires(layer))
+    refuse(LACUNA_INVALID_ARGUMENT, "batch.fires: given, but ",
+           has_mask(layer) ? "the layer's mask tells which rows are empty"
+                           : "empty_rows is LACUNA_EMPTY_ROWS_UPDATE: the cell fires at all tokens",
+           "; expected null");
+  if (batch.tokens > 0 && reads_fires(layer) && !batch.fires)
+    refuse(LACUNA_INVALID_ARGUMENT,
+           "batch.fires: null, but empty_rows is LACUNA_EMPTY_ROWS_EVOLVE_ONLY, and impute "
+           "LACUNA_IMPUTE_NONE has no mask to tell which rows are empty");
   if (batch.delta_t && batch.times)
     refuse(LACUNA_INVALID_ARGUMENT,
            "batch.times: given, and batch.delta_t too; expected one of them");
@@ -135,6 +144,13 @@ void check_noise(std::string_view name, const std::int64_t* numbers, std::int64_
              ", expected 0 to below 2^47");
 }
 
+// [N], each 0 or 1.
+void check_fires(const std::uint8_t* fires, std::int64_t tokens) {
+  for (std::int64_t s = 0; s < tokens; ++s)
+    if (fires[s] > 1)
+      refuse(LACUNA_INVALID_ARGUMENT, "batch.fires[", s, "]: ", int{fires[s]}, ", expected 0 or 1");
+}
+
 template <class Wide>
 void check_content_of(const Recipe& recipe, const Backend& backend, const lacuna_batch& batch) {
   const lacuna_layer& layer = recipe.layer;
@@ -146,6 +162,7 @@ void check_content_of(const Recipe& recipe, const Backend& backend, const lacuna
   if (knows_lengths) check_offsets(batch, recipe.capacity);
   // Where the device alone knows the lengths, rows behind the last token may hold anything.
   const std::int64_t tokens = knows_lengths ? batch.tokens : 0;
+  if (batch.fires && backend.host_reads(batch.fires)) check_fires(batch.fires, tokens);
   durations("delta_t", batch.delta_t, tokens, 1);
   if (tokens > 0 && batch.times && backend.host_reads(batch.times)) {
     const double* const carried = batch.carry_in.last_time;
@@ -216,6 +233,7 @@ void check_shape(const Recipe& recipe, const Backend& backend, const lacuna_batc
                  batch.offsets_on_device ? Where::backend : Where::host);
   arrays.input("batch.values", batch.values, {.rows = N, .columns = D, .element = real});
   arrays.optional_input("batch.mask", batch.mask, {.rows = N, .columns = D});
+  arrays.optional_input("batch.fires", batch.fires, {.rows = N});
   arrays.optional_input("batch.delta_t", batch.delta_t, {.rows = N, .element = wide});
   arrays.optional_input("batch.times", batch.times, {.rows = N, .element = sizeof(double)});
   arrays.optional_input("batch.delta", batch.delta, {.rows = N, .columns = D, .element = wide});
@@ -251,9 +269,10 @@ BatchIdentity identify(const lacuna_batch& batch, bool drawn) {
       identity.offsets =
           (identity.offsets ^ static_cast<std::uint64_t>(batch.offsets[b])) * 0x9e3779b97f4a7c15u;
   const lacuna_carry& carry = batch.carry_in;
-  const void* const optional[] = {
-      batch.mask,         batch.delta_t,     batch.times, batch.delta,     batch.initial_hidden,
-      batch.initial_cell, carry.last_values, carry.since, carry.last_time, carry.first_gap};
+  const void* const optional[] = {batch.mask,        batch.delta_t,        batch.times,
+                                  batch.delta,       batch.initial_hidden, batch.initial_cell,
+                                  carry.last_values, carry.since,          carry.last_time,
+                                  carry.first_gap,   batch.fires};
   std::uint32_t bit = 1;
   for (const void* array : optional) {
     if (array) identity.presence |= bit;

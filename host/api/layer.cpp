@@ -47,13 +47,9 @@ const lacuna_layer& checked(const lacuna_layer* given) {
       refuse(LACUNA_INVALID_ARGUMENT, "layer.projection: ", layer.projection,
              " is for LACUNA_LSTM, expected 0");
   }
-  if (layer.impute == LACUNA_IMPUTE_NONE) {
-    constexpr std::string_view because =
-        " needs a mask, which impute LACUNA_IMPUTE_NONE does not have";
-    if (layer.empty_rows != LACUNA_EMPTY_ROWS_UPDATE)
-      refuse(LACUNA_INVALID_ARGUMENT, "layer.empty_rows: LACUNA_EMPTY_ROWS_EVOLVE_ONLY", because);
-    if (layer.mask_input) refuse(LACUNA_INVALID_ARGUMENT, "layer.mask_input: 1", because);
-  }
+  if (layer.impute == LACUNA_IMPUTE_NONE && layer.mask_input)
+    refuse(LACUNA_INVALID_ARGUMENT,
+           "layer.mask_input: 1 needs a mask, which impute LACUNA_IMPUTE_NONE does not have");
   return layer;
 }
 

@@ -129,7 +129,10 @@ StackChecks::StackChecks(const stack::StackRecipe& recipe)
       d_initial_(groups_of(recipe, "d_inputs.d_initial_states")),
       d_norms_(groups_of(recipe, "d_inputs.d_hidden_norms")) {
   for (std::string& name : d_norms_) name.pop_back();  // these are arrays, not structs of arrays
+  // What comes with the batch serves all layers.
   door_.layer = recipe.stack.layers.front();
+  for (const lacuna_layer& layer : recipe.stack.layers)
+    if (reads_fires(layer)) door_.layer.empty_rows = LACUNA_EMPTY_ROWS_EVOLVE_ONLY;
   door_.capacity = recipe.capacity;
   // Of each layer and direction: its parameters, their gradients, states and theirs; the batch and the rest.
   constexpr std::size_t of_layer = 2 * LACUNA_PARAMETERS + 2 * 4 + 1, of_call = 32;

@@ -157,6 +157,7 @@ class CpuBackend final : public Backend {
   }
 
   void rows(const RowsRun& run) override { cpu::rows(team_, run); }
+  void measured(const MeasuredRun& run) override { cpu::measured(team_, run); }
   void gaps(const GapsRun& run) override { cpu::gaps(team_, run); }
   void gap_gradients(const GapGradientsRun& run) override { cpu::gap_gradients(team_, run); }
 

@@ -107,6 +107,26 @@ void endings_typed(Team& team, const RowsRun& run) {
 }
 
 template <class T>
+void measured_typed(Team& team, const MeasuredRun& run) {
+  const auto is_measured = [&](std::int64_t row) {
+    unsigned any = 0;  // an integer, so that the loops become vector instructions
+    if (run.mask != nullptr) {
+      const std::uint8_t* const mask = run.mask + row * run.features;
+      for (std::int64_t d = 0; d < run.features; ++d) any |= mask[d];
+    } else {
+      const T* const value = static_cast<const T*>(run.values) + row * run.features;
+      for (std::int64_t d = 0; d < run.features; ++d) any |= value[d] == value[d] ? 1U : 0U;
+    }
+    return any != 0;
+  };
+  over_pieces(
+      team, run.window, run.rows, [&](std::int64_t first, std::int64_t end, std::int64_t b) {
+        for (std::int64_t own = first; own < end; ++own)
+          run.measured[own] = is_measured(b < 0 ? own : run.window->row(b, own - first)) ? 1 : 0;
+      });
+}
+
+template <class T>
 void gaps_typed(Team& team, const GapsRun& run) {
   const WindowRows& window = *run.window;
   const auto* const delta_t = static_cast<const T*>(run.delta_t);
@@ -174,6 +194,11 @@ void rows(Team& team, const RowsRun& run) {
   if (run.element == RowsRun::Element::byte) return copy_rows<std::uint8_t>(team, run);
   if (run.type == LACUNA_F64) return rows_typed<double>(team, run);
   rows_typed<float>(team, run);
+}
+
+void measured(Team& team, const MeasuredRun& run) {
+  if (run.type == LACUNA_F64) return measured_typed<double>(team, run);
+  measured_typed<float>(team, run);
 }
 
 void gaps(Team& team, const GapsRun& run) {

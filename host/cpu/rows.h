@@ -7,6 +7,7 @@
 namespace lacuna::cpu {
 
 void rows(Team& team, const RowsRun& run);
+void measured(Team& team, const MeasuredRun& run);
 void gaps(Team& team, const GapsRun& run);
 void gap_gradients(Team& team, const GapGradientsRun& run);
 

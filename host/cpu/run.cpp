@@ -53,6 +53,7 @@ Job<T> describe(const Recipe& recipe, const lacuna_parameters& parameters,
   job.offsets = batch.offsets;
   job.values = static_cast<const T*>(batch.values);
   job.mask = batch.mask;
+  job.fires = batch.fires;
   job.delta_t = static_cast<const T*>(batch.delta_t);
   job.times = batch.times;
   job.delta = static_cast<const T*>(batch.delta);

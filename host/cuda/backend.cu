@@ -167,6 +167,9 @@ class CudaBackend final : public Backend {
   void rows(const RowsRun& run) override {
     queue("rows", run.stream, [&](Stage&) { queue_rows(run); });
   }
+  void measured(const MeasuredRun& run) override {
+    queue("measured", run.stream, [&](Stage&) { queue_measured(run); });
+  }
   void gaps(const GapsRun& run) override {
     queue("gaps", run.stream, [&](Stage&) { queue_gaps(run); });
   }

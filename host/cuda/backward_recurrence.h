@@ -43,8 +43,7 @@ class BackwardRecurrence : protected Run<T> {
     args.hidden = lay.hidden;
     args.units = lay.units;
     args.gaps = this->template work<const R>(at.gaps);
-    if (this->layer_.empty_rows == LACUNA_EMPTY_ROWS_EVOLVE_ONLY)
-      args.fires = taped<std::uint8_t>(lay.tape.fires);
+    args.fires = this->fires(taped<std::uint8_t>(lay.tape.fires));
     args.evolve = this->evolve_view(taped<R>(lay.tape.exponent));
     args.noise = this->noise_view();
     args.initial_hidden = initial_hidden_;

@@ -46,8 +46,7 @@ class Forward : Run<T> {
   T* input() const { return kept<T>(this->lay_.tape.input, this->at_.input); }
   R* delta() const { return kept<R>(this->lay_.tape.delta, this->at_.delta); }
   R* exponent() const { return kept<R>(this->lay_.tape.exponent, this->at_.exponent); }
-  std::uint8_t* fires() const {
-    if (this->layer_.empty_rows == LACUNA_EMPTY_ROWS_UPDATE) return nullptr;
+  std::uint8_t* found_fires() const {
     return kept<std::uint8_t>(this->lay_.tape.fires, this->at_.fires);
   }
 
@@ -70,7 +69,7 @@ class Forward : Run<T> {
     args.delta = uses_delta(layer) ? delta() : nullptr;
     args.delta_stride = this->lay_.delta_stride;
     args.imputed = static_cast<T*>(outputs_.imputed);
-    args.fires = fires();
+    args.fires = finds_fires(layer) ? found_fires() : nullptr;
     args.last_values = static_cast<T*>(carry.last_values);
     args.since = static_cast<R*>(carry.since);
     args.last_time = carry.last_time;
@@ -132,7 +131,7 @@ class Forward : Run<T> {
     args.units = lay.units;
     args.gx = this->template work<const R>(at.gx);
     args.gaps = this->template work<const R>(at.gaps);
-    args.fires = fires();
+    args.fires = this->fires(found_fires());
     args.evolve = this->evolve_view(exponent());
     args.noise = this->noise_view();
     args.bias = this->parameter(LACUNA_BIAS);

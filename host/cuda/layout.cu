@@ -86,7 +86,7 @@ void lay_out_kept(Kept& kept, Arena& arena, const DeviceLayout& lay, const lacun
   const std::int64_t real = real_bytes(layer.type), wide = wide_bytes(layer.type);
   kept.input = arena.take({tokens, lay.input_stride, real});
   if (uses_delta(layer)) kept.delta = arena.take({tokens, lay.delta_stride, wide});
-  if (layer.empty_rows == LACUNA_EMPTY_ROWS_EVOLVE_ONLY) kept.fires = arena.take({tokens});
+  if (finds_fires(layer)) kept.fires = arena.take({tokens});
   if (layer.evolve == LACUNA_EVOLVE_DECAY)
     kept.exponent = arena.take({tokens, lay.output_units, wide});
 }

@@ -41,6 +41,7 @@ class Run {
         prepared_(*static_cast<PreparedPlan*>(call.prepared)),
         host_offsets_(call.batch.offsets_on_device ? nullptr : call.batch.offsets),
         drawn_(call.drawn),
+        given_fires_(call.batch.fires),
         noise_(call.batch.noise),
         first_position_(call.first_position) {
     const lacuna_batch& from = call.batch;
@@ -186,6 +187,12 @@ class Run {
                      at_.product_scratch_bytes);
   }
 
+  // Where the cell fires: as the caller says, or as observe found; null: at all tokens.
+  const std::uint8_t* fires(const std::uint8_t* found) const {
+    if (reads_fires(layer_)) return given_fires_;
+    return finds_fires(layer_) ? found : nullptr;
+  }
+
   bool normalises() const { return layer_.layer_norm != 0; }
   bool shows_cell() const { return normalises() && is_lstm(); }
 
@@ -275,6 +282,7 @@ class Run {
   PreparedPlan& prepared_;
   const std::int64_t* host_offsets_;  // null: only the device knows them
   bool drawn_;                        // zoneout and recurrent dropout draw
+  const std::uint8_t* given_fires_;
   const lacuna_noise& noise_;
   std::int64_t first_position_;
   DeviceBatch<T> batch_;

@@ -2,6 +2,7 @@
 
 #include "kernels/tokens/window.h"
 #include "kernels/tokens/window_gaps.h"
+#include "kernels/tokens/window_measured.h"
 #include "kernels/tokens/window_rows.h"
 
 namespace lacuna::cuda {
@@ -36,6 +37,18 @@ void move(const RowsRun& run) {
     move_window_endings(stream_of(run.stream), args);
   else
     move_window_rows(stream_of(run.stream), args);
+}
+
+template <class T>
+void find_measured(const MeasuredRun& run) {
+  WindowMeasured<T> args;
+  if (run.window != nullptr) args.window = device_window(*run.window);
+  args.rows = run.window != nullptr ? run.window->rows() : run.rows;
+  args.features = run.features;
+  args.values = static_cast<const T*>(run.values);
+  args.mask = run.mask;
+  args.measured = run.measured;
+  window_measured(stream_of(run.stream), args);
 }
 
 template <class R>
@@ -88,6 +101,15 @@ void queue_rows(const RowsRun& run) {
     case LACUNA_F16: return move<simt::Fp16>(run);
     case LACUNA_BF16: return move<simt::Bf16>(run);
     default: return move<float>(run);
+  }
+}
+
+void queue_measured(const MeasuredRun& run) {
+  switch (run.type) {
+    case LACUNA_F64: return find_measured<double>(run);
+    case LACUNA_F16: return find_measured<simt::Fp16>(run);
+    case LACUNA_BF16: return find_measured<simt::Bf16>(run);
+    default: return find_measured<float>(run);
   }
 }
 

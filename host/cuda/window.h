@@ -8,6 +8,7 @@ namespace lacuna::cuda {
 std::size_t window_bytes(std::int64_t sequences);
 void queue_window(const WindowRows& window, void* stream);
 void queue_rows(const RowsRun& run);
+void queue_measured(const MeasuredRun& run);
 void queue_gaps(const GapsRun& run);
 void queue_gap_gradients(const GapGradientsRun& run);
 

@@ -42,6 +42,14 @@ inline bool drops_state(const lacuna_layer& layer) { return layer.recurrent_drop
 // Does a run with a tape need random numbers?
 inline bool draws(const lacuna_layer& layer) { return zones_out(layer) || drops_state(layer); }
 
+// How does a layer know at which tokens its cell fires, if not at all of them: from its mask, or from batch.fires?
+inline bool finds_fires(const lacuna_layer& layer) {
+  return layer.empty_rows == LACUNA_EMPTY_ROWS_EVOLVE_ONLY && has_mask(layer);
+}
+inline bool reads_fires(const lacuna_layer& layer) {
+  return layer.empty_rows == LACUNA_EMPTY_ROWS_EVOLVE_ONLY && !has_mask(layer);
+}
+
 // Does anything read delta[s,d], the time since feature d was measured?
 inline bool uses_delta(const lacuna_layer& layer) {
   return layer.impute == LACUNA_IMPUTE_DECAY || layer.impute == LACUNA_IMPUTE_RELAX ||

@@ -46,19 +46,19 @@ class Search {
  public:
   explicit Search(StackRecipe& recipe) : recipe_(recipe), count_(recipe.windows.count) {}
 
+  schedule::LayerSizes sizes_of(int layer, int direction, int size_class) const {
+    const std::size_t classes = recipe_.windows.class_tokens.size();
+    const Recipe& one = recipe_.recipes[recipe_.stack.place(layer, direction) * classes +
+                                        static_cast<std::size_t>(size_class)];
+    return {one.tape_bytes, one.workspace_bytes + recipe_.window_bytes +
+                                recipe_.fires_bytes(one.layer, one.capacity.tokens)};
+  }
+
   Graph graph(const Choice& choice) const {
     return schedule::build({.stack = recipe_.stack,
                             .capacity = recipe_.capacity,
                             .windows = recipe_.windows,
-                            .measure =
-                                [this](int layer, int direction, int size_class) {
-                                  const Recipe& one =
-                                      recipe_.recipes[recipe_.stack.place(layer, direction) *
-                                                          recipe_.windows.class_tokens.size() +
-                                                      static_cast<std::size_t>(size_class)];
-                                  return schedule::LayerSizes{
-                                      one.tape_bytes, one.workspace_bytes + recipe_.window_bytes};
-                                },
+                            .measure = [this](auto... at) { return sizes_of(at...); },
                             .inference = recipe_.options.inference,
                             .tapes = choice.tapes,
                             .slots = choice.slots,

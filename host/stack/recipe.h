@@ -41,6 +41,11 @@ struct StackRecipe {
   const Recipe& recipe(int layer, int direction, std::int64_t window) const {
     return recipes[place(layer, direction, window)];
   }
+  // Which of a task's tokens fire, behind its window: where the layer reads that, and it is not the caller's array as it is.
+  std::size_t fires_bytes(const lacuna_layer& layer, std::int64_t tokens) const {
+    const bool found = !windows.whole() || has_mask(stack.layers.front());
+    return reads_fires(layer) && found ? static_cast<std::size_t>(tokens) : 0;
+  }
   lacuna_stack_info info() const;
 };
 

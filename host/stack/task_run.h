@@ -93,12 +93,36 @@ class TaskRun {
     return buffer(graph().boundary[static_cast<std::size_t>(task_.stage)]);
   }
 
+  // Where the layer's cell fires, if it has to be told: as the caller says, or where the first layer measures anything.
+  // Each task finds that anew: reading it again costs less than keeping it for all layers and the way back.
+  const std::uint8_t* fires() const {
+    if (!reads_fires(layer_)) return nullptr;
+    const lacuna_batch& from = call_.batch;
+    const lacuna_layer& first = stack_.layers.front();
+    if (whole() && !has_mask(first)) return from.fires;
+    auto* const own = reinterpret_cast<std::uint8_t*>(
+        buffer(task_.workspace) + layer_recipe().workspace_bytes + recipe_.window_bytes);
+    if (has_mask(first)) {
+      call_.backend.measured({layer_.type, whole() ? nullptr : &window_, rows(), first.features,
+                              from.values, from.mask, own, stream_});
+    } else {
+      constexpr auto byte = RowsRun::Element::byte;
+      RowsRun run = rows_run(1);
+      run.element = byte;
+      run.from = of_batch(from.fires, 1, 0, byte);
+      run.to = of_window(own, 1, 0, byte);
+      call_.backend.rows(run);
+    }
+    return own;
+  }
+
   // `values`: the layer's input rows; null where it reads none of them.
   lacuna_batch layer_batch(const void* values) const {
     const lacuna_batch& from = call_.batch;
     lacuna_batch to{};
     to.sequences = from.sequences;
     to.values = values;
+    to.fires = fires();
     to.noise = from.noise;
     to.noise.seed = seed_of_place(call_.seed, static_cast<std::uint32_t>(place_));
     if (whole()) {

@@ -197,7 +197,7 @@ typedef enum lacuna_evolve {
   LACUNA_EVOLVE_RELAX = 3
 } lacuna_evolve;
 
-/* What happens at a token where no feature was measured. */
+/* What happens at a token where no feature was measured; without a mask, where batch.fires is 0. */
 typedef enum lacuna_empty_rows {
   LACUNA_EMPTY_ROWS_UPDATE = 0,     /* the cell fires on the imputed row */
   LACUNA_EMPTY_ROWS_EVOLVE_ONLY = 1 /* the state only evolves */
@@ -207,7 +207,7 @@ typedef struct lacuna_layer {
   lacuna_cell cell;
   lacuna_impute impute;
   lacuna_evolve evolve;
-  lacuna_empty_rows empty_rows; /* must be UPDATE when impute is NONE: there is no mask */
+  lacuna_empty_rows empty_rows;
   lacuna_type type;
   int64_t features;   /* D, 1 .. 2^24 */
   int64_t hidden;     /* H, 1 .. 2^24 */
@@ -485,6 +485,10 @@ typedef struct lacuna_batch {
   /* [N,D], 1 measured, 0 not; null: NaN in values marks the missing ones. Null if impute is
    * NONE. */
   const uint8_t* mask;
+  /* [N], 1 the cell fires, 0 the state only evolves. Needed by a layer without a mask whose
+   * empty_rows are EVOLVE_ONLY; null for any other. Where it is 0 values are finite all the same, and
+   * change nothing: their d_values are 0. */
+  const uint8_t* fires;
   /* Elapsed time: delta_t, or times, or neither when the layer uses none. */
   /* wide [N]: time since the previous token, finite and >= 0. At a sequence's first token, since
    * its initial state. (`reverse`: unused there, and the first gap to be read is 0, or

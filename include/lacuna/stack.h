@@ -17,7 +17,9 @@ extern "C" {
 typedef struct lacuna_stack {
   /* [count] The first layer reads the batch. A further one reads the output of the one below: its
    * features are the width of that one's output, twice it if bidirectional, its impute is NONE, and
-   * it evolves with the same gaps. All have one type and, unless bidirectional, one `reverse`. */
+   * it evolves with the same gaps. Empty rows are the same tokens in all layers: those at which the
+   * first one measures nothing or, where it has no mask, batch.fires is 0; what happens there is each
+   * layer's own empty_rows. All have one type and, unless bidirectional, one `reverse`. */
   const lacuna_layer* layers;
   int64_t count; /* L, 1 .. 64 */
   /* 0 or 1: each layer has a second direction, which reads sequences from their end, with
@@ -112,7 +114,8 @@ typedef struct lacuna_stack_outputs {
 } lacuna_stack_outputs;
 
 /* As lacuna_forward. `parameters`: one per layer and direction. `batch`: the first layer's, without
- * initial states, lengths on the host. `initial_states`: one per layer and direction, or null.
+ * initial states, lengths on the host, and `fires` if the first layer has no mask and any layer's
+ * empty_rows are EVOLVE_ONLY. `initial_states`: one per layer and direction, or null.
  * `seed` decides what is dropped between layers, and what their zoneout and recurrent dropout draw:
  * batch.noise.seed is not read, batch.noise.sequence and .position are. Layer and direction number 0
  * draws what a layer alone draws from `seed`, each further one from a seed derived from it

@@ -6,6 +6,7 @@
 
 #include "kernels/simt/warp.h"
 #include "kernels/tokens/chunks.h"
+#include "kernels/tokens/measured.h"
 #include "kernels/tokens/missing.h"
 
 namespace lacuna {
@@ -217,19 +218,8 @@ void find_firing(Observe<T> args) {
   const bool masked = args.impute != LACUNA_IMPUTE_NONE;
   for (std::int64_t s = flat_index() / simt::warp_size; s < batch.tokens;
        s += flat_step() / simt::warp_size) {
-    bool measured = s < used && !masked;
-    if (s < used && masked) {
-      for (std::int64_t d = simt::lane_index(); d < features; d += simt::warp_size) {
-        const std::int64_t at = s * features + d;
-        if (batch.mask != nullptr) {
-          measured = measured || batch.mask[at] != 0;
-        } else {
-          const simt::Real<T> value = simt::to_real(batch.values[at]);
-          measured = measured || value == value;
-        }
-      }
-    }
-    measured = simt::any(measured);
+    const bool measured =
+        s < used && (!masked || row_is_measured(batch.values, batch.mask, features, s));
     if (simt::lane_index() == 0) args.fires[s] = measured ? 1 : 0;
   }
 }

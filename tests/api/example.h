@@ -47,6 +47,7 @@ class Example {
       if (!mask[i]) values[i] = std::numeric_limits<Real>::quiet_NaN();
     }
     if (layer.impute == LACUNA_IMPUTE_NONE) values = numbers(N * D, -1, 1);
+    for (std::size_t s = 0; s < N; ++s) fires.push_back(s % 3 > 0);
     delta_t = numbers(N, 0, 2);
     delta = numbers(N * D, 0, 2);
     for (std::size_t b = 0; b < B; ++b) {
@@ -99,6 +100,7 @@ class Example {
     all.offsets = offsets.data();
     all.values = values.data();
     all.mask = has_mask() ? mask.data() : nullptr;
+    if (!has_mask() && layer.empty_rows == LACUNA_EMPTY_ROWS_EVOLVE_ONLY) all.fires = fires.data();
     all.delta_t = delta_t.data();
     all.initial_hidden = initial_hidden.data();
     all.initial_cell = is_lstm() ? initial_cell.data() : nullptr;
@@ -176,7 +178,7 @@ class Example {
   std::vector<Real> parameter_values, d_parameter_values;
   std::vector<Real> values, delta_t, delta, initial_hidden, initial_cell, last_values, since,
       first_gap;
-  std::vector<std::uint8_t> mask;
+  std::vector<std::uint8_t> mask, fires;
   std::vector<double> times, last_time;
   std::vector<Real> hidden, cell, evolved_hidden, imputed, final_hidden, final_cell;
   std::vector<Real> out_last_values, out_since, out_first_gap;

@@ -88,8 +88,7 @@ BasicGradients<Real> backward(const Layer& layer, const BasicParameters<Real>& p
       for (std::size_t j = 0; j < R; ++j) result.d_state_hidden[s * R + j] = d_state[j];
 
       std::vector<Real> d_evolved(S, Real(0));
-      if (layer.empty_rows == EmptyRows::evolve_only &&
-          observed.row_is_empty(read.token(step), layer.features)) {
+      if (!fires(layer, batch, observed, read.token(step))) {
         d_evolved = d_state;
       } else {
         const std::vector<double> zoned = zoned_share(layer, batch.noise, b, step);

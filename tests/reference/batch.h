@@ -36,8 +36,10 @@ struct BasicBatch {
   std::vector<std::int64_t> offsets = {0};  // [B+1], non-decreasing, starts at 0
   std::vector<Real> values;                 // [N, D]
   std::vector<std::uint8_t> mask;           // [N, D] nonzero: measured. Empty: NaN is unmeasured
-  std::vector<Real> delta_t;                // [N] time since the previous token. Or empty, and:
-  std::vector<double> times;                // [N] time stamps; both empty: no time passes
+  // [N] nonzero: the cell fires. Read under Impute::none and EmptyRows::evolve_only; empty: it always does
+  std::vector<std::uint8_t> fires;
+  std::vector<Real> delta_t;         // [N] time since the previous token. Or empty, and:
+  std::vector<double> times;         // [N] time stamps; both empty: no time passes
   std::vector<Real> delta;           // [N, D] ready-made, for this layer's direction; or empty
   std::vector<Real> initial_hidden;  // [B, R]; empty: zero
   std::vector<Real> initial_cell;    // [B, H], lstm; empty: zero

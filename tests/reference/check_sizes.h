@@ -47,6 +47,7 @@ void check_batch(const Layer& layer, const BasicBatch<Real>& batch) {
   const std::int64_t D = layer.features, H = layer.hidden;
   check_size("values", batch.values.size(), N * D);
   check_size_if_given("mask", batch.mask.size(), N * D);
+  check_size_if_given("fires", batch.fires.size(), N);
   if (batch.times.empty()) {
     check_size_if_given("delta_t", batch.delta_t.size(), N);
   } else {

@@ -71,8 +71,7 @@ BasicForward<Real> forward(const Layer& layer, const BasicParameters<Real>& para
       Real* state = result.state.data() + s * S;
 
       evolve(layer, parameters, {result.observed.delta.data() + s * D, delta_t}, last, evolved);
-      if (layer.empty_rows == EmptyRows::evolve_only &&
-          result.observed.row_is_empty(read.token(step), layer.features)) {
+      if (!fires(layer, batch, result.observed, read.token(step))) {
         for (std::size_t j = 0; j < S; ++j) state[j] = evolved[j];
       } else {
         Real* updated = result.updated.data() + s * S;

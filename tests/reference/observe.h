@@ -25,6 +25,15 @@ struct BasicObserved {
   bool row_is_empty(std::int64_t token, int features) const;
 };
 
+// Whether the state is updated at a token, not evolved only.
+template <class Real>
+bool fires(const Layer& layer, const BasicBatch<Real>& batch, const BasicObserved<Real>& observed,
+           std::int64_t token) {
+  if (layer.empty_rows == EmptyRows::update) return true;
+  if (layer.impute != Impute::none) return !observed.row_is_empty(token, layer.features);
+  return batch.fires.empty() || batch.fires[static_cast<std::size_t>(token)] != 0;
+}
+
 template <class Real>
 BasicObserved<Real> observe(const Layer& layer, const BasicBatch<Real>& batch);
 

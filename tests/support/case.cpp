@@ -214,7 +214,8 @@ class Parser {
       if (layer.zoneout_cell_percent > 0) fail("zonec", "needs an lstm");
     }
     if (layer.impute == Impute::none) {
-      if (case_.missing_percent > 0) fail("miss", "needs an impute other than none");
+      if (case_.missing_percent > 0 && layer.empty_rows == update)
+        fail("miss", "needs an impute other than none, or eo");
       if (layer.mask_input) fail("mask", "needs an impute other than none");
       if (case_.mask_from_nan) fail("nan", "needs an impute other than none");
     }

@@ -12,7 +12,8 @@
 //     hINT        hidden units, default 8                 seedINT  default 0
 //     lenINT      every length; lenINT-INT uniform between the two, both ends included; +INT behind
 //                 either: the first sequence has that length instead. Default 1-9
-//     missINT     per cent of the values that are unmeasured, default 0; needs an impute
+//     missINT     per cent of the values that are unmeasured, default 0; needs an impute, or
+//                 with eo, of the tokens at which the cell does not fire
 //     eo          rows with nothing measured only evolve the state
 //     mask, gap   mask_input, gap_input
 //     rev         reads each sequence from its end

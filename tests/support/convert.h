@@ -32,6 +32,7 @@ reference::BasicBatch<To> convert(const reference::Batch& from) {
   to.offsets = from.offsets;
   to.values = convert<To>(from.values);
   to.mask = from.mask;
+  to.fires = from.fires;
   to.delta_t = convert<To>(from.delta_t);
   to.times = from.times;
   to.delta = convert<To>(from.delta);

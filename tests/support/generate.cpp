@@ -95,6 +95,15 @@ std::vector<std::uint8_t> make_mask(const Case& c, std::int64_t tokens) {
   return mask;
 }
 
+// Of layers that are told at which tokens their cell fires.
+std::vector<std::uint8_t> make_fires(const Case& c, std::int64_t tokens) {
+  Random random = stream(c, missing);
+  std::vector<std::uint8_t> fires;
+  for (std::int64_t s = 0; s < tokens; ++s)
+    fires.push_back(random.chance(c.missing_percent / 100.0) ? 0 : 1);
+  return fires;
+}
+
 void poison(const Case& c, const std::vector<std::uint8_t>& mask, std::vector<double>& values) {
   constexpr double nan = std::numeric_limits<double>::quiet_NaN();
   constexpr double infinity = std::numeric_limits<double>::infinity();
@@ -206,6 +215,8 @@ reference::Batch make_batch(const Case& c) {
     batch.mask = make_mask(c, batch.tokens());
     poison(c, batch.mask, batch.values);
     if (c.mask_from_nan) batch.mask.clear();
+  } else if (c.layer.empty_rows == reference::EmptyRows::evolve_only) {
+    batch.fires = make_fires(c, batch.tokens());
   }
 
   make_noise(c, batch);

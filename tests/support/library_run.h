@@ -379,6 +379,7 @@ class LibraryRun {
     out.offsets_on_device = offsets_on_device;
     out.values = stored(batch_.values, values_, there);
     out.mask = wide(batch_.mask);
+    out.fires = wide(batch_.fires);
     out.delta_t = wide(batch_.delta_t);
     out.times = wide(batch_.times);
     out.delta = wide(batch_.delta);

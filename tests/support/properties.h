@@ -127,6 +127,7 @@ inline Data select(const Data& whole, const Selection& which) {
   const auto by_sequence = [&](auto& array) { array = pick(array, which.sequences, b); };
   by_token(part.batch.values);
   by_token(part.batch.mask);
+  by_token(part.batch.fires);
   by_token(part.batch.delta_t);
   by_token(part.batch.times);
   by_token(part.batch.delta);

@@ -2,6 +2,7 @@
 // layer by layer through the calls on single layers.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -25,7 +26,8 @@ struct StackData {
   std::vector<std::int64_t> offsets{0};
   std::vector<Real> values, delta_t, delta;
   std::vector<double> times;
-  std::vector<std::uint8_t> mask;
+  std::vector<std::uint8_t> mask,
+      fires;  // fires: where the first layer has no mask, if any wants it
   std::vector<std::vector<Real>> initial_hidden, initial_cell;  // per place; or none
   std::vector<Real> d_hidden;
   std::vector<std::vector<Real>> d_final_hidden, d_final_cell;
@@ -41,6 +43,7 @@ struct StackData {
   }
   lacuna::Batch<Real> batch() const {
     lacuna::Batch<Real> batch{.offsets = offsets, .values = values, .mask = mask};
+    batch.fires = fires;
     batch.delta_t = delta_t;
     batch.times = times;
     batch.delta = delta;
@@ -64,6 +67,10 @@ struct StackCase {
   std::uint64_t seed = 1;
 };
 
+inline bool evolves_only(const lacuna::Layer& layer) {
+  return layer.empty_rows == lacuna::EmptyRows::evolve_only;
+}
+
 template <class Real>
 StackData<Real> generate(const StackCase& c) {
   Random random(c.seed);
@@ -85,6 +92,10 @@ StackData<Real> generate(const StackCase& c) {
       data.values[i] = std::numeric_limits<Real>::quiet_NaN();
       if (!c.mask_from_nan) data.mask[i] = 0;
     }
+  } else if (std::any_of(c.stack.layers.begin(), c.stack.layers.end(), evolves_only)) {
+    Random empty(c.seed + (std::uint64_t{1} << 34));
+    for (std::int64_t s = 0; s < n; ++s)
+      data.fires.push_back(empty.below(100) < c.missing_percent ? 0 : 1);
   }
   if (c.times) {
     double now = 1.6e9;
@@ -223,6 +234,16 @@ StackResults<Real> run_by_layers(const lacuna::Context& context, const lacuna::S
   };
   std::vector<Pass> passes(stack.places());
   std::vector<Rows> inputs{data.values};
+  // At which tokens the first layer measures anything, or what the caller says.
+  std::vector<std::uint8_t> fires = data.fires;
+  const bool masked = stack.layers.front().impute != lacuna::Impute::none;
+  for (std::size_t s = 0; masked && s < static_cast<std::size_t>(n); ++s) {
+    bool any = false;
+    const auto columns = static_cast<std::size_t>(stack.layers.front().features);
+    for (std::size_t i = s * columns; i < (s + 1) * columns; ++i)
+      any = any || (data.mask.empty() ? !std::isnan(data.values[i]) : data.mask[i] != 0);
+    fires.push_back(any ? 1 : 0);
+  }
   const auto batch_of = [&](std::size_t layer, std::size_t place) {
     lacuna::Batch<Real> batch = data.batch();
     batch.values = inputs[layer];
@@ -230,6 +251,8 @@ StackResults<Real> run_by_layers(const lacuna::Context& context, const lacuna::S
       batch.mask = {};
       batch.delta = {};
     }
+    batch.fires = {};
+    if (evolves_only(stack.layers[layer]) && (layer > 0 || !masked)) batch.fires = fires;
     batch.noise.seed = lacuna::seed_of_place(seed, static_cast<std::uint32_t>(place));
     if (!data.initial_hidden.empty()) {
       batch.initial_hidden = data.initial_hidden[place];
@@ -364,6 +387,15 @@ inline void draw_noise(std::uint64_t seed, lacuna::Stack& stack) {
   }
 }
 
+// Some of the layers beyond the first with a mask let their state evolve only where a row is empty.
+inline void draw_empty_rows(std::uint64_t seed, lacuna::Stack& stack) {
+  Random random(seed + (std::uint64_t{1} << 33));
+  if (random.chance(0.4)) return;
+  for (lacuna::Layer& layer : stack.layers)
+    if (layer.impute == lacuna::Impute::none && random.chance(0.6))
+      layer.empty_rows = lacuna::EmptyRows::evolve_only;
+}
+
 inline StackCase draw_stack(std::uint64_t seed) {
   using namespace lacuna;
   Random random(seed);
@@ -385,6 +417,7 @@ inline StackCase draw_stack(std::uint64_t seed) {
     Layer& layer = c.stack.layers[l];
     layer.cell = static_cast<Cell>(random.below(6));
     layer.evolve = static_cast<Evolve>(random.below(4));
+    layer.empty_rows = EmptyRows::update;
     layer.gap_input = flag(0.2);
     layer.features = c.stack.layers[l - 1].hidden * c.stack.directions();
     if (!c.stack.residual) layer.hidden = 1 + random.below(18);
@@ -395,6 +428,7 @@ inline StackCase draw_stack(std::uint64_t seed) {
   c.lengths.push_back(30 + random.below(30));
   if (flag(0.3)) c.stack.dropout = random.uniform(0.1, 0.6);
   draw_noise(seed, c.stack);
+  draw_empty_rows(seed, c.stack);
   c.missing_percent = random.below(101);
   c.times = flag(0.4);
   c.mask_from_nan = flag(0.5);

@@ -72,9 +72,7 @@ class StepwiseRun {
   bool relaxes() const { return layer_.evolve == reference::Evolve::relax; }
   bool euler() const { return layer_.cell == reference::Cell::rnn_euler; }
   bool evolve_only() const { return layer_.empty_rows == reference::EmptyRows::evolve_only; }
-  bool fires(Size token) const {
-    return !evolve_only() || !oracle_.observed.row_is_empty(token, layer_.features);
-  }
+  bool fires(Size token) const { return reference::fires(layer_, batch_, oracle_.observed, token); }
   double gap(Size token) const { return oracle_.observed.delta_t[static_cast<std::size_t>(token)]; }
   Size length(Size b) const {
     return batch_.offsets[static_cast<std::size_t>(b + 1)] -

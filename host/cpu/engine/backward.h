@@ -102,8 +102,9 @@ class BackwardGroup {
       back.norm_factors[l] = job_.norm_factors + token[l] * norm_factors;
       back.dt[l] = job_.gap(b, at);
       back.d_dt[l] = T(0);
-      back.fired[l] = job_.layer.empty_rows == LACUNA_EMPTY_ROWS_UPDATE ||
-                      fires(job_, read_mask<V>(job_, token[l], scratch_.observe.measured));
+      back.fired[l] = fires(
+          job_, token[l],
+          !finds_fires(job_.layer) || read_mask<V>(job_, token[l], scratch_.observe.measured));
       if (!back.fired[l]) std::fill_n(back.gradient[l], lay_.gradient_gates * lay_.units, T(0));
       add_row(d_h(l), job_.d_hidden, token[l], lay_.outputs);
       if (job_.d_hidden_norms != nullptr) job_.d_hidden_norms[token[l]] = norm(d_h(l));

@@ -39,6 +39,7 @@ struct Job {
   const std::int64_t* offsets = nullptr;
   const T* values = nullptr;
   const std::uint8_t* mask = nullptr;
+  const std::uint8_t* fires = nullptr;
   const T* delta_t = nullptr;
   const double* times = nullptr;
   const T* delta = nullptr;

@@ -42,10 +42,11 @@ bool read_mask(const Job<T>& job, std::int64_t token, T* measured) {
   return any != 0;
 }
 
-// A row without any measurement lets the state evolve only, if the layer says so.
+// A row without any measurement lets the state evolve only, if the layer says so; without a mask the caller tells which.
 template <class T>
-LACUNA_FN bool fires(const Job<T>& job, bool any_measured) {
-  return any_measured || job.layer.empty_rows == LACUNA_EMPTY_ROWS_UPDATE || !has_mask(job.layer);
+LACUNA_FN bool fires(const Job<T>& job, std::int64_t token, bool any_measured) {
+  if (reads_fires(job.layer)) return job.fires[token] != 0;
+  return any_measured || !finds_fires(job.layer);
 }
 
 template <class V>
@@ -93,7 +94,7 @@ bool observe(const Job<T>& job, std::int64_t token, T dt, T* last, T* since,
   const bool keep_delta = uses_delta(job.layer);
   bool fired = true;
   if (has_mask(job.layer)) {
-    fired = fires(job, read_mask<V>(job, token, scratch.measured));
+    fired = fires(job, token, read_mask<V>(job, token, scratch.measured));
     copy_row<V>(values, lay.features, scratch.value);
     if (job.delta != nullptr)
       copy_row<V>(job.delta + token * lay.features, lay.features, scratch.delta);
@@ -113,6 +114,7 @@ bool observe(const Job<T>& job, std::int64_t token, T dt, T* last, T* since,
       if (keep_delta) delta.store(row + lay.delta + d);
     }
   } else {
+    fired = fires(job, token, true);
     copy_row<V>(values, lay.features, x);
     if (keep_delta) {
       // Without a mask every feature was measured at the previous token.

@@ -40,6 +40,8 @@ struct Batch {
   std::span<const Real> values{};           // [N, D]
   std::span<const std::uint8_t>
       mask{};  // [N, D], 1 measured; empty: NaN in values marks what is missing
+  // [N], 1 the cell fires, 0 the state only evolves: EmptyRows::evolve_only without a mask
+  std::span<const std::uint8_t> fires{};
   std::span<const Wide<Real>> delta_t{};  // [N]: time since the previous token; or else
   std::span<const double> times{};        // [N]: time stamps
   std::span<const Wide<Real>> delta{};  // [N, D]: time since each feature was measured, ready-made
@@ -122,6 +124,7 @@ lacuna_batch checked(const Batch<Real>& batch, const Extents& is) {
   c.offsets_on_device = batch.tokens_on_device >= 0;
   c.values = optional("batch.values", batch.values, is.tokens, is.features);
   c.mask = optional("batch.mask", batch.mask, is.tokens, is.features);
+  c.fires = optional("batch.fires", batch.fires, is.tokens);
   c.delta_t = optional("batch.delta_t", batch.delta_t, is.tokens);
   c.times = optional("batch.times", batch.times, is.tokens);
   c.delta = optional("batch.delta", batch.delta, is.tokens, is.features);

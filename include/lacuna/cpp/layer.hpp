@@ -35,7 +35,7 @@ enum class Evolve {
   relax = LACUNA_EVOLVE_RELAX,
 };
 
-// What happens at a token where nothing was measured.
+// What happens at a token where nothing was measured; without a mask, where Batch::fires is 0.
 enum class EmptyRows {
   update = LACUNA_EMPTY_ROWS_UPDATE,
   evolve_only = LACUNA_EMPTY_ROWS_EVOLVE_ONLY

@@ -41,14 +41,13 @@ struct StackShape {
   double dropout = 0;
 };
 
-// `depth` layers with the first one's cell, hidden units and projection. The further ones read what is below
-// them, where nothing is missing: they impute nothing, and evolve with each token's gap where the
-// first one evolves.
+// `depth` layers with the first one's cell, hidden units, projection and policy for empty rows, which are
+// the same tokens in all of them. The further ones read what is below them, where nothing is missing:
+// they impute nothing, and evolve with each token's gap where the first one evolves.
 inline Stack stacked(const Layer& first, const StackShape& shape) {
   Stack stack{{first}, shape.bidirectional, shape.residual, shape.dropout};
   Layer deeper = first;
   deeper.impute = Impute::none;
-  deeper.empty_rows = EmptyRows::update;
   deeper.mask_input = deeper.gap_input = false;
   if (first.evolve == Evolve::decay) deeper.evolve = Evolve::decay_step;
   deeper.features = first.output_width() * stack.directions();
