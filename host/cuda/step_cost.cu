@@ -20,6 +20,13 @@ constexpr double cache_bytes =
     5500e3;  // of the second-level cache, a microsecond, all multiprocessors together
 constexpr int tensor_cores = 4;
 
+// A block multiplies its own slice, 1 of `blocks`, while the others' arrive; backward, where its own part of the sums comes
+// last, while they travel. That either hides the other wholly has not been measured.
+double overlapped(double work, double arrival, int blocks) {
+  const double own = work / blocks;
+  return std::max(arrival, own) + work - own;
+}
+
 double hop_us(lacuna_regime regime) {
   switch (regime) {
     case LACUNA_REGIME_CLUSTER: return store_hop_us;
@@ -42,16 +49,18 @@ StepCost tile_step(const StepShape& shape, lacuna_regime regime, const resident:
   const double column_bytes = resident::lanes_per_tile * shape.depth * shape.operand_bytes;
   const double shared =
       warps * (beyond * fragment_bytes + fragments / shape.matrices * column_bytes) / shared_bytes;
-  const double state_bytes = resident::lanes_per_tile * units * shape.operand_bytes;
-  const double sent =
-      regime == LACUNA_REGIME_RESIDENT ? 0 : shape.exchanges * state_bytes / remote_bytes;
-  const double waits = gates_us + shape.exchanges * hop_us(regime);
+  const double others_bytes =
+      resident::lanes_per_tile * division.units_of_others() * shape.operand_bytes;
+  const double received =
+      regime == LACUNA_REGIME_RESIDENT ? 0 : shape.exchanges * others_bytes / remote_bytes;
+  const double hops = shape.exchanges * hop_us(regime);
 
-  const double hidden = static_cast<double>(shape.hidden);
-  const double real = hidden / units;
-  return {.us = waits + cycle_us * (std::max(tensor, shared) + sent),
-          .floor_us = waits + cycle_us * std::max(tensor * real * real * cores / tensor_cores,
-                                                  sent * real)};
+  const double real = static_cast<double>(shape.hidden) / units;
+  const double least = tensor * real * real * cores / tensor_cores;
+  return {.us = gates_us + overlapped(cycle_us * std::max(tensor, shared),
+                                      hops + cycle_us * received, division.blocks),
+          .floor_us = gates_us + overlapped(cycle_us * least, hops + cycle_us * received * real,
+                                            division.blocks)};
 }
 
 StepCost stepwise_step(const StepShape& shape, std::int64_t sequences, const Machine& machine) {

@@ -17,14 +17,21 @@ class GridBarrier {
 
   // What any thread of any block wrote before is visible to every thread after.
   SIMT_DEVICE void sync(Site site = Site::current()) {
+    arrive(site);
+    wait(site);
+  }
+
+  // The same in two halves, so that work can stand between them. arrive() is a barrier of this block, too.
+  SIMT_DEVICE void arrive(Site site = Site::current()) {
     target_ += blocks_;
     sync_block(site);
-    if (thread_rank() == 0) {
-      red_add_release<Scope::gpu>(counter_, 1);
-      // The difference, not the values, so that a counter may wrap in a very long run.
+    if (thread_rank() == 0) red_add_release<Scope::gpu>(counter_, 1);
+  }
+  SIMT_DEVICE void wait(Site site = Site::current()) {
+    // The difference, not the values, so that a counter may wrap in a very long run.
+    if (thread_rank() == 0)
       while (static_cast<int>(load_acquire<Scope::gpu>(counter_, site) - target_) < 0)
         pause(20, site);
-    }
     sync_block(site);
   }
 

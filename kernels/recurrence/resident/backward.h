@@ -7,7 +7,8 @@
 //
 // Where a group of blocks holds W_h, each multiplies the gradients of its own gates, with all columns of its rows of W_h,
 // and what that adds to another block's d_h goes there by a Scatter (recurrence/split): warp to warp and thread to thread,
-// for the same warp and thread have the same place in every slice.
+// for the same warp and thread have the same place in every slice. What it adds to its own d_h comes last, while the rest
+// is on its way, and stays in the thread's registers.
 #pragma once
 
 #include <cstdint>
@@ -51,8 +52,10 @@ struct BackwardMemory {
   static constexpr int blocks = weight_blocks<Cell>;
   Division division;
 
-  // Of one buffer; there are two.
-  SIMT_BOTH std::size_t gradients() const { return blocks * operand_size<E>(division.slice); }
+  // Of one buffer, which has a column of every lane; there are two.
+  SIMT_BOTH int gradients() const {
+    return static_cast<int>(operand_size<E>(blocks * division.slice));
+  }
   SIMT_BOTH int warp_words() const {
     using Weights = BackwardWeights<Cell, E, Scatter::in_group>;
     return static_cast<int>(Weights::shared_words(fragments_of<E>(division)));
@@ -60,7 +63,7 @@ struct BackwardMemory {
   std::size_t bytes() const {
     simt::SharedLayout layout;
     Scatter::add_to(layout, division);
-    layout.add<Stored>(2 * gradients());
+    layout.add<Stored>(static_cast<std::size_t>(2 * gradients()));
     layout.add<std::uint32_t>(static_cast<std::size_t>(warp_words() * division.warps()));
     return layout.bytes;
   }
@@ -89,7 +92,6 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
                            Scatter& scatter, Stored* gradients, std::uint32_t* shared)
       : Access(args, Own(division, scatter)),
         division_(division),
-        stride_(column_stride<E>(division.slice)),
         scatter_(scatter),
         gradients_(gradients),
         lane_{{args.sequences, this->first_lane(), args.lanes},
@@ -99,8 +101,8 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
             shared + static_cast<int>(simt::warp_index()) *
                          BackwardMemory<Cell, E, Scatter>{division}.warp_words(),
             [&](int block, int fragment, int row, int k) {
-              const int to = (first_target() + fragment / per_target()) * division.slice +
-                             own_.row * units_per_warp + row;
+              const int target = division.block_at(own_.rank, distance(fragment / per_target()));
+              const int to = target * division.slice + own_.row * units_per_warp + row;
               const int gate_unit =
                   own_.rank * division.slice + unit_at(fragment % per_target() * Op::depth + k);
               const bool inside = to < args.units && gate_unit < args.units;
@@ -117,6 +119,7 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
     look_ahead(now);
     for (std::int32_t step = 0; step < steps; ++step) {
       simt::note_step(step);
+      own_.forget_addresses();
       Token next;
       look_ahead(next);
       Stored* const buffer = buffer_of(step);
@@ -131,14 +134,17 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
   }
 
  private:
-  // Fragments in the depth of one product, and whose d_h this warp's first one is for. A warp that shares the depth of
-  // products forward serves a share of the targets here.
+  // Fragments in the depth of one product, and how far the block is whose d_h this warp's n-th one is for. Warps that share
+  // the depth of products forward share the targets here: those that own units have their own block as their last.
   SIMT_DEVICE int per_target() const { return division_.slice / Op::depth; }
-  SIMT_DEVICE int first_target() const {
-    return own_.depth * (division_.blocks / division_.depths);
+  SIMT_DEVICE int distance(int n) const {
+    return (own_.depth - 1) * (division_.blocks / division_.depths) + 1 + n;
+  }
+  SIMT_DEVICE int fragments_for_others() const {
+    return weights_.fragments() - (own_.depth == 0 ? per_target() : 0);
   }
   SIMT_DEVICE Stored* buffer_of(std::int32_t step) const {
-    return gradients_ + (step % 2) * blocks * lanes_per_tile * stride_;
+    return gradients_ + (step % 2) * BackwardMemory<Cell, E, Scatter>{division_}.gradients();
   }
 
   // One place in the source for warps that own units and those that help them.
@@ -190,7 +196,10 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
   }
 
   SIMT_DEVICE void publish(Stored* buffer, int gate, int pair, float value) const {
-    buffer[(gate * lanes_per_tile + own_.lane(pair)) * stride_ + own_.place(pair)] =
+    // All of a thread's places are in one fragment.
+    const int place = own_.place(0);
+    const int first = at(place / Op::depth, gate) + place % Op::depth;
+    column(buffer, own_.lane(pair))[first + own_.place(pair) - place] =
         Op::stored(is_present(pair) ? value : 0);
   }
 
@@ -201,46 +210,55 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
     for (int g = 1; g < gates; ++g) result += sums[g].total(pair);
     return result;
   }
-  SIMT_DEVICE const Stored* column(const Stored* buffer, int gate) const {
-    return buffer + (gate * lanes_per_tile + own_.thread / 4) * stride_;
+  // A lane's column has each fragment of all gates, then the next, so that gates are no more than a constant apart.
+  template <class S>
+  SIMT_DEVICE S* column(S* buffer, int lane) const {
+    return buffer + lane * column_stride<E>(blocks * division_.slice);
+  }
+  SIMT_DEVICE static int at(int fragment, int gate) {
+    return (fragment * blocks + gate) * Op::depth;
   }
 
   template <int first, int end>
   SIMT_DEVICE void add_product(const Stored* buffer, float (&to)[pairs]) {
+    Sum sums[end - first];
+    multiply<first, end>(sums, buffer);
+    SIMT_UNROLL
+    for (int i = 0; i < pairs; ++i) to[i] += total(sums, i);
     if constexpr (Scatter::in_group) {
-      send_product<first, end>(buffer);
       scatter_.meet();
-      for (int block = 0; block < division_.blocks; ++block) {
-        const simt::Float4 part = scatter_.from(block, own_);
+      for (int distance = 1; distance < division_.blocks; ++distance) {
+        const simt::Float4 part = scatter_.from(distance, own_);
         SIMT_UNROLL
         for (int i = 0; i < pairs; ++i) to[i] += part[i];
       }
-    } else {
-      Sum sums[end - first];
-      weights_.template multiply<first, end, false>(
-          sums, [&](int gate, int fragment) { return column(buffer, gate) + fragment * Op::depth; },
-          [] {});
-      SIMT_UNROLL
-      for (int i = 0; i < pairs; ++i) to[i] += total(sums, i);
     }
   }
 
-  // To each target as soon as its sums are complete.
+  // What others get is sent to each as soon as it is complete. What is left in `sums` is this block's own.
   template <int first, int end>
-  SIMT_DEVICE void send_product(const Stored* buffer) {
-    Sum sums[end - first];
-    int target = first_target(), at = 0;
-    weights_.template multiply<first, end, false>(
-        sums, [&](int gate, int) { return column(buffer, gate) + at * Op::depth; },
-        [&] {
-          if (++at < per_target()) return;
-          scatter_.send(target, own_,
-                        {total(sums, 0), total(sums, 1), total(sums, 2), total(sums, 3)});
-          SIMT_UNROLL
-          for (Sum& sum : sums) sum = {};
-          ++target;
-          at = 0;
-        });
+  SIMT_DEVICE void multiply(Sum (&sums)[end - first], const Stored* buffer) {
+    const Stored* const from = column(buffer, own_.thread / 4);
+    if constexpr (Scatter::in_group) {
+      const int others = fragments_for_others();
+      if (others == 0) scatter_.all_sent();
+      int to = distance(0), next = 0;  // whom for, and where in the column
+      weights_.template multiply<first, end, false>(
+          sums, [&](int gate, int) { return from + next + gate * Op::depth; },
+          [&](int fragment) {
+            if ((next += blocks * Op::depth) < blocks * division_.slice || to == 0) return;
+            scatter_.send(to, own_,
+                          {total(sums, 0), total(sums, 1), total(sums, 2), total(sums, 3)});
+            SIMT_UNROLL
+            for (Sum& sum : sums) sum = {};
+            ++to;
+            next = 0;
+            if (fragment + 1 == others) scatter_.all_sent();
+          });
+    } else {
+      weights_.template multiply<first, end, false>(
+          sums, [&](int gate, int fragment) { return from + at(fragment, gate); }, [](int) {});
+    }
   }
 
   // What a warp does that has no units of its own.
@@ -258,7 +276,8 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
   template <int first, int end>
   SIMT_DEVICE void help_product(const Stored* buffer) {
     gradients_are_there();
-    send_product<first, end>(buffer);
+    Sum sums[end - first];
+    multiply<first, end>(sums, buffer);
     scatter_.meet();
   }
 
@@ -354,7 +373,6 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
   }
 
   Division division_;
-  int stride_;
   Scatter& scatter_;
   Stored* gradients_;
   Lane<true> lane_[2];
@@ -367,7 +385,7 @@ SIMT_DEVICE void walk_backward(const ResidentBackward<T>& args, const Division& 
                                Scatter& scatter, simt::SharedCarver& shared) {
   using Stored = typename Operand<E>::Stored;
   const BackwardMemory<Cell, E, Scatter> memory{division};
-  auto* const gradients = shared.take<Stored>(2 * memory.gradients());
+  auto* const gradients = shared.take<Stored>(static_cast<std::size_t>(2 * memory.gradients()));
   auto* const weights =
       shared.take<std::uint32_t>(static_cast<std::size_t>(memory.warp_words() * division.warps()));
   BackwardTile<Cell, T, E, Scatter>(args, division, scatter, gradients, weights).run();

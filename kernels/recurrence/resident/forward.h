@@ -5,7 +5,8 @@
 //   per step: product, update, evolve, publish; one meeting
 //   gru_reset_before: product of r and z, publish r h, meeting, product of n, ...
 //
-// How h travels is a Gather: shared memory and a barrier here, in a block of its own; for groups see recurrence/split.
+// How h travels is a Gather: shared memory and a barrier here, in a block of its own; for groups see recurrence/split. There
+// the product begins with the block's own slice, for which the same barrier is enough, while the others' are on their way.
 #pragma once
 
 #include <cstdint>
@@ -82,6 +83,29 @@ SIMT_BOTH constexpr std::size_t operand_size(int units) {
   return static_cast<std::size_t>(lanes_per_tile * column_stride<E>(units));
 }
 
+// The same for several channels, in shared memory.
+template <class E>
+class Operands {
+ public:
+  using Stored = typename Operand<E>::Stored;
+
+  static void add_to(simt::SharedLayout& shared, int units, int channels) {
+    shared.add<Stored>(static_cast<std::size_t>(channels) * operand_size<E>(units));
+  }
+  SIMT_DEVICE Operands(simt::SharedCarver& shared, int units, int channels)
+      : units_(units),
+        operands_(
+            shared.take<Stored>(static_cast<std::size_t>(channels) * operand_size<E>(units))) {}
+
+  SIMT_DEVICE Stored* column(int channel, int lane) const {
+    return operands_ + (channel * lanes_per_tile + lane) * column_stride<E>(units_);
+  }
+
+ private:
+  int units_;
+  Stored* operands_;
+};
+
 // The Gather of a block that has all units itself.
 template <class E>
 class OwnOperands {
@@ -90,29 +114,26 @@ class OwnOperands {
   static constexpr bool in_group = false;
 
   static void add_to(simt::SharedLayout& shared, const Division& division, int channels) {
-    shared.add<Stored>(static_cast<std::size_t>(channels) * operand_size<E>(division.units()));
+    Operands<E>::add_to(shared, division.slice, channels);
   }
   SIMT_DEVICE OwnOperands(simt::SharedCarver& shared, const Division& division, int channels)
-      : units_(division.units()),
-        operands_(shared.take<Stored>(static_cast<std::size_t>(channels) *
-                                      operand_size<E>(division.units()))) {}
+      : operands_(shared, division.slice, channels) {}
 
   SIMT_DEVICE int tile() const { return static_cast<int>(simt::block_index().x); }
   SIMT_DEVICE int rank() const { return 0; }
 
-  // Two neighbours in a lane's column.
+  // Two neighbours in a lane's column of this block's slice.
   SIMT_DEVICE void publish(int channel, int lane, int at, const simt::Vec<Stored, 2>& two) {
-    simt::store(column(channel, lane) + at, two);
+    simt::store(own_column(channel, lane) + at, two);
   }
-  // What was published to the channel is there, and who read it the time before has done so.
-  SIMT_DEVICE void meet(int /*channel*/) { simt::sync_block(); }
-  SIMT_DEVICE Stored* column(int channel, int lane) const {
-    return operands_ + (channel * lanes_per_tile + lane) * column_stride<E>(units_);
+  // What this block has published is there, and who read it the time before has done so.
+  SIMT_DEVICE void meet_own() { simt::sync_block(); }
+  SIMT_DEVICE Stored* own_column(int channel, int lane) const {
+    return operands_.column(channel, lane);
   }
 
  private:
-  int units_;
-  Stored* operands_;
+  Operands<E> operands_;
 };
 
 // A block's arrays of shared memory, added up in the order in which the kernel takes them.
@@ -168,7 +189,8 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
                               ForwardMemory<Cell, E, Gather>{division}.warp_words(),
                  [&](int block, int fragment, int row, int k) {
                    const int unit = own_.first_unit + row;
-                   const int from = unit_at(first_column() + fragment * Op::depth + k);
+                   const int from = unit_multiplied(
+                       (own_.depth * fragments_of<E>(division_) + fragment) * Op::depth + k);
                    const bool inside = unit < args.units && from < args.units;
                    return inside
                               ? simt::to_float(
@@ -186,9 +208,9 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
     for (std::int32_t step = 0; step < steps; ++step) {
       simt::note_step(step);
       const int channel = step % 2;
+      own_.forget_addresses();
       Token next;
       look_ahead(next);
-      gather_.meet(channel);
       if constexpr (Cell::reset_before)
         update_in_halves(now, channel);
       else
@@ -200,24 +222,43 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
   }
 
  private:
-  // Where this warp's part of the depth begins.
-  SIMT_DEVICE int first_column() const {
-    return own_.depth * fragments_of<E>(division_) * Op::depth;
+  // Where this warp's part of the depth begins, and how many of its fragments are of the block's own slice.
+  SIMT_DEVICE int first_position() const { return own_.depth * weights_.fragments() * Op::depth; }
+  SIMT_DEVICE int own_fragments() const {
+    return own_.depth == 0 ? division_.slice / Op::depth : 0;
+  }
+  // Of the state, around the circle from this block's slice on.
+  SIMT_DEVICE int unit_multiplied(int position) const {
+    const int at = own_.rank * division_.slice + position;
+    return unit_at(at < division_.units() ? at : at - division_.units());
   }
 
   // To all who multiply it. Nothing is sent that nobody awaits.
   SIMT_DEVICE void publish(int channel, const float (&values)[pairs]) {
     SIMT_UNROLL
     for (int side = 0; side < 2; ++side)
-      gather_.publish(channel, own_.lane(side), own_.rank * division_.slice + own_.place(side),
+      gather_.publish(channel, own_.lane(side), own_.place(side),
                       {Op::stored(values[side]), Op::stored(values[side + 2])});
   }
 
   template <int first, int end>
-  SIMT_DEVICE void multiply(Sum (&sums)[end - first], int channel) const {
-    const auto* const from = gather_.column(channel, own_.thread / 4) + first_column();
+  SIMT_DEVICE void multiply(Sum (&sums)[end - first], int channel) {
+    const typename Op::Stored* column = gather_.own_column(channel, own_.thread / 4);
+    const int own = own_fragments();
+    const auto await_others = [&] {
+      if constexpr (Gather::in_group) {
+        gather_.meet_others(channel);
+        column =
+            gather_.others_column(channel, own_.thread / 4) + first_position() - division_.slice;
+      }
+    };
+    gather_.meet_own();
+    if (own == 0) await_others();
     weights_.template multiply<first, end, true>(
-        sums, [&](int, int fragment) { return from + fragment * Op::depth; }, [] {});
+        sums, [&](int, int fragment) { return column + fragment * Op::depth; },
+        [&](int fragment) {
+          if (fragment + 1 == own) await_others();
+        });
   }
 
   // The sums of another warp of these units, of an other part of the depth.
@@ -233,7 +274,7 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
   }
 
   template <int first, int end>
-  SIMT_DEVICE void product(float (&to)[end - first][pairs], int channel) const {
+  SIMT_DEVICE void product(float (&to)[end - first][pairs], int channel) {
     Sum sums[end - first];
     multiply<first, end>(sums, channel);
     SIMT_UNROLL
@@ -269,7 +310,6 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
   }
   template <int first, int end>
   SIMT_DEVICE void help_product(int channel) {
-    gather_.meet(channel);
     Sum sums[end - first];
     multiply<first, end>(sums, channel);
     SIMT_UNROLL
@@ -373,7 +413,6 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
       save(token, i, 1, z[i]);
     }
     publish(reset_channel, reset_h);
-    gather_.meet(reset_channel);
     product<2, 3>(candidate, reset_channel);
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {

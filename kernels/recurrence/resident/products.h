@@ -212,8 +212,11 @@ class StationaryWeights {
     }
   }
 
+  SIMT_DEVICE int fragments() const { return fragments_; }
+
   // sums[b - first] += fragments of block b times what stands at columns(b, fragment) of this thread's lane, for
-  // first <= b < end; the same for all b where they share one column. after(): called behind each fragment.
+  // first <= b < end; the same for all b where they share one column. after(fragment): called behind each. Whoever
+  // waits in the middle of a product does so there: two calls, for a part each, take more registers.
   template <int first, int end, bool one_column, class F, class G>
   SIMT_DEVICE void multiply(Sum (&sums)[end - first], F&& columns, G&& after) const {
     SIMT_UNROLL
@@ -223,7 +226,7 @@ class StationaryWeights {
         SIMT_UNROLL
         for (int r = 0; r < 4; ++r) words[r] = kept_[b][q][r];
       });
-      after();
+      after(q);
     }
     for (int q = kept; q < fragments_; ++q) {
       step<first, end, one_column>(sums, columns, q, [&](int b, std::uint32_t(&words)[4]) {
@@ -231,7 +234,7 @@ class StationaryWeights {
         SIMT_UNROLL
         for (int r = 0; r < 4; ++r) words[r] = from[r];
       });
-      after();
+      after(q);
     }
   }
 
@@ -251,9 +254,7 @@ class StationaryWeights {
   }
 
   SIMT_DEVICE int at(int block, int q) const {
-    return ((block * (fragments_ - kept) + q - kept) * static_cast<int>(simt::warp_size) +
-            thread_) *
-           4;
+    return (((q - kept) * blocks + block) * static_cast<int>(simt::warp_size) + thread_) * 4;
   }
 
   int fragments_, thread_;

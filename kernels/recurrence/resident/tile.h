@@ -27,12 +27,19 @@ SIMT_BOTH constexpr int padded_units(std::int64_t hidden) {
 
 // Who of a group has which units. Where a slice leaves warps of a block idle, several warps share the depth of the
 // products of 16 units, `depths` of them.
+//
+// The blocks stand in a circle, and each counts from itself: block `rank + distance`, modulo the number of blocks.
 struct Division {
   int blocks = 1;  // of a group, a power of 2
   int slice = 0;   // units of a block, whole warps
   int depths = 1;  // a power of 2, no larger than blocks
 
   SIMT_BOTH constexpr int units() const { return blocks * slice; }
+  SIMT_BOTH constexpr int units_of_others() const { return units() - slice; }
+  // Also for negative distances.
+  SIMT_BOTH constexpr int block_at(int rank, int distance) const {
+    return (rank + distance) & (blocks - 1);
+  }
   SIMT_BOTH constexpr int rows() const { return slice / units_per_warp; }
   SIMT_BOTH constexpr int warps() const { return rows() * depths; }
 };
@@ -63,6 +70,11 @@ struct Own {
       row %= division.rows();
     }
     first_unit = rank * division.slice + row * units_per_warp;
+  }
+
+  // Called in every step, so that what follows from the units, an address for each array, is not kept in registers between.
+  SIMT_DEVICE void forget_addresses() {
+    first_unit = static_cast<int>(simt::opaque(static_cast<std::uint32_t>(first_unit)));
   }
 
   SIMT_DEVICE int unit(int pair) const { return first_unit + simt::fragment::c_row(thread, pair); }

@@ -1,6 +1,6 @@
 // The exchange of a group that is a cluster (sm_90 and newer): values are stored into the other blocks' shared memory and
-// report to a barrier there (st.async, mbarrier), so that a meeting is a wait for bytes and nothing else. No barrier of
-// the whole cluster stands in the loop.
+// report to a barrier there (st.async, mbarrier), so that a meeting is a wait for bytes and nothing else. What a block
+// has for itself waits for none of them. No barrier of the whole cluster stands in the loop.
 //
 // Two channels in turn are enough: who has got all of a step knows that every warp of the group has done with the step
 // before, for it sends only then.
@@ -19,10 +19,10 @@ class ClusterMeetings {
   static void add_to(simt::SharedLayout& shared, int channels) {
     shared.add<simt::Mbarrier>(static_cast<std::size_t>(channels));
   }
-  // `bytes`: what a block gets by a channel each time, from itself, too.
+  // `bytes`: what a block gets from the others by a channel each time.
   SIMT_DEVICE ClusterMeetings(simt::SharedCarver& shared, const Division& division, int channels,
                               int bytes)
-      : blocks_(division.blocks),
+      : division_(division),
         rank_(static_cast<int>(simt::cluster_rank())),
         bytes_(static_cast<unsigned>(bytes)),
         barriers_(shared.take<simt::Mbarrier>(static_cast<std::size_t>(channels))) {
@@ -34,13 +34,16 @@ class ClusterMeetings {
     simt::cluster_sync();
   }
 
-  SIMT_DEVICE int tile() const { return static_cast<int>(simt::block_index().x) / blocks_; }
+  SIMT_DEVICE int tile() const {
+    return static_cast<int>(simt::block_index().x) / division_.blocks;
+  }
   SIMT_DEVICE int rank() const { return rank_; }
 
-  // To the place in a block of the group that `target` has here.
+  // To the place in the block at that distance that `target` has here.
   template <class V>
-  SIMT_DEVICE void send(V* target, const V& value, int channel, int block) {
-    simt::store_async(target, value, barriers_ + channel, static_cast<unsigned>(block));
+  SIMT_DEVICE void send(V* target, const V& value, int channel, int distance) {
+    simt::store_async(target, value, barriers_ + channel,
+                      static_cast<unsigned>(division_.block_at(rank_, distance)));
   }
   SIMT_DEVICE void meet(int channel) {
     simt::mbarrier_wait<simt::Scope::cluster>(barriers_ + channel, phases_ >> channel & 1);
@@ -56,13 +59,15 @@ class ClusterMeetings {
     simt::mbarrier_arrive_expect_bytes(barriers_ + channel, bytes_);
   }
 
-  int blocks_, rank_;
+  const Division& division_;
+  int rank_;
   unsigned bytes_;
   simt::Mbarrier* barriers_;
   unsigned phases_ = 0;  // a bit for each channel: the parity of the phase that is awaited
 };
 
-// A Gather (resident/forward.h): every block gets all operands.
+// A Gather (resident/forward.h): every block gets all operands. A column begins with the block's own slice; the others'
+// follow around the circle.
 template <class E>
 class ClusterOperands {
  public:
@@ -71,36 +76,44 @@ class ClusterOperands {
 
   static void add_to(simt::SharedLayout& shared, const Division& division, int channels) {
     ClusterMeetings::add_to(shared, channels);
-    resident::OwnOperands<E>::add_to(shared, division, channels);
+    resident::Operands<E>::add_to(shared, division.units(), channels);
   }
   SIMT_DEVICE ClusterOperands(simt::SharedCarver& shared, const Division& division, int channels,
                               const ExchangeRoom& /*room*/)
-      : blocks_(division.blocks),
+      : division_(division),
         meetings_(shared, division, channels,
-                  resident::lanes_per_tile * division.units() * static_cast<int>(sizeof(Stored))),
-        operands_(shared, division, channels) {}
+                  resident::lanes_per_tile * division.units_of_others() *
+                      static_cast<int>(sizeof(Stored))),
+        operands_(shared, division.units(), channels) {}
 
   SIMT_DEVICE int tile() const { return meetings_.tile(); }
   SIMT_DEVICE int rank() const { return meetings_.rank(); }
   SIMT_DEVICE void publish(int channel, int lane, int at, const simt::Vec<Stored, 2>& two) {
-    auto* const to = reinterpret_cast<simt::Vec<Stored, 2>*>(column(channel, lane) + at);
-    // Each block begins with another one, so that they do not all send to the same.
-    for (int i = 1; i <= blocks_; ++i)
-      meetings_.send(to, two, channel, (rank() + i) & (blocks_ - 1));
+    auto* to = own_column(channel, lane) + at;
+    simt::store(to, two);
+    // From the block before this one back, for which this one is the first behind its own.
+    for (int distance = -1; distance > -division_.blocks; --distance)
+      meetings_.send(reinterpret_cast<simt::Vec<Stored, 2>*>(to += division_.slice), two, channel,
+                     distance);
   }
-  SIMT_DEVICE void meet(int channel) { meetings_.meet(channel); }
-  SIMT_DEVICE Stored* column(int channel, int lane) const {
+  SIMT_DEVICE void meet_own() { simt::sync_block(); }
+  SIMT_DEVICE void meet_others(int channel) { meetings_.meet(channel); }
+  SIMT_DEVICE Stored* own_column(int channel, int lane) const {
     return operands_.column(channel, lane);
+  }
+  SIMT_DEVICE Stored* others_column(int channel, int lane) const {
+    return own_column(channel, lane) + division_.slice;
   }
   SIMT_DEVICE void leave() { meetings_.leave(); }
 
  private:
-  int blocks_;
+  const Division& division_;
   ClusterMeetings meetings_;
-  resident::OwnOperands<E> operands_;
+  resident::Operands<E> operands_;
 };
 
-// A Scatter (resident/backward.h): every block gets what the others have for it.
+// A Scatter (resident/backward.h): every block gets what the others have for it. A part lies at the distance of the block
+// that it comes from.
 class ClusterSums {
  public:
   static constexpr bool in_group = true;
@@ -111,39 +124,40 @@ class ClusterSums {
   }
   SIMT_DEVICE ClusterSums(simt::SharedCarver& shared, const Division& division,
                           const ExchangeRoom& /*room*/)
-      : blocks_(division.blocks),
-        rows_(division.rows()),
+      : division_(division),
         meetings_(shared, division, 2, static_cast<int>(sums(division) * sizeof(simt::Float4))),
         sums_(shared.take<simt::Float4>(2 * sums(division))) {}
 
   SIMT_DEVICE int tile() const { return meetings_.tile(); }
   SIMT_DEVICE int rank() const { return meetings_.rank(); }
-  // To the thread of that block that has this one's place.
-  SIMT_DEVICE void send(int block, const resident::Own& own, const simt::Float4& sum) {
-    meetings_.send(place(channel_, rank(), own), sum, channel_, block);
+  // To the thread that has this one's place in the block at that distance, not 0. To it, this one is as far the other way.
+  SIMT_DEVICE void send(int distance, const resident::Own& own, const simt::Float4& sum) {
+    meetings_.send(place(channel_, -distance, own), sum, channel_, distance);
   }
+  SIMT_DEVICE void all_sent() {}
   SIMT_DEVICE void meet() {
     meetings_.meet(channel_);
     channel_ ^= 1;
   }
-  // What it has sent for the last meeting.
-  SIMT_DEVICE simt::Float4 from(int block, const resident::Own& own) const {
-    return *place(channel_ ^ 1, block, own);
+  // What the block at that distance has sent for the last meeting.
+  SIMT_DEVICE simt::Float4 from(int distance, const resident::Own& own) const {
+    return *place(channel_ ^ 1, distance, own);
   }
   SIMT_DEVICE void leave() { meetings_.leave(); }
 
  private:
-  // Of all blocks, for one.
+  // Of all others, for one.
   SIMT_BOTH static std::size_t sums(const Division& division) {
-    return static_cast<std::size_t>(division.blocks * division.rows()) * simt::warp_size;
+    return static_cast<std::size_t>((division.blocks - 1) * division.rows()) * simt::warp_size;
   }
-  SIMT_DEVICE simt::Float4* place(int channel, int from, const resident::Own& own) const {
-    return sums_ +
-           ((channel * blocks_ + from) * rows_ + own.row) * static_cast<int>(simt::warp_size) +
+  SIMT_DEVICE simt::Float4* place(int channel, int distance, const resident::Own& own) const {
+    const int others = division_.blocks - 1;
+    const int from = channel * others + ((distance - 1) & others);  // blocks: a power of 2
+    return sums_ + (from * division_.rows() + own.row) * static_cast<int>(simt::warp_size) +
            own.thread;
   }
 
-  int blocks_, rows_;
+  const Division& division_;
   ClusterMeetings meetings_;
   simt::Float4* sums_;
   int channel_ = 0;

@@ -5,6 +5,7 @@
 
 #include "kernels/recurrence/resident/backward.h"
 #include "kernels/recurrence/split/division.h"
+#include "kernels/simt/async_copy.h"
 #include "kernels/simt/grid.h"
 
 namespace lacuna::split {
@@ -18,22 +19,25 @@ class GridMeetings {
 
   SIMT_DEVICE int tile() const { return tile_; }
   SIMT_DEVICE int rank() const { return rank_; }
-  SIMT_DEVICE void meet() { barrier_.sync(); }
+  SIMT_DEVICE void arrive() { barrier_.arrive(); }
+  SIMT_DEVICE void wait() { barrier_.wait(); }
 
  private:
   int tile_, rank_;
   simt::GridBarrier barrier_;
 };
 
-// A Gather. What has been published is copied to shared memory by each block, where warps read it many times.
+// A Gather. What others have published is copied to shared memory by each block, where warps read it many times; its own
+// slice a block has there at once.
 template <class E>
 class GridOperands {
  public:
   using Stored = typename resident::Operand<E>::Stored;
   static constexpr bool in_group = true;
 
-  static void add_to(simt::SharedLayout& shared, const Division& division, int /*channels*/) {
-    resident::OwnOperands<E>::add_to(shared, division, 1);
+  static void add_to(simt::SharedLayout& shared, const Division& division, int channels) {
+    resident::Operands<E>::add_to(shared, division.slice, channels);
+    resident::Operands<E>::add_to(shared, division.units_of_others(), 1);
   }
   // Of a group.
   static std::size_t room(const Division& division, int channels) {
@@ -42,39 +46,52 @@ class GridOperands {
   }
   SIMT_DEVICE GridOperands(simt::SharedCarver& shared, const Division& division, int channels,
                            const ExchangeRoom& room)
-      : units_(division.units()),
+      : division_(division),
         meetings_(division, room),
-        operands_(shared, division, 1),
-        published_(reinterpret_cast<Stored*>(room.bytes) +
-                   std::int64_t{meetings_.tile()} * channels * resident::lanes_per_tile * units_) {}
+        own_(shared, division.slice, channels),
+        others_(shared, division.units_of_others(), 1),
+        published_(reinterpret_cast<Stored*>(room.bytes) + std::int64_t{meetings_.tile()} *
+                                                               channels * resident::lanes_per_tile *
+                                                               division.units()) {}
 
   SIMT_DEVICE int tile() const { return meetings_.tile(); }
   SIMT_DEVICE int rank() const { return meetings_.rank(); }
   SIMT_DEVICE void publish(int channel, int lane, int at, const simt::Vec<Stored, 2>& two) {
-    simt::store(published(channel, lane) + at, two);
+    simt::store(published(channel, lane) + rank() * division_.slice + at, two);
+    simt::store(own_column(channel, lane) + at, two);
   }
-  SIMT_DEVICE void meet(int channel) {
-    meetings_.meet();
+  SIMT_DEVICE void meet_own() { meetings_.arrive(); }
+  SIMT_DEVICE void meet_others(int channel) {
+    meetings_.wait();
     constexpr int width = 16 / static_cast<int>(sizeof(Stored));
-    const int words = units_ / width;  // of a lane
-    const auto threads = static_cast<int>(simt::block_size().x);
-    for (int i = static_cast<int>(simt::thread_rank()); i < resident::lanes_per_tile * words;
-         i += threads)
-      simt::store(operands_.column(0, i / words) + i % words * width,
-                  simt::load<width>(published(channel, i / words) + i % words * width));
+    const int first = division_.block_at(rank(), 1) * division_.slice;
+    const int warps = static_cast<int>(simt::block_size().x / simt::warp_size);
+    for (int lane = static_cast<int>(simt::warp_index()); lane < resident::lanes_per_tile;
+         lane += warps)
+      for (int to = static_cast<int>(simt::lane_index()) * width; to < division_.units_of_others();
+           to += static_cast<int>(simt::warp_size) * width) {
+        const int from =
+            first + to < division_.units() ? first + to : first + to - division_.units();
+        simt::copy_async<16>(others_.column(0, lane) + to, published(channel, lane) + from);
+      }
+    simt::commit_copies();
+    simt::wait_copies<0>();
     simt::sync_block();
   }
-  SIMT_DEVICE Stored* column(int /*channel*/, int lane) const { return operands_.column(0, lane); }
+  SIMT_DEVICE Stored* own_column(int channel, int lane) const { return own_.column(channel, lane); }
+  SIMT_DEVICE Stored* others_column(int /*channel*/, int lane) const {
+    return others_.column(0, lane);
+  }
   SIMT_DEVICE void leave() {}
 
  private:
   SIMT_DEVICE Stored* published(int channel, int lane) const {
-    return published_ + (channel * resident::lanes_per_tile + lane) * units_;
+    return published_ + (channel * resident::lanes_per_tile + lane) * division_.units();
   }
 
-  int units_;
+  const Division& division_;
   GridMeetings meetings_;
-  resident::OwnOperands<E> operands_;
+  resident::Operands<E> own_, others_;
   Stored* published_;
 };
 
@@ -91,36 +108,37 @@ class GridSums {
   }
   SIMT_DEVICE GridSums(simt::SharedCarver& /*shared*/, const Division& division,
                        const ExchangeRoom& room)
-      : blocks_(division.blocks),
-        rows_(division.rows()),
+      : division_(division),
         meetings_(division, room),
         sums_(reinterpret_cast<simt::Float4*>(room.bytes) +
-              std::int64_t{meetings_.tile()} * 2 * blocks_ * blocks_ * rows_ *
-                  static_cast<int>(simt::warp_size)) {}
+              std::int64_t{meetings_.tile()} * 2 * division.blocks * division.blocks *
+                  division.rows() * static_cast<int>(simt::warp_size)) {}
 
   SIMT_DEVICE int tile() const { return meetings_.tile(); }
   SIMT_DEVICE int rank() const { return meetings_.rank(); }
-  SIMT_DEVICE void send(int block, const resident::Own& own, const simt::Float4& sum) {
-    *place(channel_, block, rank(), own) = sum;
+  SIMT_DEVICE void send(int distance, const resident::Own& own, const simt::Float4& sum) {
+    *place(channel_, division_.block_at(rank(), distance), rank(), own) = sum;
   }
+  SIMT_DEVICE void all_sent() { meetings_.arrive(); }
   SIMT_DEVICE void meet() {
-    meetings_.meet();
+    meetings_.wait();
     channel_ ^= 1;
   }
-  SIMT_DEVICE simt::Float4 from(int block, const resident::Own& own) const {
-    return *place(channel_ ^ 1, rank(), block, own);
+  SIMT_DEVICE simt::Float4 from(int distance, const resident::Own& own) const {
+    return *place(channel_ ^ 1, rank(), division_.block_at(rank(), distance), own);
   }
   SIMT_DEVICE void leave() {}
 
  private:
   SIMT_DEVICE simt::Float4* place(int channel, int to, int from, const resident::Own& own) const {
     return sums_ +
-           (((channel * blocks_ + to) * blocks_ + from) * rows_ + own.row) *
+           (((channel * division_.blocks + to) * division_.blocks + from) * division_.rows() +
+            own.row) *
                static_cast<int>(simt::warp_size) +
            own.thread;
   }
 
-  int blocks_, rows_;
+  const Division& division_;
   GridMeetings meetings_;
   simt::Float4* sums_;
   int channel_ = 0;
