@@ -1,6 +1,8 @@
 // The last step of the weight gradients: from the groups' sums to the caller's tensors.
 #pragma once
 
+#include <algorithm>
+
 #include "host/cpu/engine/job.h"
 
 namespace lacuna::cpu {
@@ -59,10 +61,14 @@ struct WeightTargets {
     const Layout& lay = *job.layout;
     const std::int64_t groups = lay.windowed ? lay.groups : 1;
     const T* sums = job.weight_sums + at + (first - product.first_column);
-    for (std::int64_t c = 0; c < count; ++c) {
-      T total = T(0);
-      for (std::int64_t g = 0; g < groups; ++g) total += sums[g * lay.weight_sums + c];
-      out[offset + c] += total;
+    // A piece of the row at a time, so that each group's sums are read in a loop of vectors.
+    constexpr std::int64_t piece = 64;
+    for (std::int64_t c = 0; c < count; c += piece) {
+      const std::int64_t n = std::min(piece, count - c);
+      T total[piece] = {};
+      for (std::int64_t g = 0; g < groups; ++g)
+        for (std::int64_t i = 0; i < n; ++i) total[i] += sums[g * lay.weight_sums + c + i];
+      for (std::int64_t i = 0; i < n; ++i) out[offset + c + i] += total[i];
     }
   }
 };

@@ -21,6 +21,16 @@ struct Window {
 
 template <class V, class T, class Arch>
 struct WeightSums {
+  // Asks for rows that will be added to. Sums of large layers are far away, and the sums of a block in the making leave the
+  // processor no room to look beyond them.
+  template <int rows>
+  LACUNA_FN static void ask_for_rows(const T* row, std::int64_t stride, std::int64_t elements) {
+    constexpr std::int64_t line = 64 / sizeof(T);
+#pragma GCC unroll 8
+    for (int l = 0; l < rows; ++l)
+      for (std::int64_t a = 0; a < elements; a += line) __builtin_prefetch(row + l * stride + a, 1);
+  }
+
   // out[l][...] += gradient[k][l] * panel[k][...]: rows of the result are neighbouring gradient columns.
   template <int L, int Width>
   static void block(const T* gradient, std::int64_t stride, const T* panel, std::int64_t count,
@@ -30,6 +40,7 @@ struct WeightSums {
     for (int l = 0; l < L; ++l)
 #pragma GCC unroll 8
       for (int a = 0; a < Width; ++a) sum[l][a] = V::load(out + l * out_stride + a * V::size);
+    ask_for_rows<L>(out + L * out_stride, out_stride, Width * V::size);  // the next block's
     // The next blocks read on from here in every row; rows are too far apart for the hardware to know.
     accumulate<Arch, true>(
         sum, [&](int l, std::int64_t k) { return gradient[k * stride + l]; }, panel, count,

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <algorithm>
+#include <cstring>
+#include <type_traits>
 
 #include "host/cpu/engine/job.h"
 #include "host/cpu/engine/products.h"
@@ -15,6 +17,50 @@ template <class T>
 struct Matrix {
   const T* data;
   std::int64_t stride;
+};
+
+// A square whose rows are 16 bytes, registers that every instruction set has.
+template <class T>
+struct Square {
+  static constexpr int size = 16 / sizeof(T);
+  typedef T Row __attribute__((vector_size(16)));
+
+  // to[c][r] = from[r][c]; rows are `from_stride` and `to_stride` apart.
+  LACUNA_FN static void transpose(const T* from, std::int64_t from_stride, T* to,
+                                  std::int64_t to_stride) {
+    const auto load = [&](int r) {
+      Row row;
+      std::memcpy(&row, from + r * from_stride, sizeof row);
+      return row;
+    };
+    const auto store = [&](Row row, int c) { std::memcpy(to + c * to_stride, &row, sizeof row); };
+    if constexpr (size == 2) {
+      const Row a = load(0), b = load(1);
+      store(mix<0, 2>(a, b), 0);
+      store(mix<1, 3>(a, b), 1);
+    } else {
+      const Row a = load(0), b = load(1), c = load(2), d = load(3);
+      const Row low_ab = mix<0, 4, 1, 5>(a, b), high_ab = mix<2, 6, 3, 7>(a, b);
+      const Row low_cd = mix<0, 4, 1, 5>(c, d), high_cd = mix<2, 6, 3, 7>(c, d);
+      store(mix<0, 1, 4, 5>(low_ab, low_cd), 0);
+      store(mix<2, 3, 6, 7>(low_ab, low_cd), 1);
+      store(mix<0, 1, 4, 5>(high_ab, high_cd), 2);
+      store(mix<2, 3, 6, 7>(high_ab, high_cd), 3);
+    }
+  }
+
+ private:
+  // Elements of a, then of b, by their numbers.
+  template <int... from>
+  LACUNA_FN static Row mix(Row a, Row b) {
+#if defined(__clang__)
+    return __builtin_shufflevector(a, b, from...);
+#else
+    using Number = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
+    typedef Number Numbers __attribute__((vector_size(16)));
+    return __builtin_shuffle(a, b, Numbers{from...});
+#endif
+  }
 };
 
 template <class V, class T>
@@ -30,9 +76,18 @@ struct Panels {
     const std::int64_t present = std::clamp<std::int64_t>(hidden - unit, 0, V::size);
     for (std::int64_t first = 0; first < columns; first += strip) {
       const std::int64_t end = std::min(first + strip, columns);
+      // Whole squares first, then what is left to the right of them, and below.
+      constexpr std::int64_t side = Square<T>::size;
+      const std::int64_t whole = present - present % side;
+      std::int64_t done = first;
+      for (; whole > 0 && done + side <= end; done += side)
+        for (std::int64_t u = 0; u < whole; u += side)
+          Square<T>::transpose(rows.data + (unit + u) * rows.stride + done, rows.stride,
+                               out + done * out_stride + u, out_stride);
       for (std::int64_t u = 0; u < present; ++u) {
         const T* const from = rows.data + (unit + u) * rows.stride;
-        for (std::int64_t k = first; k < end; ++k) out[k * out_stride + u] = from[k];
+        for (std::int64_t k = u < whole ? done : first; k < end; ++k)
+          out[k * out_stride + u] = from[k];
       }
       for (std::int64_t k = first; k < end; ++k)
         std::fill(out + k * out_stride + present, out + k * out_stride + V::size, T(0));
