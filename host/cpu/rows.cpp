@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "host/cpu/measured.h"
 #include "kernels/cells/gap.h"
 
 namespace lacuna::cpu {
@@ -109,15 +110,10 @@ void endings_typed(Team& team, const RowsRun& run) {
 template <class T>
 void measured_typed(Team& team, const MeasuredRun& run) {
   const auto is_measured = [&](std::int64_t row) {
-    unsigned any = 0;  // an integer, so that the loops become vector instructions
-    if (run.mask != nullptr) {
-      const std::uint8_t* const mask = run.mask + row * run.features;
-      for (std::int64_t d = 0; d < run.features; ++d) any |= mask[d];
-    } else {
-      const T* const value = static_cast<const T*>(run.values) + row * run.features;
-      for (std::int64_t d = 0; d < run.features; ++d) any |= value[d] == value[d] ? 1U : 0U;
-    }
-    return any != 0;
+    const std::int64_t at = row * run.features;
+    return MeasuredRow<T>{run.mask != nullptr ? run.mask + at : nullptr,
+                          static_cast<const T*>(run.values) + at, run.features}
+        .any();
   };
   over_pieces(
       team, run.window, run.rows, [&](std::int64_t first, std::int64_t end, std::int64_t b) {

@@ -11,6 +11,7 @@
 #include <limits>
 
 #include "host/cpu/engine/job.h"
+#include "host/cpu/measured.h"
 #include "host/cpu/simd.h"
 #include "host/plan/shape.h"
 #include "kernels/cells/impute.h"
@@ -28,18 +29,11 @@ struct ObserveScratch {
 // Fills `measured`, zero in the padding. Returns whether the update sees a row with something in it.
 template <class V, class T>
 bool read_mask(const Job<T>& job, std::int64_t token, T* measured) {
-  const std::int64_t features = job.layout->features;
-  unsigned any = 0;  // an integer, so that the loops become vector instructions
-  if (job.mask != nullptr) {
-    const std::uint8_t* const mask = job.mask + token * features;
-    for (std::int64_t d = 0; d < features; ++d) any |= mask[d];
-    for (std::int64_t d = 0; d < features; ++d) measured[d] = mask[d] != 0 ? T(1) : T(0);
-  } else {
-    const T* const value = job.values + token * features;
-    for (std::int64_t d = 0; d < features; ++d) any |= value[d] == value[d] ? 1U : 0U;
-    for (std::int64_t d = 0; d < features; ++d) measured[d] = value[d] == value[d] ? T(1) : T(0);
-  }
-  return any != 0;
+  const std::int64_t at = token * job.layout->features;
+  const MeasuredRow<T> row{job.mask != nullptr ? job.mask + at : nullptr, job.values + at,
+                           job.layout->features};
+  row.write(measured);
+  return row.any();
 }
 
 // A row without any measurement lets the state evolve only, if the layer says so; without a mask the caller tells which.
