@@ -18,6 +18,8 @@ F32, F64, F16, BF16 = range(4)
 RNN_TANH, RNN_RELU, RNN_EULER, LSTM, GRU, GRU_RESET_BEFORE = range(6)
 IMPUTE_NONE, IMPUTE_MEAN, IMPUTE_FORWARD, IMPUTE_DECAY, IMPUTE_RELAX = range(5)
 EVOLVE_NONE, EVOLVE_DECAY, EVOLVE_DECAY_STEP, EVOLVE_RELAX = range(4)
+REGIME_BEST, REGIME_STEPWISE, REGIME_RESIDENT, REGIME_CLUSTER, REGIME_GRID = range(5)
+PRECISION_DEFAULT, PRECISION_TF32 = range(2)
 EMPTY_ROWS_UPDATE, EMPTY_ROWS_EVOLVE_ONLY = range(2)
 
 # lacuna_parameter, by the names that lacuna_layer_parameter reports.
@@ -71,7 +73,8 @@ class Capacity(Structure):
 
 class PlanOptions(Structure):
     _fields_ = [("workspace", c_void_p), ("workspace_bytes", c_size_t), ("inference", c_int32),
-                ("regime", c_int), ("precision", c_int), ("tape", c_int), ("tape_budget", c_size_t)]
+                ("regime", c_int), ("precision", c_int), ("tape", c_int), ("tape_budget", c_size_t),
+                ("blocks", c_int32)]
 
 
 class PlanInfo(Structure):

@@ -29,6 +29,10 @@ foreach(name ${front_door_tests})
   lacuna_add_device_test(${CMAKE_CURRENT_SOURCE_DIR}/${name}_test.cpp)
 endforeach()
 
+lacuna_add_step_cost(CUDA::cudart_static)
+target_link_options(lacuna_step_cost PRIVATE -static-libstdc++ -static-libgcc)
+set_target_properties(lacuna_step_cost PROPERTIES LINKER_LANGUAGE CXX)
+
 # Registers and spills of every kernel, from what ptxas said while the library was compiled.
 find_package(Python3 COMPONENTS Interpreter)
 if(NOT Python3_FOUND)

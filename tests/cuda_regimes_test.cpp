@@ -37,12 +37,7 @@ lacuna_regime chosen(const lacuna_layer& layer, const lacuna_capacity& capacity 
 std::string explained(const lacuna_layer& layer, const lacuna_capacity& capacity = {100, 10, 0}) {
   const auto context = support::make_context();
   const auto plan = support::make_plan(context.get(), layer, capacity);
-  std::size_t length = 0;
-  must(lacuna_plan_explain(plan.get(), nullptr, &length));
-  std::string text(length + 1, ' ');
-  std::size_t room = text.size();
-  must(lacuna_plan_explain(plan.get(), text.data(), &room));
-  return text.substr(0, length);
+  return support::explained(plan.get());
 }
 
 TEST(Regime, IsResidentWhereThatServes) {
@@ -182,9 +177,40 @@ TEST_F(OnLargeDevice, ThePlanSaysWhatAStepTakes) {
   const std::string text = explained(layer_of("lstm_bf16_n1_h256_len1_seed1"), {10'000, 64, 0});
   for (const char* words :
        {"cluster: one kernel of at most 8 clusters (tiles) of ", "64 in all",
-        "a step of all sequences is expected to take 0.", "not resident, for hidden is 256, and",
-        "not grid, for a step would take ", "not stepwise, for a step would take "})
+        "a step of all sequences is expected to take 0.",
+        "constants of the prediction: defaults, published for an H100 or guessed",
+        "not resident, for hidden is 256, and", "not grid, for a step would take ",
+        "not stepwise, for a step would take "})
     EXPECT_NE(text.find(words), std::string::npos) << words << " in\n" << text;
+}
+
+TEST_F(OnLargeDevice, GroupsHaveTheBlocksAskedFor) {
+  const auto context = support::make_context();
+  const lacuna_layer layer = layer_of("lstm_bf16_n1_h256_len1_seed1");
+  const lacuna_capacity capacity{100, 10, 0};
+  const auto create = [&](lacuna_regime regime, std::int32_t blocks, lacuna_plan** plan) {
+    lacuna_plan_options options{};
+    options.regime = regime;
+    options.blocks = blocks;
+    return lacuna_plan_create(context.get(), &layer, &capacity, &options, plan);
+  };
+  for (const auto& [regime, blocks, words] :
+       {std::tuple{LACUNA_REGIME_CLUSTER, 16, "clusters (tiles) of 16 blocks"},
+        std::tuple{LACUNA_REGIME_CLUSTER, 2, "clusters (tiles) of 2 blocks"},
+        std::tuple{LACUNA_REGIME_GRID, 32, "groups (tiles) of 32 blocks"}}) {
+    lacuna_plan* made = nullptr;
+    must(create(regime, blocks, &made));
+    const std::string text = support::explained(made);
+    EXPECT_NE(text.find(words), std::string::npos) << words << " in\n" << text;
+    lacuna_plan_destroy(made);
+  }
+  lacuna_plan* none = nullptr;
+  EXPECT_TRUE(refused(create(LACUNA_REGIME_CLUSTER, 32, &none), LACUNA_UNSUPPORTED,
+                      "options.blocks is 32, and 2 to 16 run at once"));
+  EXPECT_TRUE(refused(create(LACUNA_REGIME_GRID, 3, &none), LACUNA_INVALID_ARGUMENT,
+                      "options.blocks: 3, expected 0 or a power of 2 from 2 to 128"));
+  EXPECT_TRUE(refused(create(LACUNA_REGIME_BEST, 4, &none), LACUNA_INVALID_ARGUMENT,
+                      "options.blocks: 4, expected 0 where options.regime is neither"));
 }
 
 TEST_F(OnLargeDevice, GroupsAreRefusedWhereTheyCannotBe) {

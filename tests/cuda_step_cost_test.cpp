@@ -1,9 +1,14 @@
-// The model of a step's time, by which plans choose their regime.
+// The model of a step's time, by which plans choose their regime, and the table of chips it has been measured on.
 #ifndef LACUNA_TEST_ON_DEVICE
 #include "host/cuda/step_cost.h"
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <string>
+
+#include "host/cuda/measured_chips.h"
+#include "host/cuda/regime.h"
 #include "kernels/recurrence/split/division.h"
 
 namespace {
@@ -67,6 +72,48 @@ TEST(StepCost, FlagsCostMoreThanStores) {
 TEST(StepCost, OfProductsGrowsWithTheBatch) {
   EXPECT_LT(stepwise_step(lstm(512), 8, h100).us, stepwise_step(lstm(512), 10'000, h100).us);
   EXPECT_GT(stepwise_step(lstm(8), 1, h100).us, 2 * 2.7);
+}
+
+// ---- The constants ----
+
+using lacuna::cuda::constants_of;
+using lacuna::cuda::MeasuredChip;
+using lacuna::cuda::StepConstants;
+
+TEST(Constants, AreThoseOfTheChipOrTheDefaults) {
+  const StepConstants slow{.launch_us = 5};
+  const std::array<MeasuredChip, 2> chips{MeasuredChip{"A", 90, 132, "abc", slow},
+                                          MeasuredChip{"B", 90, 114, "def", {}}};
+  EXPECT_EQ(constants_of(90, 132, chips).constants, slow);
+  EXPECT_EQ(constants_of(90, 132, chips).source, "measured on A at commit abc");
+  EXPECT_EQ(constants_of(90, 114, chips).source, "measured on B at commit def");
+  for (const auto& [capability, multiprocessors] : {std::pair{80, 132}, std::pair{90, 100}}) {
+    EXPECT_EQ(constants_of(capability, multiprocessors, chips).constants, StepConstants{});
+    EXPECT_NE(constants_of(capability, multiprocessors, chips).source.find("defaults"),
+              std::string::npos);
+  }
+}
+
+// What an H100 would choose for an LSTM of 256 units in bf16, if its constants were these.
+lacuna::DeviceLayout chosen_by(const StepConstants& constants) {
+  const lacuna_layer layer{.cell = LACUNA_LSTM, .type = LACUNA_BF16, .features = 1, .hidden = 256};
+  const lacuna_capacity capacity{.tokens = 800, .sequences = 8};
+  const lacuna::cuda::DeviceFacts facts{.multiprocessors = 132,
+                                        .shared_bytes = 227 * 1024,
+                                        .gigahertz = 1.755,
+                                        .cluster_blocks = 16,
+                                        .costs = {constants, "of a test"}};
+  lacuna::DeviceLayout lay;
+  lacuna::cuda::choose_regime(lay, layer, capacity, {}, facts);
+  return lay;
+}
+
+TEST(Constants, DecideTheChoice) {
+  EXPECT_EQ(chosen_by({}).regime, LACUNA_REGIME_CLUSTER);
+  EXPECT_EQ(chosen_by({}).constants, "of a test");
+  EXPECT_EQ(chosen_by({.store_hop_us = 1}).regime, LACUNA_REGIME_GRID);
+  EXPECT_EQ(chosen_by({.store_hop_us = 9, .flag_hop_us = 9}).regime, LACUNA_REGIME_STEPWISE);
+  EXPECT_GT(chosen_by({.mma_cycles = 60}).blocks, chosen_by({.mma_cycles = 1}).blocks);
 }
 
 }  // namespace

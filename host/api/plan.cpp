@@ -18,6 +18,15 @@ void check(const lacuna_plan_options& options) {
   check_enumerator(options.precision, LACUNA_PRECISION_TF32, "options.precision",
                    "lacuna_precision");
   check_enumerator(options.tape, LACUNA_TAPE_STATES, "options.tape", "lacuna_tape_kind");
+  if (options.blocks != 0) {
+    if (options.regime != LACUNA_REGIME_CLUSTER && options.regime != LACUNA_REGIME_GRID)
+      refuse(LACUNA_INVALID_ARGUMENT, "options.blocks: ", options.blocks,
+             ", expected 0 where options.regime is neither CLUSTER nor GRID; it is ",
+             static_cast<int>(options.regime));
+    if (options.blocks < 2 || options.blocks > 128 || (options.blocks & (options.blocks - 1)) != 0)
+      refuse(LACUNA_INVALID_ARGUMENT, "options.blocks: ", options.blocks,
+             ", expected 0 or a power of 2 from 2 to 128");
+  }
   if (!options.workspace && options.workspace_bytes > 0)
     refuse(LACUNA_INVALID_ARGUMENT, "options.workspace: null, but options.workspace_bytes is ",
            options.workspace_bytes);

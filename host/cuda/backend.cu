@@ -209,13 +209,10 @@ class CudaBackend final : public Backend {
     if (capacity.sequences > std::numeric_limits<std::int32_t>::max())
       throw std::length_error("more sequences than the device sorts");
     const Device::Current current(device_);
-    return {.sort_bytes = device_.sort_bytes(capacity.sequences),
-            .product_bytes = device_.product_bytes(),
-            .multiprocessors = device_.multiprocessors(),
-            .shared_bytes = device_.shared_bytes(),
-            .gigahertz = device_.gigahertz(),
-            .cluster_blocks = device_.cluster_blocks(),
-            .group = device_.group_blocks()};
+    DeviceFacts facts = facts_of(device_);
+    facts.sort_bytes = device_.sort_bytes(capacity.sequences);
+    facts.product_bytes = device_.product_bytes();
+    return facts;
   }
 
   Scratch scratch(void* stream) const {

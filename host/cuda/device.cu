@@ -33,6 +33,7 @@ struct Device::State {
   }
   cudaMemPool_t pool = nullptr;
   bool reads_host_memory = false;  // any of it, without registration
+  int capability = 0;
   int multiprocessors = 0;
   std::size_t shared_bytes = 0;
   double gigahertz = 0;
@@ -98,6 +99,7 @@ Device::Device(int index) : index_(index), state_(std::make_unique<State>()) {
   name_ = std::string(properties.name) + ", sm_" + std::to_string(properties.major) +
           std::to_string(properties.minor);
   state_->reads_host_memory = properties.pageableMemoryAccess != 0;
+  state_->capability = 10 * properties.major + properties.minor;
   state_->multiprocessors = properties.multiProcessorCount;
   state_->shared_bytes = properties.sharedMemPerBlockOptin;
   const auto ask = [&](cudaDeviceAttr attribute) {
@@ -117,6 +119,7 @@ Device::Device(int index) : index_(index), state_(std::make_unique<State>()) {
 
 Device::~Device() = default;
 
+int Device::capability() const { return state_->capability; }
 int Device::multiprocessors() const { return state_->multiprocessors; }
 std::size_t Device::shared_bytes() const { return state_->shared_bytes; }
 double Device::gigahertz() const { return state_->gigahertz; }

@@ -67,6 +67,7 @@ class Device {
 
   int index() const { return index_; }
   const std::string& name() const { return name_; }
+  int capability() const;  // of compute: 90 where it is 9.0
   int multiprocessors() const;
   std::size_t shared_bytes() const;  // that a block may have
   double gigahertz() const;

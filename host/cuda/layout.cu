@@ -280,6 +280,15 @@ Recipe make_recipe(const lacuna_layer& layer, const lacuna_capacity& capacity,
   return recipe;
 }
 
+DeviceFacts facts_of(const Device& device) {
+  return {.multiprocessors = device.multiprocessors(),
+          .shared_bytes = device.shared_bytes(),
+          .gigahertz = device.gigahertz(),
+          .cluster_blocks = device.cluster_blocks(),
+          .group = device.group_blocks(),
+          .costs = constants_of(device.capability(), device.multiprocessors())};
+}
+
 std::string explain(const Recipe& recipe, const std::string& device) {
   const DeviceLayout& lay = recipe.device;
   std::ostringstream text;

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "host/cuda/device.h"
+#include "host/cuda/measured_chips.h"
 #include "host/plan/recipe.h"
 
 namespace lacuna::cuda {
@@ -17,7 +18,11 @@ struct DeviceFacts {
   double gigahertz = 1;
   int cluster_blocks = 1;  // that a cluster may have; 1: there are no clusters
   GroupBlocks group;
+  ChipConstants costs;  // of the model that chooses the regime
 };
+
+// What does not depend on a capacity: all but the two sizes of scratch.
+DeviceFacts facts_of(const Device& device);
 
 // Throws std::length_error where the sizes overflow, BackendError where the regime asked for does not serve.
 Recipe make_recipe(const lacuna_layer& layer, const lacuna_capacity& capacity,

@@ -63,6 +63,7 @@ struct Wish {
   const lacuna_capacity& capacity;
   const DeviceFacts& facts;
   bool tf32, inference;
+  int blocks;  // of a group; 0: the quickest
 
   // What a block takes of the larger of its two kernels.
   std::size_t shared_bytes(lacuna_regime regime, const resident::Division& division) const {
@@ -94,7 +95,9 @@ struct Wish {
       });
     });
   }
-  Machine machine() const { return {facts.multiprocessors, facts.gigahertz}; }
+  Machine machine() const {
+    return {facts.multiprocessors, facts.gigahertz, facts.costs.constants};
+  }
 };
 
 std::string too_much(const char* what, std::int64_t value, std::int64_t most) {
@@ -189,16 +192,27 @@ std::string why_not_division(const Wish& wish, lacuna_regime regime,
 // What a group of twice the blocks has to save, or they are left to others.
 constexpr double worthwhile = 0.9;
 
+Way way_by(const Wish& wish, lacuna_regime regime, int blocks) {
+  const resident::Division division = split::division_of(wish.layer.hidden, blocks);
+  Way way{.regime = regime, .why_not = why_not_division(wish, regime, division)};
+  if (way.why_not.empty()) settle(way, wish, division);
+  return way;
+}
+
 Way split_way(const Wish& wish, lacuna_regime regime) {
   Way best{.regime = regime, .why_not = why_not_groups(wish, regime)};
   if (!best.why_not.empty()) return best;
+  const int most = most_blocks(wish, regime), fewest = wish.facts.group.fewest;
+  if (wish.blocks > 0) {
+    if (wish.blocks >= fewest && wish.blocks <= most) return way_by(wish, regime, wish.blocks);
+    best.why_not = "options.blocks is " + std::to_string(wish.blocks) + ", and " +
+                   std::to_string(fewest) + " to " + std::to_string(most) + " run at once";
+    return best;
+  }
   bool found = false;
-  const int most = most_blocks(wish, regime);
-  for (int blocks = wish.facts.group.fewest; blocks <= most; blocks *= 2) {
-    const resident::Division division = split::division_of(wish.layer.hidden, blocks);
-    Way way{.regime = regime, .why_not = why_not_division(wish, regime, division)};
+  for (int blocks = fewest; blocks <= most; blocks *= 2) {
+    const Way way = way_by(wish, regime, blocks);
     const bool serves = way.why_not.empty();
-    if (serves) settle(way, wish, division);
     if (!found || (serves && way.step.us < worthwhile * best.step.us)) best = way;
     found = found || serves;
   }
@@ -247,7 +261,7 @@ void choose_regime(DeviceLayout& lay, const lacuna_layer& layer, const lacuna_ca
     throw BackendError(LACUNA_UNSUPPORTED,
                        "options.precision: 1, tf32, which is for fp32 layers; this one's type is " +
                            std::string(name_of(layer.type)));
-  const Wish wish{layer, capacity, facts, lay.tf32, options.inference != 0};
+  const Wish wish{layer, capacity, facts, lay.tf32, options.inference != 0, options.blocks};
   const std::array<Way, 4> ways{resident_way(wish), split_way(wish, LACUNA_REGIME_CLUSTER),
                                 split_way(wish, LACUNA_REGIME_GRID), stepwise_way(wish)};
   const Way* chosen = &ways.back();
@@ -269,6 +283,7 @@ void choose_regime(DeviceLayout& lay, const lacuna_layer& layer, const lacuna_ca
   lay.most_lanes = static_cast<std::int32_t>(tile * chosen->groups);
   lay.step_us = chosen->step.us;
   lay.floor_us = chosen->step.floor_us;
+  lay.constants = facts.costs.source;
   for (const Way& way : ways) {
     if (&way == chosen) continue;
     lay.considered += std::string(11, ' ') + "not " + name_of(way.regime) + ", for ";
@@ -331,7 +346,8 @@ std::string explain_regime(const DeviceLayout& lay, const lacuna_capacity& capac
   }
   if (lay.step_us > 0)
     text << "           a step of all sequences is expected to take " << microseconds(lay.step_us)
-         << ", and cannot take less than " << microseconds(lay.floor_us) << '\n';
+         << ", and cannot take less than " << microseconds(lay.floor_us) << '\n'
+         << "           constants of the prediction: " << lay.constants << '\n';
   text << lay.considered;
   if (lay.tf32) text << "           products of weights in tf32: operands of 11 bits\n";
   text << "           all that does not depend on the state is done for all tokens at once\n";

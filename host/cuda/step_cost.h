@@ -1,5 +1,5 @@
-// What a time step is expected to take in each regime: a model to choose by, of few constants, which stand in step_cost.cu
-// with their sources. Pure: no device is asked.
+// What a time step is expected to take in each regime: a model to choose by, of few constants. They are measured per chip
+// (measured_chips.h), or else these defaults. Pure: no device is asked.
 #pragma once
 
 #include <cstdint>
@@ -20,9 +20,38 @@ struct StepShape {
   int kept = 0;           // fragments (16 x depth) of each matrix that a warp has in registers
 };
 
+// The defaults are published measurements of an H100, and guesses where there are none.
+struct StepConstants {
+  // Cycles between two products m16n8k16 of one of a multiprocessor's four tensor cores.
+  double mma_cycles = 6.3;
+  double shared_bytes = 128;  // of shared memory, a cycle
+  // Of other blocks' shared memory or the second-level cache, a cycle: a guess.
+  double remote_bytes = 32;
+  double gates_us = 0.1;      // activations of a step, a barrier: a guess
+  double store_hop_us = 0.2;  // st.async, arrival at an mbarrier, wait
+  double flag_hop_us = 0.65;  // release, acquire between two multiprocessors
+  double launch_us = 2.7;     // from one kernel of a stream to the next
+  // Of the second-level cache, a microsecond, all multiprocessors together.
+  double cache_bytes = 5500e3;
+
+  bool operator==(const StepConstants&) const = default;
+};
+
+// All of them, as the table of measured chips and bench/tune.py write them.
+struct NamedConstant {
+  const char* name;
+  double StepConstants::*value;
+};
+inline constexpr NamedConstant step_constants[] = {
+    {"mma_cycles", &StepConstants::mma_cycles},     {"shared_bytes", &StepConstants::shared_bytes},
+    {"remote_bytes", &StepConstants::remote_bytes}, {"gates_us", &StepConstants::gates_us},
+    {"store_hop_us", &StepConstants::store_hop_us}, {"flag_hop_us", &StepConstants::flag_hop_us},
+    {"launch_us", &StepConstants::launch_us},       {"cache_bytes", &StepConstants::cache_bytes}};
+
 struct Machine {
   int multiprocessors = 1;
   double gigahertz = 1;
+  StepConstants constants;
 };
 
 struct StepCost {

@@ -17,6 +17,7 @@ struct DeviceLayout {
   int blocks = 1;               // cluster, grid: of a group
   double step_us = 0;           // predicted, of a step of all sequences
   double floor_us = 0;          // below which no kernel gets
+  std::string constants;        // of the prediction: where they come from
   bool tf32 = false;            // operands of products of T are rounded to 11 bits
   lacuna_tape_kind tape_kind = LACUNA_TAPE_BEST;  // BEST: no tape
 

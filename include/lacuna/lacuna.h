@@ -399,6 +399,9 @@ typedef struct lacuna_plan_options {
   lacuna_precision precision;
   lacuna_tape_kind tape; /* backends but CUDA have no choice: 0 */
   size_t tape_budget;    /* bytes of a tape at capacity, for LACUNA_TAPE_BEST; 0: any */
+  /* Of a group, where `regime` is CLUSTER or GRID: a power of 2 from 2 to 128, UNSUPPORTED where it
+   * does not serve. 0: the plan's choice. */
+  int32_t blocks;
 } lacuna_plan_options;
 
 typedef struct lacuna_plan_info {

@@ -90,6 +90,17 @@ inline PlanHandle make_plan(lacuna_context* context, const lacuna_layer& layer,
   return PlanHandle(plan);
 }
 
+// What lacuna_plan_explain says of it.
+inline std::string explained(const lacuna_plan* plan) {
+  std::size_t length = 0;
+  must(lacuna_plan_explain(plan, nullptr, &length));
+  std::string text(length + 1, ' ');
+  std::size_t room = text.size();
+  must(lacuna_plan_explain(plan, text.data(), &room));
+  text.resize(length);
+  return text;
+}
+
 inline TapeHandle make_tape(lacuna_plan* plan) {
   lacuna_tape* tape = nullptr;
   must(lacuna_tape_create(plan, nullptr, 0, &tape));

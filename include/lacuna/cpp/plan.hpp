@@ -47,6 +47,7 @@ struct PlanOptions {
   Precision precision = Precision::of_type;  // CUDA, fp32 layers: tf32
   TapeKind tape = TapeKind::best;            // CUDA: what it keeps
   std::size_t tape_budget = 0;               // bytes, for TapeKind::best; 0: any
+  std::int32_t blocks = 0;  // of a group, for Regime::cluster and grid; 0: the plan's choice
 };
 
 struct PlanInfo {
@@ -65,7 +66,8 @@ inline lacuna_plan_options c_of(const PlanOptions& options) {
           .regime = static_cast<lacuna_regime>(options.regime),
           .precision = static_cast<lacuna_precision>(options.precision),
           .tape = static_cast<lacuna_tape_kind>(options.tape),
-          .tape_budget = options.tape_budget};
+          .tape_budget = options.tape_budget,
+          .blocks = options.blocks};
 }
 
 inline PlanInfo info_of(const lacuna_plan_info& info) {

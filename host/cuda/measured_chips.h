@@ -1,0 +1,30 @@
+// The constants of the cost model (step_cost.h) for the chip at hand: from the table of those that `./dev gpu tune` has been
+// run on, else the defaults.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "host/cuda/step_cost.h"
+
+namespace lacuna::cuda {
+
+struct MeasuredChip {
+  const char* name = "";
+  int capability = 0;  // 90: 9.0
+  int multiprocessors = 0;
+  const char* commit = "";  // of the kernels that were timed
+  StepConstants constants;
+};
+
+std::span<const MeasuredChip> measured_chips();
+
+struct ChipConstants {
+  StepConstants constants;
+  std::string source = "defaults, published for an H100 or guessed";  // for people
+};
+// The first of `chips` with this capability and number of multiprocessors.
+ChipConstants constants_of(int capability, int multiprocessors,
+                           std::span<const MeasuredChip> chips = measured_chips());
+
+}  // namespace lacuna::cuda
