@@ -134,6 +134,7 @@ CALLS = {
                             POINTER(PlanInfo)],
     "lacuna_plan_query": [HANDLE, POINTER(PlanInfo)],
     "lacuna_plan_explain": [HANDLE, c_char_p, POINTER(c_size_t)],
+    "lacuna_plan_explain_batch": [HANDLE, c_void_p, c_int64, c_char_p, POINTER(c_size_t)],
     "lacuna_tape_create": [HANDLE, c_void_p, c_size_t, POINTER(HANDLE)],
     "lacuna_forward": [HANDLE, POINTER(Parameters), POINTER(Batch), POINTER(Outputs), HANDLE, c_void_p],
     "lacuna_backward": [HANDLE, POINTER(Parameters), POINTER(Batch), POINTER(OutputGradients), HANDLE,

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <stdexcept>
 #include <string>
 
@@ -184,6 +185,11 @@ class Backend {
   virtual Recipe plan(const lacuna_layer& layer, const lacuna_capacity& capacity,
                       const lacuna_plan_options& options) const = 0;
   virtual std::string explain(const Recipe& recipe) const = 0;
+  // What becomes of a batch that fits. `offsets`: [B+1]. As given here: by lanes of host/plan.
+  virtual std::string explain_batch(const Recipe& recipe,
+                                    std::span<const std::int64_t> offsets) const {
+    return lacuna::explain_batch(recipe, offsets);
+  }
   virtual std::unique_ptr<Prepared> prepare(const Recipe&) { return nullptr; }
 
   virtual void forward(const ForwardRun& run) = 0;

@@ -366,4 +366,39 @@ TEST(ExplainApi, SaysWhatWillRun) {
     EXPECT_NE(text.find(word), std::string::npos) << text;
 }
 
+std::string explained_batch(const Plan& plan, const std::vector<std::int64_t>& offsets) {
+  const auto sequences = static_cast<std::int64_t>(offsets.size()) - 1;
+  std::size_t length = 0;
+  EXPECT_EQ(lacuna_plan_explain_batch(plan, offsets.data(), sequences, nullptr, &length),
+            LACUNA_OK);
+  std::string text(length + 1, '#');
+  std::size_t room = text.size();
+  EXPECT_EQ(lacuna_plan_explain_batch(plan, offsets.data(), sequences, text.data(), &room),
+            LACUNA_OK);
+  text.resize(length);
+  return text;
+}
+
+TEST(ExplainApi, SaysWhatBecomesOfABatch) {
+  const Context context;
+  const Plan plan(context, api_tests::gru_d(), {1000, 10});
+  const std::string text = explained_batch(plan, {0, 5, 5, 25, 28});
+  for (const char* words : {"1000 tokens in 10 sequences",
+                            "28 tokens in 4 sequences, 1 of them empty, the longest of 20 tokens",
+                            "lanes ", "idle are "})
+    EXPECT_NE(text.find(words), std::string::npos) << words << " in\n" << text;
+  EXPECT_NE(explained_batch(plan, {0}).find("0 tokens in 0 sequences"), std::string::npos);
+  std::size_t length = 0;
+  EXPECT_EQ(lacuna_plan_explain_batch(plan, nullptr, 0, nullptr, &length), LACUNA_OK);
+}
+
+TEST(ExplainApi, OfOneLengthNoLaneIsIdle) {
+  if (!support::on_cpu) GTEST_SKIP() << "a tile of the GPU has eight lanes, however few are used";
+  const Context context;
+  const Plan plan(context, api_tests::gru_d(), {1000, 10});
+  EXPECT_NE(explained_batch(plan, {0, 7, 14, 21}).find("idle are 0 % of 21 steps"),
+            std::string::npos)
+      << explained_batch(plan, {0, 7, 14, 21});
+}
+
 }  // namespace

@@ -240,6 +240,29 @@ TEST_F(OnLargeDevice, GroupsAreRefusedWhereTheyCannotBe) {
                       "a group has at least 2 blocks, and 1 run at once"));
 }
 
+// ---- What becomes of a batch ----
+
+std::string lanes_of(lacuna_regime regime, std::int32_t most_lanes,
+                     const std::vector<std::int64_t>& lengths) {
+  lacuna::DeviceLayout lay;
+  lay.regime = regime;
+  lay.most_lanes = most_lanes;
+  return lacuna::cuda::explain_lanes(lay, lengths);
+}
+
+TEST(Batch, IsToldWithItsIdleLanes) {
+  // One tile, for no more lanes end earlier: 8 lanes of 20 steps, 160, of which 28 have a token.
+  EXPECT_EQ(lanes_of(LACUNA_REGIME_RESIDENT, 16, {20, 5, 3}),
+            "lanes      8 in 1 tile(s) of 1 block(s); idle are 83 % of 160 steps of lanes\n");
+  EXPECT_EQ(lanes_of(LACUNA_REGIME_RESIDENT, 16, std::vector<std::int64_t>(32, 10)),
+            "lanes      16 in 2 tile(s) of 1 block(s); idle are 0 % of 320 steps of lanes\n");
+  // Of 3 sequences all are covered until the longest ends: 60 rows.
+  EXPECT_EQ(lanes_of(LACUNA_REGIME_STEPWISE, 0, {20, 5, 3}),
+            "rows       idle are 53 % of 60 that 20 products cover\n");
+  EXPECT_EQ(lanes_of(LACUNA_REGIME_STEPWISE, 0, {}),
+            "rows       idle are 0 % of 0 that 0 products cover\n");
+}
+
 // ---- Lanes ----
 
 TEST(Lanes, TakeEverySequenceOnce) {

@@ -94,15 +94,17 @@ TEST(Constants, AreThoseOfTheChipOrTheDefaults) {
   }
 }
 
-// What an H100 would choose for an LSTM of 256 units in bf16, if its constants were these.
-lacuna::DeviceLayout chosen_by(const StepConstants& constants) {
-  const lacuna_layer layer{.cell = LACUNA_LSTM, .type = LACUNA_BF16, .features = 1, .hidden = 256};
+// What an H100 would choose for an LSTM in bf16, if its constants were these.
+lacuna::DeviceLayout chosen_by(const StepConstants& constants, std::int64_t hidden = 256,
+                               bool measured = true) {
+  const lacuna_layer layer{
+      .cell = LACUNA_LSTM, .type = LACUNA_BF16, .features = 1, .hidden = hidden};
   const lacuna_capacity capacity{.tokens = 800, .sequences = 8};
   const lacuna::cuda::DeviceFacts facts{.multiprocessors = 132,
                                         .shared_bytes = 227 * 1024,
                                         .gigahertz = 1.755,
                                         .cluster_blocks = 16,
-                                        .costs = {constants, "of a test"}};
+                                        .costs = {constants, measured, "of a test"}};
   lacuna::DeviceLayout lay;
   lacuna::cuda::choose_regime(lay, layer, capacity, {}, facts);
   return lay;
@@ -113,6 +115,9 @@ TEST(Constants, DecideTheChoice) {
   EXPECT_EQ(chosen_by({}).constants, "of a test");
   EXPECT_EQ(chosen_by({.store_hop_us = 1}).regime, LACUNA_REGIME_GRID);
   EXPECT_EQ(chosen_by({.store_hop_us = 9, .flag_hop_us = 9}).regime, LACUNA_REGIME_STEPWISE);
+  EXPECT_EQ(chosen_by({.mma_cycles = 60}, 128).regime, LACUNA_REGIME_CLUSTER);
+  EXPECT_EQ(chosen_by({.mma_cycles = 60}, 128, false).regime, LACUNA_REGIME_RESIDENT);
+  EXPECT_EQ(chosen_by({.store_hop_us = 9, .flag_hop_us = 9}, 128).regime, LACUNA_REGIME_RESIDENT);
   EXPECT_GT(chosen_by({.mma_cycles = 60}).blocks, chosen_by({.mma_cycles = 1}).blocks);
 }
 

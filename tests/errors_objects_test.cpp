@@ -332,6 +332,33 @@ TEST_F(PlanErrors, ExplainIntoTooSmallAText) {
   EXPECT_EQ(room, needed);
 }
 
+TEST_F(PlanErrors, ExplainABatchThatDoesNotFit) {
+  const Plan plan(context, layer, {.tokens = 20, .sequences = 2, .max_length = 15});
+  std::size_t length = 0;
+  const auto explain = [&](const std::vector<std::int64_t>& offsets) {
+    return lacuna_plan_explain_batch(
+        plan, offsets.data(), static_cast<std::int64_t>(offsets.size()) - 1, nullptr, &length);
+  };
+  EXPECT_EQ(explain({0, 10, 20}), LACUNA_OK);
+  EXPECT_TRUE(refused(explain({1, 2}), LACUNA_INVALID_ARGUMENT, {"offsets[0]: 1, expected 0"}));
+  EXPECT_TRUE(refused(explain({0, 5, 4}), LACUNA_INVALID_ARGUMENT,
+                      {"offsets[2]: 4 falls below offsets[1] = 5"}));
+  EXPECT_TRUE(refused(explain({0, 16}), LACUNA_CAPACITY_EXCEEDED,
+                      {"offsets[1]: sequence 0 has 16 tokens", "for at most 15"}));
+  EXPECT_TRUE(refused(explain({0, 15, 25}), LACUNA_CAPACITY_EXCEEDED,
+                      {"offsets[2]: 25 tokens, but the plan was made for at most 20"}));
+  EXPECT_TRUE(refused(explain({0, 1, 2, 3}), LACUNA_CAPACITY_EXCEEDED,
+                      {"sequences: 3, but the plan was made for at most 2"}));
+  EXPECT_TRUE(refused(lacuna_plan_explain_batch(plan, nullptr, -1, nullptr, &length),
+                      LACUNA_INVALID_ARGUMENT, {"sequences: -1, expected at least 0"}));
+  EXPECT_TRUE(refused(lacuna_plan_explain_batch(plan, nullptr, 1, nullptr, &length),
+                      LACUNA_INVALID_ARGUMENT, {"offsets: null"}));
+  EXPECT_TRUE(refused(lacuna_plan_explain_batch(nullptr, nullptr, 0, nullptr, &length),
+                      LACUNA_INVALID_ARGUMENT, {"plan: null"}));
+  EXPECT_TRUE(refused(lacuna_plan_explain_batch(plan, nullptr, 0, nullptr, nullptr),
+                      LACUNA_INVALID_ARGUMENT, {"length: null"}));
+}
+
 TEST_F(PlanErrors, Tapes) {
   const Plan plan(context, layer, capacity);
   lacuna_tape* tape = nullptr;

@@ -58,23 +58,13 @@ void check_presence(const lacuna_layer& layer, const lacuna_batch& batch) {
            name_of(layer.cell), " has no c; expected null");
 }
 
-void check_offsets(const lacuna_batch& batch, const lacuna_capacity& capacity) {
-  const std::int64_t* const offsets = batch.offsets;
-  if (batch.sequences == 0 && !offsets) return;
-  if (offsets[0] != 0)
-    refuse(LACUNA_INVALID_ARGUMENT, "batch.offsets[0]: ", offsets[0], ", expected 0");
-  for (std::int64_t b = 1; b <= batch.sequences; ++b) {
-    if (offsets[b] < offsets[b - 1])
-      refuse(LACUNA_INVALID_ARGUMENT, "batch.offsets[", b, "]: ", offsets[b],
-             " falls below offsets[", b - 1, "] = ", offsets[b - 1]);
-    const std::int64_t length = offsets[b] - offsets[b - 1];
-    if (capacity.max_length > 0 && length > capacity.max_length)
-      refuse(LACUNA_CAPACITY_EXCEEDED, "batch.offsets[", b, "]: sequence ", b - 1, " has ", length,
-             " tokens, but the plan was made for at most ", capacity.max_length);
-  }
-  if (offsets[batch.sequences] != batch.tokens)
-    refuse(LACUNA_INVALID_ARGUMENT, "batch.offsets[", batch.sequences,
-           "]: ", offsets[batch.sequences], ", expected batch.tokens = ", batch.tokens);
+void check_offsets_of(const lacuna_batch& batch, const lacuna_capacity& capacity) {
+  if (batch.sequences == 0 && !batch.offsets) return;
+  check_offsets("batch.offsets", batch.offsets, batch.sequences, capacity);
+  const std::int64_t tokens = batch.offsets[batch.sequences];
+  if (tokens != batch.tokens)
+    refuse(LACUNA_INVALID_ARGUMENT, "batch.offsets[", batch.sequences, "]: ", tokens,
+           ", expected batch.tokens = ", batch.tokens);
 }
 
 template <class Real>
@@ -164,7 +154,7 @@ void check_content_of(const Recipe& recipe, const Backend& backend, const lacuna
     if (data && backend.host_reads(data)) check_durations<Wide>(name, data, rows, columns);
   };
   const bool knows_lengths = !batch.offsets_on_device;
-  if (knows_lengths) check_offsets(batch, recipe.capacity);
+  if (knows_lengths) check_offsets_of(batch, recipe.capacity);
   // Where the device alone knows the lengths, rows behind the last token may hold anything.
   const std::int64_t tokens = knows_lengths ? batch.tokens : 0;
   const auto flags = [&](std::string_view name, const std::uint8_t* data, std::int64_t columns) {
@@ -218,6 +208,20 @@ void check_carry_out(const lacuna_layer& layer, const lacuna_batch& batch,
   if (batch.tokens > 0 && carry.last_time && !batch.times)
     refuse(LACUNA_INVALID_ARGUMENT, "outputs.carry_out.last_time: given, but batch.times is null");
   check_first_gap(layer, batch, carry.first_gap, "outputs.carry_out.first_gap");
+}
+
+void check_offsets(std::string_view name, const std::int64_t* offsets, std::int64_t sequences,
+                   const lacuna_capacity& capacity) {
+  if (offsets[0] != 0) refuse(LACUNA_INVALID_ARGUMENT, name, "[0]: ", offsets[0], ", expected 0");
+  for (std::int64_t b = 1; b <= sequences; ++b) {
+    if (offsets[b] < offsets[b - 1])
+      refuse(LACUNA_INVALID_ARGUMENT, name, "[", b, "]: ", offsets[b], " falls below offsets[",
+             b - 1, "] = ", offsets[b - 1]);
+    const std::int64_t length = offsets[b] - offsets[b - 1];
+    if (capacity.max_length > 0 && length > capacity.max_length)
+      refuse(LACUNA_CAPACITY_EXCEEDED, name, "[", b, "]: sequence ", b - 1, " has ", length,
+             " tokens, but the plan was made for at most ", capacity.max_length);
+  }
 }
 
 void check_shape(const Recipe& recipe, const Backend& backend, const lacuna_batch& batch,

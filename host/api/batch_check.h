@@ -2,6 +2,8 @@
 // tokens, none over values.
 #pragma once
 
+#include <string_view>
+
 #include "host/api/arrays.h"
 #include "host/api/plan.h"
 
@@ -9,6 +11,10 @@ namespace lacuna::api {
 
 // Whether the layer cannot do without delta_t or times.
 bool needs_gaps(const lacuna_layer& layer, const lacuna_batch& batch);
+
+// Offsets [B+1] of the host: from 0, none below the one before, no sequence longer than the plan allows.
+void check_offsets(std::string_view name, const std::int64_t* offsets, std::int64_t sequences,
+                   const lacuna_capacity& capacity);
 
 // Sizes, and which arrays are given; adds them to `arrays`. Reads none.
 void check_shape(const Recipe& recipe, const Backend& backend, const lacuna_batch& batch,

@@ -3,9 +3,11 @@
 
 #include <cstring>
 #include <new>
+#include <span>
 #include <stdexcept>
 #include <string>
 
+#include "host/api/batch_check.h"
 #include "host/api/guard.h"
 #include "host/api/layer.h"
 
@@ -47,6 +49,24 @@ Recipe recipe_for(const Context& context, const lacuna_layer* layer, const lacun
 }
 
 std::string explain(const lacuna_plan& plan) { return plan.context->backend->explain(plan.recipe); }
+
+std::string explain(const lacuna_plan& plan, const std::int64_t* offsets, std::int64_t sequences) {
+  const lacuna_capacity& capacity = plan.recipe.capacity;
+  if (sequences < 0)
+    refuse(LACUNA_INVALID_ARGUMENT, "sequences: ", sequences, ", expected at least 0");
+  if (sequences > capacity.sequences)
+    refuse(LACUNA_CAPACITY_EXCEEDED, "sequences: ", sequences,
+           ", but the plan was made for at most ", capacity.sequences);
+  static constexpr std::int64_t none = 0;
+  if (sequences == 0 && !offsets) offsets = &none;
+  not_null(offsets, "offsets");
+  check_offsets("offsets", offsets, sequences, capacity);
+  if (offsets[sequences] > capacity.tokens)
+    refuse(LACUNA_CAPACITY_EXCEEDED, "offsets[", sequences, "]: ", offsets[sequences],
+           " tokens, but the plan was made for at most ", capacity.tokens);
+  return explain(plan) + plan.context->backend->explain_batch(
+                             plan.recipe, {offsets, static_cast<std::size_t>(sequences) + 1});
+}
 
 lacuna_plan_info info_of(const Recipe& recipe) {
   return {.workspace_bytes = recipe.workspace_bytes,
@@ -159,6 +179,13 @@ lacuna_status lacuna_plan_query(const lacuna_plan* plan, lacuna_plan_info* info)
 
 lacuna_status lacuna_plan_explain(const lacuna_plan* plan, char* text, size_t* length) {
   return guarded([&] { api::write_text(api::explain(not_null(plan, "plan")), text, length); });
+}
+
+lacuna_status lacuna_plan_explain_batch(const lacuna_plan* plan, const int64_t* offsets,
+                                        int64_t sequences, char* text, size_t* length) {
+  return guarded([&] {
+    api::write_text(api::explain(not_null(plan, "plan"), offsets, sequences), text, length);
+  });
 }
 
 void lacuna_plan_destroy(lacuna_plan* plan) { delete plan; }

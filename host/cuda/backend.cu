@@ -71,6 +71,10 @@ class CudaBackend final : public Backend {
   std::string explain(const Recipe& recipe) const override {
     return cuda::explain(recipe, device_.name());
   }
+  std::string explain_batch(const Recipe& recipe,
+                            std::span<const std::int64_t> offsets) const override {
+    return cuda::explain_batch(recipe, offsets);
+  }
   std::unique_ptr<Prepared> prepare(const Recipe& recipe) override {
     return std::make_unique<PreparedPlan>(device_.make_choices(), recipe.capacity.sequences);
   }

@@ -1,8 +1,10 @@
 #include "host/cuda/layout.h"
 
 #include <algorithm>
+#include <functional>
 #include <sstream>
 #include <stdexcept>
+#include <vector>
 
 #include "host/cuda/regime.h"
 #include "host/plan/shape.h"
@@ -300,6 +302,13 @@ std::string explain(const Recipe& recipe, const std::string& device) {
   if (lay.tape_kind == LACUNA_TAPE_GATES) text << "gates      taped\n";
   text << "products   " << mebibytes(lay.workspace.product_scratch_bytes) << " of the workspace\n";
   return text.str();
+}
+
+std::string explain_batch(const Recipe& recipe, std::span<const std::int64_t> offsets) {
+  std::vector<std::int64_t> lengths;
+  for (std::size_t b = 1; b < offsets.size(); ++b) lengths.push_back(offsets[b] - offsets[b - 1]);
+  std::sort(lengths.begin(), lengths.end(), std::greater<>());
+  return explain_lengths(offsets) + explain_lanes(recipe.device, lengths);
 }
 
 }  // namespace lacuna::cuda

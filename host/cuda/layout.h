@@ -1,6 +1,8 @@
 // What the CUDA backend runs and in how much memory.
 #pragma once
 
+#include <cstdint>
+#include <span>
 #include <string>
 
 #include "host/cuda/device.h"
@@ -28,5 +30,7 @@ DeviceFacts facts_of(const Device& device);
 Recipe make_recipe(const lacuna_layer& layer, const lacuna_capacity& capacity,
                    const lacuna_plan_options& options, const DeviceFacts& facts);
 std::string explain(const Recipe& recipe, const std::string& device);
+// What becomes of a batch with these offsets, [B+1], where the host knows them.
+std::string explain_batch(const Recipe& recipe, std::span<const std::int64_t> offsets);
 
 }  // namespace lacuna::cuda

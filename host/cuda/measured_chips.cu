@@ -31,8 +31,9 @@ ChipConstants constants_of(int capability, int multiprocessors,
                            std::span<const MeasuredChip> table) {
   for (const MeasuredChip& chip : table)
     if (chip.capability == capability && chip.multiprocessors == multiprocessors)
-      return {chip.constants,
-              std::string("measured on ") + chip.name + " at commit " + chip.commit};
+      return {.constants = chip.constants,
+              .measured = true,
+              .source = std::string("measured on ") + chip.name + " at commit " + chip.commit};
   return {};
 }
 

@@ -21,6 +21,7 @@ std::span<const MeasuredChip> measured_chips();
 
 struct ChipConstants {
   StepConstants constants;
+  bool measured = false;                                              // on this chip
   std::string source = "defaults, published for an H100 or guessed";  // for people
 };
 // The first of `chips` with this capability and number of multiprocessors.

@@ -226,6 +226,17 @@ Way stepwise_way(const Wish& wish) {
   return way;
 }
 
+// Resident where it serves, unless constants were measured: it takes the fewest blocks, and what the defaults say of a hop
+// from block to block is in part a guess.
+const Way& quickest(const std::array<Way, 4>& ways, bool measured) {
+  const Way& resident = ways.front();
+  if (resident.why_not.empty() && !measured) return resident;
+  const Way* chosen = &ways.back();  // stepwise, which always serves
+  for (const Way& way : ways)
+    if (way.why_not.empty() && way.step.us < chosen->step.us) chosen = &way;
+  return *chosen;
+}
+
 const char* name_of(lacuna_regime regime) {
   switch (regime) {
     case LACUNA_REGIME_RESIDENT: return "resident";
@@ -241,8 +252,17 @@ std::string microseconds(double us) {
   return text.str();
 }
 
+std::int64_t steps_of_lane(std::span<const std::int64_t> lengths, std::int64_t lane,
+                           std::int64_t lanes) {
+  const auto count = static_cast<std::int64_t>(lengths.size());
+  std::int64_t steps = 0, round = 0;
+  for (std::int64_t row = lane; row < count; row = resident::dealt_row(++round, lane, lanes))
+    steps += lengths[static_cast<std::size_t>(row)];
+  return steps;
+}
+
 // Of lengths, a plan knows what its capacity says.
-std::string idle_share(const DeviceLayout& lay, const lacuna_capacity& capacity) {
+std::string most_idle_share(const DeviceLayout& lay, const lacuna_capacity& capacity) {
   if (capacity.max_length == 0 || capacity.tokens == 0) return {};
   std::ostringstream text;
   text << "           of " << capacity.tokens << " tokens in sequences of at most "
@@ -272,11 +292,8 @@ void choose_regime(DeviceLayout& lay, const lacuna_layer& layer, const lacuna_ca
       throw BackendError(LACUNA_UNSUPPORTED, "options.regime: the " +
                                                  std::string(name_of(chosen->regime)) +
                                                  " regime does not serve: " + chosen->why_not);
-  } else if (ways.front().why_not.empty()) {
-    chosen = &ways.front();
   } else {
-    for (const Way& way : ways)
-      if (way.why_not.empty() && way.step.us < chosen->step.us) chosen = &way;
+    chosen = &quickest(ways, facts.costs.measured);
   }
   lay.regime = chosen->regime;
   lay.blocks = chosen->blocks;
@@ -323,7 +340,7 @@ std::string explain_regime(const DeviceLayout& lay, const lacuna_capacity& capac
     case LACUNA_REGIME_RESIDENT:
       text << "resident: one kernel of at most " << lay.most_lanes / tile
            << " blocks (tiles), each with all of W_h and " << tile << " lanes, " << lay.most_lanes
-           << " in all; " << turns << idle_share(lay, capacity);
+           << " in all; " << turns << most_idle_share(lay, capacity);
       break;
     case LACUNA_REGIME_CLUSTER:
     case LACUNA_REGIME_GRID: {
@@ -335,7 +352,7 @@ std::string explain_regime(const DeviceLayout& lay, const lacuna_capacity& capac
            << (clusters ? "states through each other's shared memory"
                         : "states through global memory")
            << " and walk " << tile << " lanes, " << lay.most_lanes << " in all; " << turns
-           << idle_share(lay, capacity);
+           << most_idle_share(lay, capacity);
       break;
     }
     default:
@@ -354,6 +371,35 @@ std::string explain_regime(const DeviceLayout& lay, const lacuna_capacity& capac
   return text.str();
 }
 
+std::int64_t stepwise_rows(std::span<const std::int64_t> lengths, std::int64_t step) {
+  const auto sequences = static_cast<std::int64_t>(lengths.size());
+  const auto shorter =
+      std::partition_point(lengths.begin(), lengths.end(), [&](auto l) { return l > step; });
+  const std::int64_t count = shorter - lengths.begin();
+  const std::int64_t grain = std::max<std::int64_t>(8, (sequences + 15) / 16);
+  return std::min(sequences, (count + grain - 1) / grain * grain);
+}
+
+std::string explain_lanes(const DeviceLayout& lay, std::span<const std::int64_t> lengths) {
+  const std::int64_t tokens = std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0});
+  std::int64_t steps = 0;
+  if (lay.regime == LACUNA_REGIME_STEPWISE) {
+    const std::int64_t longest = lengths.empty() ? 0 : lengths.front();
+    for (std::int64_t step = 0; step < longest; ++step) steps += stepwise_rows(lengths, step);
+    return "rows       idle are " + idle_share(tokens, steps) + " that " + std::to_string(longest) +
+           " products cover\n";
+  }
+  const std::int64_t lanes = resident_lanes(lengths, lay.most_lanes);
+  std::int64_t latest = 0;
+  for (std::int64_t lane = 0; lane < lanes; ++lane)
+    latest = std::max(latest, steps_of_lane(lengths, lane, lanes));
+  steps = lanes * latest;
+  std::ostringstream text;
+  text << "lanes      " << lanes << " in " << lanes / tile << " tile(s) of " << lay.blocks
+       << " block(s); idle are " << idle_share(tokens, steps) << " steps of lanes\n";
+  return text.str();
+}
+
 std::int32_t resident_lanes(std::span<const std::int64_t> lengths, std::int32_t most) {
   const auto whole_tiles = [](std::int64_t lanes) { return (lanes + tile - 1) / tile * tile; };
   if (lengths.empty() || lengths.front() == 0) return static_cast<std::int32_t>(tile);
@@ -365,10 +411,7 @@ std::int32_t resident_lanes(std::span<const std::int64_t> lengths, std::int32_t 
        lanes += whole_tiles(std::max(tile, lanes / 16))) {
     std::int64_t latest = 0;
     for (std::int64_t lane = 0; lane < lanes && latest <= bound; ++lane) {
-      std::int64_t steps = 0, round = 0;
-      for (std::int64_t row = lane; row < count; row = resident::dealt_row(++round, lane, lanes))
-        steps += lengths[static_cast<std::size_t>(row)];
-      latest = std::max(latest, steps);
+      latest = std::max(latest, steps_of_lane(lengths, lane, lanes));
     }
     if (latest <= bound) return static_cast<std::int32_t>(lanes);
   }

@@ -20,6 +20,13 @@ std::size_t exchange_bytes(const DeviceLayout& lay, const lacuna_layer& layer);
 // another and the longest sequence together.
 double most_idle(std::int64_t tokens, std::int64_t longest, std::int64_t lanes);
 
+// What becomes of a batch. `lengths`: longest first.
+std::string explain_lanes(const DeviceLayout& lay, std::span<const std::int64_t> lengths);
+
+// Rows that a step of the stepwise regime covers: at least as many sequences as reach it, in coarse numbers, so that
+// products take few shapes, each of which needs an algorithm of its own. `lengths`: longest first.
+std::int64_t stepwise_rows(std::span<const std::int64_t> lengths, std::int64_t step);
+
 // As few lanes, in whole tiles, as finish a batch about as soon as `most` would; the rest of the device is left to others.
 // `lengths`: longest first.
 std::int32_t resident_lanes(std::span<const std::int64_t> lengths, std::int32_t most);

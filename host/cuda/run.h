@@ -259,16 +259,9 @@ class Run {
     return host_offsets_ ? resident_lanes(prepared_.lengths, lay_.most_lanes) : lay_.most_lanes;
   }
 
-  // At least as many sequences as reach this step. In coarse numbers, so that products take few shapes, each of which
-  // needs an algorithm of its own; where only the device knows the lengths, all of them.
+  // That a step covers; where only the device knows the lengths, all of them.
   std::int64_t rows(std::int64_t step) const {
-    if (!host_offsets_) return sequences();
-    const auto& lengths = prepared_.lengths;
-    const auto shorter =
-        std::partition_point(lengths.begin(), lengths.end(), [&](auto l) { return l > step; });
-    const std::int64_t count = shorter - lengths.begin();
-    const std::int64_t grain = std::max<std::int64_t>(8, (sequences() + 15) / 16);
-    return std::min(sequences(), (count + grain - 1) / grain * grain);
+    return host_offsets_ ? stepwise_rows(prepared_.lengths, step) : sequences();
   }
 
   const Device& device_;

@@ -38,9 +38,10 @@ struct StepConstants {
 };
 
 // All of them, as the table of measured chips and bench/tune.py write them.
+using ConstantOf = double StepConstants::*;
 struct NamedConstant {
   const char* name;
-  double StepConstants::*value;
+  ConstantOf value;
 };
 inline constexpr NamedConstant step_constants[] = {
     {"mma_cycles", &StepConstants::mma_cycles},     {"shared_bytes", &StepConstants::shared_bytes},

@@ -1,7 +1,11 @@
 #include "host/plan/recipe.h"
 
+#include <algorithm>
+#include <cmath>
 #include <sstream>
+#include <vector>
 
+#include "host/plan/lanes.h"
 #include "host/plan/shape.h"
 
 namespace lacuna {
@@ -105,6 +109,46 @@ std::string explain(const Recipe& recipe) {
          << '\n';
   }
   text << explain_memory(recipe);
+  return text.str();
+}
+
+std::string explain_lengths(std::span<const std::int64_t> offsets) {
+  std::int64_t empty = 0, longest = 0;
+  for (std::size_t b = 1; b < offsets.size(); ++b) {
+    const std::int64_t length = offsets[b] - offsets[b - 1];
+    empty += length == 0;
+    longest = std::max(longest, length);
+  }
+  std::ostringstream text;
+  text << "batch      " << offsets.back() << " tokens in " << offsets.size() - 1 << " sequences, "
+       << empty << " of them empty, the longest of " << longest << " tokens\n";
+  return text.str();
+}
+
+std::string idle_share(std::int64_t tokens, std::int64_t steps) {
+  const double idle = steps > 0 ? 1 - static_cast<double>(tokens) / static_cast<double>(steps) : 0;
+  return std::to_string(std::lround(100 * idle)) + " % of " + std::to_string(steps);
+}
+
+std::string explain_batch(const Recipe& recipe, std::span<const std::int64_t> offsets) {
+  const Layout& lay = recipe.layout;
+  const auto sequences = static_cast<std::int64_t>(offsets.size()) - 1;
+  std::vector<std::int64_t> memory(
+      lanes_bytes(sequences, lay.groups, lay.max_lanes) / sizeof(std::int64_t) + 1);
+  Lanes lanes = place_lanes(reinterpret_cast<std::byte*>(memory.data()), sequences, lay.groups,
+                            lay.max_lanes);
+  deal(lanes, offsets);
+  std::int64_t groups = 0, count = 0, steps = 0;
+  for (std::int64_t group = 0; group < lanes.groups; ++group) {
+    const std::span<const Lane> of = lanes.of(group);
+    if (of.empty()) continue;
+    groups += 1;
+    count += std::ssize(of);
+    steps += std::ssize(of) * of.front().tokens;  // until its longest lane ends
+  }
+  std::ostringstream text;
+  text << explain_lengths(offsets) << "lanes      " << count << " in " << groups
+       << " group(s); idle are " << idle_share(offsets.back(), steps) << " steps of lanes\n";
   return text.str();
 }
 

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <span>
 #include <string>
 
 #include "host/plan/device_layout.h"
@@ -34,6 +36,13 @@ std::string explain(const Recipe& recipe);
 // The lines that every backend's explanation has: layer and capacity before, tape and workspace after its own.
 std::string explain_task(const Recipe& recipe);
 std::string explain_memory(const Recipe& recipe);
+
+// What becomes of a batch with these offsets, [B+1]: on the CPU, and the lines that every backend has of it, before and
+// after its own: the batch itself, and how many of `steps`, those of all lanes, have no token.
+std::string explain_batch(const Recipe& recipe, std::span<const std::int64_t> offsets);
+std::string explain_lengths(std::span<const std::int64_t> offsets);
+std::string idle_share(std::int64_t tokens, std::int64_t steps);
+
 std::string mebibytes(std::size_t bytes);
 
 }  // namespace lacuna

@@ -355,7 +355,9 @@ typedef struct lacuna_capacity {
 /* How the CUDA backend walks the tokens. Results agree within rounding; each regime repeats its
  * own bits. */
 typedef enum lacuna_regime {
-  LACUNA_REGIME_BEST = 0, /* the plan's choice: resident where it serves, else the quickest */
+  /* the plan's choice: the one that its model expects to be the quickest; but resident where it
+   * serves and the model's constants have not been measured on this chip */
+  LACUNA_REGIME_BEST = 0,
   /* per time step a matrix product and a kernel: every size and type */
   LACUNA_REGIME_STEPWISE = 1,
   /* one kernel, W_h on chip from its first step to its last: H up to 128, all types but fp64 */
@@ -433,6 +435,13 @@ LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_plan_query(const lacuna_plan* p
  * length alone. */
 LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_plan_explain(const lacuna_plan* plan, char* text,
                                                               size_t* length);
+/* The same, and what the plan makes of a batch of these lengths: its lanes, and how many of their
+ * steps are idle. `offsets`: [B+1] of the host, as in lacuna_batch; null where `sequences`, B, is 0.
+ * CAPACITY_EXCEEDED where such a batch is too large for the plan. */
+LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_plan_explain_batch(const lacuna_plan* plan,
+                                                                    const int64_t* offsets,
+                                                                    int64_t sequences, char* text,
+                                                                    size_t* length);
 LACUNA_API void lacuna_plan_destroy(lacuna_plan* plan);
 
 /* `memory` (64-byte aligned, at least lacuna_plan_info.tape_bytes, kept until the tape is

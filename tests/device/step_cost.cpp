@@ -26,7 +26,7 @@ using namespace lacuna::cuda;
 struct Point {
   lacuna_layer layer{.features = 1};
   lacuna_capacity capacity{};
-  lacuna_plan_options options{.inference = 1};
+  lacuna_plan_options options{};
 };
 
 class Words {
@@ -94,6 +94,7 @@ class Model {
  private:
   std::string chip(Words& words) {
     facts_ = {};
+    facts_.costs.measured = true;
     facts_.multiprocessors = words.next<int>("MULTIPROCESSORS");
     facts_.gigahertz = words.next<double>("GIGAHERTZ");
     facts_.shared_bytes = words.next<std::size_t>("SHARED");

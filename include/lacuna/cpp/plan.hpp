@@ -2,7 +2,9 @@
 // backward run. After both are made, running allocates nothing.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <span>
 
 #include "lacuna/cpp/batch.hpp"
 #include "lacuna/cpp/context.hpp"
@@ -140,6 +142,15 @@ class Plan {
   std::string explain() const {
     return detail::text_of([this](char* text, std::size_t* length) {
       return lacuna_plan_explain(get(), text, length);
+    });
+  }
+
+  // The same, and what the plan makes of a batch of these lengths: its lanes, and how many of their steps are idle.
+  // `offsets`: [B+1], or none.
+  std::string explain(std::span<const std::int64_t> offsets) const {
+    const std::int64_t sequences = offsets.empty() ? 0 : std::ssize(offsets) - 1;
+    return detail::text_of([&](char* text, std::size_t* length) {
+      return lacuna_plan_explain_batch(get(), offsets.data(), sequences, text, length);
     });
   }
 
