@@ -2,6 +2,7 @@
 """The GPU benchmark: Lacuna beside PyTorch and cuDNN in alternation, results compared.
 
     bench/gpu.py --library build/gpu/host/liblacuna.so --output DIR [--quick] [--filter REGEX]
+                 [--set deepbench] [--seconds S]
 
 A training step is one forward and backward run, replayed from a CUDA graph by whoever can be captured.
 Lacuna is compared with an fp64 reference, and its peers with Lacuna, before anything is timed; a case
@@ -12,16 +13,17 @@ nothing.
 
 import argparse
 import datetime
+import math
 import os
 import re
 import sys
-import threading
 import time
 
 import gpu_report
-from gpu_cases import QUICK, parse, standard_cases
+from gpu_cases import QUICK, deepbench_cases, parse, standard_cases
 from report import commit, machine
-from workers import HERE, Worker, WorkerError
+from watched import WatchedWorker
+from workers import HERE, WorkerError
 
 LIMIT = 600  # seconds for one case: a kernel that hangs must not hang the benchmark
 
@@ -34,18 +36,25 @@ def arguments():
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--filter", default="", help="regular expression on case strings")
     parser.add_argument("--case", action="append", help="any case string, instead of the usual ones")
+    parser.add_argument("--set", choices=("usual", "deepbench"), default="usual",
+                        help="the usual cases, or the sizes of DeepBench's training set, fewer repeats")
+    parser.add_argument("--seconds", type=float, help="after which no further case begins; for "
+                        "deepbench 300, else none")
     parser.add_argument("--repeats", type=int, help="samples of each contestant")
     parser.add_argument("--quick", action="store_true", help="the main cases, fewer repeats")
     parser.add_argument("--output", default=os.path.join(HERE, "results"))
     options = parser.parse_args()
     if options.repeats is None:
-        options.repeats = 3 if options.device == "cpu" else 15 if options.quick else 51
+        options.repeats = 3 if options.device == "cpu" else 15 if options.quick or options.set == "deepbench" else 51
+    if options.seconds is None:
+        options.seconds = 300 if options.set == "deepbench" else math.inf
     return options
 
 
 def select(options):
-    cases = options.case or standard_cases(options.device)
-    if options.quick and not options.case and options.device == "cuda":
+    usual = {"usual": standard_cases, "deepbench": deepbench_cases}[options.set]
+    cases = options.case or usual(options.device)
+    if options.quick and options.set == "usual" and not options.case and options.device == "cuda":
         cases = [case for case in cases if re.match(QUICK, case)]
     cases = [case for case in cases if re.search(options.filter, case)]
     for case in cases:
@@ -53,43 +62,18 @@ def select(options):
     return cases
 
 
-class Harness:
-    """Keeps a worker alive, and replaces it when it dies, hangs or may be spoilt."""
+class Harness(WatchedWorker):
+    """Asks again, without a CUDA graph, for who could not be captured in one."""
 
     def __init__(self, options):
-        self.options, self.worker = options, None
+        super().__init__([options.python, os.path.join(HERE, "gpu_worker.py"), "--library",
+                          options.library, "--device", options.device], LIMIT)
+        self.repeats = options.repeats
         self.eager = {}  # contestant: why it is not captured in a CUDA graph
-
-    def ask(self, *words):
-        if self.worker is None:
-            command = [self.options.python, os.path.join(HERE, "gpu_worker.py"), "--library",
-                       self.options.library, "--device", self.options.device]
-            self.worker = Worker(command, os.sched_getaffinity(0))
-        watchdog = threading.Timer(LIMIT, self.worker.process.kill)
-        watchdog.start()
-        try:
-            reply = self.worker.ask(*words)
-        except WorkerError:
-            if self.worker.process.poll() is not None:
-                self.worker = None
-            raise
-        finally:
-            watchdog.cancel()
-        if "broken" in reply:
-            self.stop()
-            raise WorkerError(reply["broken"])
-        return reply
-
-    def stop(self):
-        """After an error on the GPU a process may not even end by itself."""
-        if self.worker is not None:
-            self.worker.process.kill()
-            self.worker.process.wait()
-            self.worker = None
 
     def run(self, case):
         while True:
-            reply = self.ask("run", case, self.options.repeats, *self.eager)
+            reply = self.ask("run", case, self.repeats, *self.eager)
             if "capture_failed" not in reply:
                 return reply
             who = reply["capture_failed"]
@@ -112,6 +96,10 @@ def main():
         sys.exit(f"{options.python} cannot begin: {error}")
     try:
         for number, case in enumerate(cases, 1):
+            if time.monotonic() - began > options.seconds:
+                notes.append(f"{options.seconds:.0f} s were over: the last {len(cases) - number + 1} cases "
+                             "were not begun")
+                break
             print(f"[{number}/{len(cases)}, {time.monotonic() - began:.0f} s] {case}", file=sys.stderr)
             try:
                 results.append(harness.run(case))
@@ -123,7 +111,8 @@ def main():
     harness.stop()
     notes += [f"{who} could not be captured in a CUDA graph: {why}" for who, why in harness.eager.items()]
     findings = {"date": datetime.date.today().isoformat(), "machine": machine(), "commit": commit(),
-                "libraries": libraries, "repeats": options.repeats, "notes": notes, "cases": results}
+                "set": options.set, "libraries": libraries, "repeats": options.repeats, "notes": notes,
+                "cases": results}
     gpu_report.write(findings, options.output)
     if not results:
         sys.exit("no case was timed")

@@ -1,4 +1,4 @@
-"""The cases of bench/gpu.py. Case strings are those of the CPU benchmark, with f16 and bf16 added."""
+"""The cases of bench/gpu.py. Case strings are those of the CPU benchmark, with tf32, f16 and bf16 added."""
 
 import math
 import random
@@ -10,13 +10,40 @@ SHAPES = ["n64_t200_d41_h64", "n128_t100_d76_h128", "n64_t100_d128_h256", "n16_t
           "n64_t25_d1024_h1024"]
 RAGGED = ["n64_len50-200_d41_h64", "n128_len25-100_d76_h128"]
 GRU_D = ["n256_lenphysionet2012_d37_h64_miss85", "n256_lenphysionet2012_d37_h128_miss85"]
-TYPES = ["f32", "f16", "bf16"]
+TYPES = ["f32", "tf32", "f16", "bf16"]
 QUICK = r"(lstm|gru)_\w+_n64_(t200|len50-200)_|(lstm|gru)_\w+_n64_t100_|grud_\w+_h64_"
 # Without a GPU only that everything works is of interest; halves are CUDA's alone.
 ON_CPU = ["lstm_f32_n8_t25_d41_h64", "gru_f32_n8_t25_d41_h64", "lstm_f32_n16_len5-20_d11_h32",
           "gru_f32_n16_len5-20_d11_h32", "grud_f32_n16_lenphysionet2012_d37_h64_miss85"]
 
-PATTERN = re.compile(r"(?P<cell>lstm|gru|grud)_(?P<type>f32|f16|bf16)_n(?P<sequences>\d+)"
+
+# The training set of DeepBench (github.com/baidu-research/DeepBench, code/kernels/rnn_problems.h): cell, hidden
+# units, batches, numbers of steps; its layers have as many inputs as units. Its "vanilla" cell, our rnn, has the
+# rectifier, at whose kink two right gradients may differ; here it has tanh, which is as much work. Short ones first,
+# so that a limit on the time cuts the long ones off. It times neither the product with the inputs nor the gradients
+# of weights; here both are part of everybody's training step.
+DEEPBENCH = [
+    ("gru", 512, [32], [1]),
+    ("lstm", 256, [16, 32, 64], [150]),
+    ("lstm", 512, [16, 32, 64, 128], [25]),
+    ("lstm", 1024, [16, 32, 64, 128], [25]),
+    ("lstm", 1536, [8, 16, 32], [50]),
+    ("rnn", 1760, [16, 32, 64, 128], [50]),
+    ("rnn", 2048, [16, 32, 64, 128], [50]),
+    ("rnn", 2560, [16, 32, 64, 128], [50]),
+    ("lstm", 2048, [16, 32, 64, 128], [25]),
+    ("lstm", 4096, [16, 32, 64, 128], [25]),
+    ("gru", 1536, [32], [187, 375, 750, 1500]),
+    ("gru", 2048, [32], [187, 375, 750, 1500]),
+    ("gru", 2560, [32], [187, 375, 750, 1500]),
+    ("gru", 2816, [32], [187, 375, 750]),
+    ("gru", 1024, [32, 64], [1500]),
+]
+# The same in small, to try the program without a GPU.
+DEEPBENCH_ON_CPU = [("gru", 16, [4], [1]), ("lstm", 8, [2, 3], [6]), ("rnn", 24, [4], [5]),
+                    ("gru", 12, [3], [9])]
+
+PATTERN = re.compile(r"(?P<cell>lstm|grud|gru|rnn)_(?P<type>f32|tf32|f16|bf16)_n(?P<sequences>\d+)"
                      r"_(t(?P<length>\d+)|len(?P<low>\d+)-(?P<high>\d+)|(?P<physionet>lenphysionet2012))"
                      r"_d(?P<features>\d+)_h(?P<hidden>\d+)(_miss(?P<missing>\d+))?")
 
@@ -25,7 +52,8 @@ PATTERN = re.compile(r"(?P<cell>lstm|gru|grud)_(?P<type>f32|f16|bf16)_n(?P<seque
 class Case:
     name: str
     cell: str
-    type: str
+    type: str  # of the numbers
+    tf32: bool  # products in it, where the type is f32
     features: int
     hidden: int
     missing: int  # percent
@@ -65,8 +93,16 @@ def parse(name):
     lengths = [length((b + 0.5) / sequences) for b in range(sequences)]
     random.Random(2012).shuffle(lengths)
     missing = int(found["missing"] or 0) if found["cell"] == "grud" else 0
-    return Case(name, found["cell"], found["type"], int(found["features"]), int(found["hidden"]),
-                missing, tuple(lengths))
+    tf32 = found["type"] == "tf32"
+    return Case(name, found["cell"], "f32" if tf32 else found["type"], tf32, int(found["features"]),
+                int(found["hidden"]), missing, tuple(lengths))
+
+
+def deepbench_cases(device):
+    sizes, types = (DEEPBENCH_ON_CPU, ["f32"]) if device == "cpu" else (DEEPBENCH, ["f16", "tf32"])
+    return [f"{cell}_{kind}_n{batch}_t{steps}_d{hidden}_h{hidden}"
+            for cell, hidden, batches, lengths in sizes for steps in lengths for batch in batches
+            for kind in types]
 
 
 def standard_cases(device):

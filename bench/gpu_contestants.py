@@ -11,6 +11,8 @@ from torch.nn.functional import linear
 
 REAL = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
 TYPE = {"f32": abi.F32, "f16": abi.F16, "bf16": abi.BF16}
+CELL = {"lstm": abi.LSTM, "gru": abi.GRU, "grud": abi.GRU_RESET_BEFORE, "rnn": abi.RNN_TANH}
+GATES = {"lstm": 4, "gru": 3, "grud": 3, "rnn": 1}
 GRADIENTS = ("weights_x", "weights_h", "bias", "bias_hn", "impute_weight", "impute_bias",
              "evolve_weight", "evolve_bias")
 
@@ -23,7 +25,7 @@ def make_inputs(case):
         return low + (high - low) * torch.rand(*shape, generator=generator)
 
     tokens, width, hidden, grud = case.tokens, case.features, case.hidden, case.cell == "grud"
-    stacked, bound = hidden * (4 if case.cell == "lstm" else 3), hidden ** -0.5
+    stacked, bound = hidden * GATES[case.cell], hidden ** -0.5
     tensors = {
         "values": uniform(-1.7, 1.7, tokens, width),  # of variance 1
         "d_hidden": uniform(-1, 1, tokens, hidden),
@@ -64,16 +66,17 @@ class Lacuna:
         real, cuda = REAL[case.type], device.type == "cuda"
         grud = case.cell == "grud"
         layer = abi.Layer(type=TYPE[case.type], features=case.features, hidden=case.hidden)
-        layer.cell = {"lstm": abi.LSTM, "gru": abi.GRU, "grud": abi.GRU_RESET_BEFORE}[case.cell]
+        layer.cell = CELL[case.cell]
         if grud:
             layer.impute, layer.evolve, layer.mask_input = abi.IMPUTE_DECAY, abi.EVOLVE_DECAY, 1
         self.context = self.plan = self.tape = None
         options = abi.ContextOptions(backend=abi.BACKEND_CUDA if cuda else abi.BACKEND_CPU,
                                      threads=torch.get_num_threads(), device=device.index or 0)
         self.context = abi.create(library.lacuna_context_create, ctypes.byref(options))
+        how = abi.PlanOptions(precision=abi.PRECISION_TF32 if case.tf32 else abi.PRECISION_DEFAULT)
         capacity = abi.Capacity(case.tokens, len(case.lengths), max(case.lengths))
         self.plan = abi.create(library.lacuna_plan_create, self.context, ctypes.byref(layer),
-                               ctypes.byref(capacity), None)
+                               ctypes.byref(capacity), ctypes.byref(how))
         self.tape = abi.create(library.lacuna_tape_create, self.plan, None, 0)
 
         # Whatever a pointer is taken of stays referenced here.
@@ -159,7 +162,7 @@ class Lacuna:
 
 
 class PlainLoop(Peer):
-    """LSTM and GRU token by token from the textbook, computed in the type of its inputs: in fp64 the
+    """LSTM, GRU and RNN token by token from the textbook, computed in the type of its inputs: in fp64 the
     reference, in 16 bits the yardstick of what that type can do. Parameters of 16 bits are held in
     fp32, so that their gradients are summed over the steps in fp32, as everyone else does."""
 
@@ -183,6 +186,8 @@ class PlainLoop(Peer):
                 i, f, g, o = (from_x + from_h).chunk(4, 1)
                 c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
                 h = torch.sigmoid(o) * torch.tanh(c)
+            elif self.cell == "rnn":
+                h = torch.tanh(from_x + from_h)
             else:
                 (xr, xz, xn), (hr, hz, hn) = from_x.chunk(3, 1), from_h.chunk(3, 1)
                 r, z = torch.sigmoid(xr + hr), torch.sigmoid(xz + hz)

@@ -67,7 +67,8 @@ def write(findings, folder):
     print("\n" + text)
     os.makedirs(folder, exist_ok=True)
     kind = "gpu" if device == "cuda" else "gpu-on-cpu"
-    base = os.path.join(folder, f"{kind}-{findings['date']}")
+    name = f"{kind}-{findings['date']}" + ("" if findings["set"] == "usual" else f"-{findings['set']}")
+    base = os.path.join(folder, name)
     with open(base + ".json", "w", encoding="utf-8") as file:
         json.dump(findings, file, indent=1)
     with open(base + ".md", "w", encoding="utf-8") as file:

@@ -126,6 +126,8 @@ def judge(case, inputs, device, seats):
 def run_case(name, repeats, eager, library, device):
     """After any error but Refused the process is not to be used again, so nothing is tidied up then."""
     case = parse(name)
+    if device.type == "cuda":
+        set_math_mode(case.tf32)
     inputs = make_inputs(case)
     seats = make_seats(case, library, inputs, device, eager)
     try:
@@ -161,7 +163,7 @@ def smi(fields):
 
 def about(library, device):
     facts = {"device": device.type, "lacuna": library.lacuna_version().decode(),
-             "torch": torch.__version__, "math": "no TF32; sums of 16-bit products in fp32"}
+             "torch": torch.__version__, "math": "TF32 in its cases alone; sums of 16-bit products in fp32"}
     if device.type == "cuda":
         facts.update(gpu=torch.cuda.get_device_name(device), cuda=torch.version.cuda,
                      cudnn=torch.backends.cudnn.version(), driver=smi("driver_version"),
@@ -170,9 +172,9 @@ def about(library, device):
     return facts
 
 
-def set_math_mode():
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
+def set_math_mode(tf32):
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    torch.backends.cudnn.allow_tf32 = tf32
     torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
     torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
 
@@ -193,7 +195,6 @@ def main():
     parser.add_argument("--library", required=True)
     parser.add_argument("--device", default="cuda")
     options = parser.parse_args()
-    set_math_mode()
     device = torch.device("cpu")
     if options.device == "cpu":
         torch.set_num_threads(1)

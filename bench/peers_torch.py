@@ -127,12 +127,13 @@ class Peer:
 
 
 class Module(Peer):
-    """nn.LSTM or nn.GRU, on a batch that is dense or padded, or on a PackedSequence."""
+    """nn.LSTM, nn.GRU or nn.RNN, on a batch that is dense or padded, or on a PackedSequence."""
 
     def __init__(self, cell, inputs, packed=False):
         super().__init__(inputs)
         features, hidden = inputs["values"].shape[1], inputs["weights_h"].shape[1]
-        self.net = (nn.LSTM if cell == "lstm" else nn.GRU)(features, hidden).to(inputs["values"])
+        kind = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}[cell]
+        self.net = kind(features, hidden).to(inputs["values"])
         with torch.no_grad():
             self.net.weight_ih_l0.copy_(inputs["weights_x"])
             self.net.weight_hh_l0.copy_(inputs["weights_h"])
