@@ -111,6 +111,20 @@ if(Python3_FOUND AND "cpu" IN_LIST LACUNA_TESTS)
   set_tests_properties(package.python_abi PROPERTIES LABELS "package" TIMEOUT 60)
 endif()
 
+# ./dev gpu tune: its fit and its table, and all of it on the CPU.
+if(Python3_FOUND AND TARGET lacuna_step_cost)
+  add_test(NAME package.tune
+           COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/tune/tune_test.py
+                   $<TARGET_FILE:lacuna_step_cost> ${CMAKE_CXX_COMPILER})
+  add_test(NAME package.tune_on_the_cpu
+           COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/bench/tune.py --device cpu --library
+                   $<TARGET_FILE:lacuna> --program $<TARGET_FILE:lacuna_step_cost> --output
+                   ${CMAKE_CURRENT_BINARY_DIR}/tune)
+  set_tests_properties(package.tune package.tune_on_the_cpu PROPERTIES LABELS "package" TIMEOUT 120)
+  set_tests_properties(package.tune_on_the_cpu PROPERTIES
+                       PASS_REGULAR_EXPRESSION "the table stays as it is: nothing was measured on a GPU")
+endif()
+
 # The C++ program in a page, built against the shared library as a user would build it, and run.
 function(lacuna_add_page_program name page)
   set(snippet ${CMAKE_CURRENT_BINARY_DIR}/${name}_snippet.cpp)

@@ -4,9 +4,10 @@
     tests/device/run.py --build DIR --output DIR [--commit TEXT] [--only STEP]...
 
 Steps, each leaning on those before: conformance (the wrappers of CUDA beside the emulator), tests
-(every *_device_test), the four tools of compute-sanitizer over some of them, bench (bench/gpu.py).
+(every *_device_test), the four tools of compute-sanitizer over some of them, bench (bench/gpu.py). Only
+where asked for: tune (bench/tune.py), which writes into the source tree, and deepbench (bench/gpu.py).
 Writes OUTPUT/gpu-NAME-TIME.json, .txt (the same, to be read) and .log (all that the programs said).
-Exit code 0: nothing failed, and conformance and tests have run.
+Exit code 0: nothing failed, and of the steps that were asked for conformance and tests have run.
 """
 
 import argparse
@@ -166,17 +167,28 @@ def python_with_torch(runner):
     return None
 
 
-def bench(runner, options):
+def tune(runner, options):
+    status, output, seconds = runner.run(
+        [sys.executable, str(ROOT / "bench" / "tune.py"), "--library",
+         str(options.build / "host" / "liblacuna.so"), "--program",
+         str(options.build / "tests" / "lacuna_step_cost"), "--output", str(options.output),
+         "--commit", options.commit], 300)
+    print(output, flush=True)
+    return [step("tune", "failed" if status else "passed", seconds,
+                 f"status {status}: {last_line(output)}" if status else "")]
+
+
+def bench(runner, options, name="bench", more=()):
     script = ROOT / "bench" / "gpu.py"
     if not script.is_file():
-        return [step("bench", "skipped", why="there is no bench/gpu.py")]
+        return [step(name, "skipped", why="there is no bench/gpu.py")]
     python = python_with_torch(runner)
     if python is None:
-        return [step("bench", "skipped", why="no python3 here has torch with CUDA")]
+        return [step(name, "skipped", why="no python3 here has torch with CUDA")]
     status, output, seconds = runner.run(
         [python, str(script), "--library", str(options.build / "host" / "liblacuna.so"), "--output",
-         str(options.output)], 1800)
-    return [step("bench", "failed" if status else "passed", seconds,
+         str(options.output), *more], 1800)
+    return [step(name, "failed" if status else "passed", seconds,
                  f"status {status}: {last_line(output)}" if status else "")]
 
 
@@ -246,7 +258,7 @@ def main():
     parser.add_argument("--output", type=pathlib.Path, required=True)
     parser.add_argument("--commit", default="unknown")
     parser.add_argument("--only", action="append", metavar="STEP",
-                        choices=("conformance", "tests", "sanitizers", "bench"))
+                        choices=("conformance", "tests", "sanitizers", "bench", "tune", "deepbench"))
     options = parser.parse_args()
     options.build, options.output = options.build.resolve(), options.output.resolve()
     wanted = options.only or ("conformance", "tests", "sanitizers", "bench")
@@ -291,6 +303,10 @@ def main():
             add(sanitizers(runner, programs))
         if "bench" in wanted:
             add(bench(runner, options))
+        if "tune" in wanted:
+            add(tune(runner, options))
+        if "deepbench" in wanted:
+            add(bench(runner, options, "deepbench", ("--set", "deepbench")))
 
     counts = {kind: sum(one["outcome"] == kind for one in steps)
               for kind in ("passed", "failed", "skipped")}

@@ -1,0 +1,187 @@
+#!/usr/bin/env python3
+"""Measures the few constants of the CUDA backend's cost model on the GPU at hand, from the library's own
+kernels, and writes them into the table that the library uses from its next build (`./dev gpu tune`).
+
+    bench/tune.py --library build/gpu/host/liblacuna.so --program build/gpu/tests/lacuna_step_cost
+                  --output DIR [--commit TEXT] [--seconds 110]
+
+Plans of the shapes in tune_sweep.py are timed in every regime and number of blocks that serves: forward runs,
+to which the constants are fitted, then training steps, by which the choice that follows is judged. Says of each
+point what was measured and what the model predicts, and writes it to OUTPUT/tune-CHIP-DATE.json. The table is
+left as it is when points are missing, or when choices by what was measured lose more than by the defaults.
+--device cpu goes through all of it without a GPU: its times mean nothing, and no table is written.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import re
+import shutil
+import sys
+import time
+
+import tune_sweep
+import tune_table
+from report import commit
+from tune_model import Model
+from watched import WatchedWorker
+from workers import HERE, WorkerError
+
+LIMIT = 30  # seconds for one point: a kernel that hangs must not hang the rest
+SLOPE_US = 3000  # that the longer run shall take more than the shorter one
+GATES_BYTES = 2 ** 30  # that the products over all tokens may take
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description="the cost model's constants, measured on this GPU")
+    parser.add_argument("--library", required=True)
+    parser.add_argument("--program", required=True, help="lacuna_step_cost, of the same build")
+    parser.add_argument("--output", required=True, help="a folder for what was found")
+    parser.add_argument("--table", default=os.path.join(HERE, "../host/cuda/measured_chips.inc"))
+    parser.add_argument("--commit", help="of the build")
+    parser.add_argument("--seconds", type=float, default=110, help="after which no more is timed")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    options = parser.parse_args()
+    options.commit = options.commit or commit()
+    for path in (options.library, options.program):
+        if not os.path.exists(path):
+            sys.exit(f"{path} is not there: build it first (./dev gpu tune does)")
+    options.library = os.path.abspath(options.library)
+    return options
+
+
+def steps_for(shape, expected_us, device):
+    """So many that the slope is measured well, as far as memory allows."""
+    if device == "cpu":
+        return 20
+    room = GATES_BYTES // (2 * shape.gate_bytes)
+    return int(min(max(SLOPE_US / expected_us, 100), 4000, max(room, 50)))
+
+
+class Sweep:
+    def __init__(self, options, model):
+        self.options, self.model = options, model
+        self.until = time.monotonic() + options.seconds
+        self.worker = WatchedWorker([sys.executable, os.path.join(HERE, "tune_worker.py"), "--library",
+                                     options.library, "--device", options.device], LIMIT)
+        self.notes = []
+
+    def time(self, points, training):
+        """{point: microseconds of a step}; what fails or comes too late is noted and missing."""
+        times, expected = {}, self.model.predict(self.model.defaults, points)
+        for (shape, way), us in zip(points, expected):
+            what = f"{shape}, {way}, {'training' if training else 'forward'}"
+            if time.monotonic() > self.until:
+                self.notes.append(f"{what}: not timed, {self.options.seconds:.0f} s were over")
+                continue
+            try:
+                reply = self.worker.ask("time", *shape.numbers, way.regime, way.blocks,
+                                        steps_for(shape, us, self.options.device),
+                                        self.options.repeats, int(training))
+            except WorkerError as error:
+                self.notes.append(f"{what}: {error}")
+                continue
+            if reply["us"] > 0:
+                times[shape, way] = reply["us"]
+            else:
+                self.notes.append(f"{what}: a run of twice the steps took no longer")
+        return times
+
+
+def constants_table(model, found):
+    lines = ["constant          default    measured     +-"]
+    for name, default, value, error in zip(model.names, model.defaults, found.constants, found.errors):
+        lines.append(f"{name:<14} {default:>10.4g}  {value:>10.4g}  "
+                     + (f"{100 * error:4.0f} %" if error is not None else "   - not determined: the default"))
+    return lines
+
+
+def points_table(times, ratios):
+    lines = ["predicted / measured   measured us   plan"]
+    for ((shape, way), us), ratio in zip(times.items(), ratios):
+        lines.append(f"{ratio:>20.2f}   {us:>11.3f}   {shape}, {way}")
+    return lines
+
+
+def choices_table(rows):
+    lines = []
+    good = sum(ratio is not None and ratio <= tune_sweep.WITHIN for *_, ratio in rows)
+    for shape, chosen, best, ratio in rows:
+        if ratio is None or ratio > tune_sweep.WITHIN:
+            took = "was not timed" if ratio is None else f"takes {ratio:.2f} times as long"
+            lines.append(f"{shape}: {chosen} is chosen and {took}; the quickest is {best}")
+    return [f"the model's choice is within 10 % of the quickest for {good} of {len(rows)} shapes", *lines]
+
+
+def why_not_written(options, points, times, rows, rows_by_defaults):
+    if options.device != "cuda":
+        return "nothing was measured on a GPU"
+    if len(times) < len(points):
+        return f"{len(points) - len(times)} of {len(points)} points are missing"
+    after, before = tune_sweep.lost(rows), tune_sweep.lost(rows_by_defaults)
+    if after is None or before is None:
+        return "no training step was timed, so nobody knows whether choices are better"
+    if after > before:
+        return (f"choices by these constants take {after:.3f} times the best, by the defaults "
+                f"{before:.3f}")
+    return ""
+
+
+def write_table(options, model, facts, found):
+    chip = tune_table.Chip(facts["name"], facts["capability"], facts["multiprocessors"],
+                           options.commit, dict(zip(model.names, found.constants)))
+    with open(options.table, encoding="utf-8") as file:
+        text = tune_table.with_chip(file.read(), chip, model.names)
+    with open(options.table, "w", encoding="utf-8") as file:
+        file.write(text)
+    # Beside the findings, to be brought home from a machine that is lent.
+    shutil.copy(options.table, os.path.join(options.output, "measured_chips.inc"))
+
+
+def main():
+    options = arguments()
+    os.makedirs(options.output, exist_ok=True)
+    model = Model(options.program)
+    facts = model.device()
+    model.use(facts)
+    points = model.serving(tune_sweep.SHAPES if options.device == "cuda" else tune_sweep.TINY)
+    sweep = Sweep(options, model)
+    times = sweep.time(points, training=False)
+    if len(times) <= len(model.defaults) + 1:
+        sweep.worker.stop()
+        sys.exit("\n".join([*sweep.notes, "too few points were timed to fit anything"]))
+    found = tune_sweep.fit_constants(model, times)
+    training = sweep.time(points, training=True)
+    sweep.worker.stop()
+    rows = tune_sweep.judge(model, found.constants, training)
+    why_not = why_not_written(options, points, times, rows,
+                              tune_sweep.judge(model, model.defaults, training))
+    if not why_not:
+        write_table(options, model, facts, found)
+
+    outcome = f"the table stays as it is: {why_not}" if why_not else f"written: {options.table}"
+    text = [f"{facts['name']}, {facts['multiprocessors']} multiprocessors, commit {options.commit}", "",
+            *points_table(times, found.ratios), "", *constants_table(model, found), "",
+            *choices_table(rows), *sweep.notes, outcome]
+    if options.device != "cuda":
+        text.append("On the CPU, to try the program: these times mean nothing.")
+    print("\n".join(text))
+    chip = re.sub(r"[^a-z0-9]+", "-", facts["name"].lower()).strip("-")
+    path = os.path.join(options.output, f"tune-{chip}-{datetime.date.today().isoformat()}.json")
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump({"chip": facts, "commit": options.commit, "notes": sweep.notes, "outcome": outcome,
+                   "constants": dict(zip(model.names, found.constants)),
+                   "errors": dict(zip(model.names, found.errors)),
+                   "forward": [[str(shape), str(way), us, ratio] for ((shape, way), us), ratio
+                               in zip(times.items(), found.ratios)],
+                   "training": [[str(shape), str(way), us] for (shape, way), us in training.items()],
+                   "choices": [[str(shape), str(chosen), str(best), ratio]
+                               for shape, chosen, best, ratio in rows]}, file, indent=1)
+    print(f"written: {os.path.relpath(path)}")
+    model.close()
+
+
+if __name__ == "__main__":
+    main()

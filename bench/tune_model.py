@@ -1,0 +1,114 @@
+"""The library's own cost model (host/cuda/step_cost.cu), asked through the program lacuna_step_cost, so that
+its formulas are written down once."""
+
+import os
+from dataclasses import dataclass
+
+import lacuna_abi as abi
+from workers import Worker
+
+REGIMES = {abi.REGIME_STEPWISE: "stepwise", abi.REGIME_RESIDENT: "resident",
+           abi.REGIME_CLUSTER: "cluster", abi.REGIME_GRID: "grid"}
+CELLS = {abi.LSTM: "lstm", abi.GRU: "gru", abi.GRU_RESET_BEFORE: "gru_reset_before",
+         abi.RNN_TANH: "rnn"}
+GATES = {abi.LSTM: 4, abi.GRU: 3, abi.GRU_RESET_BEFORE: 3, abi.RNN_TANH: 1}
+TYPES = {abi.F32: "f32", abi.F16: "f16", abi.BF16: "bf16"}
+
+
+@dataclass(frozen=True)
+class Shape:
+    cell: int
+    type: int
+    precision: int
+    hidden: int
+    sequences: int
+
+    def __str__(self):
+        kind = "tf32" if self.precision == abi.PRECISION_TF32 else TYPES[self.type]
+        return f"{CELLS[self.cell]}_{kind}_n{self.sequences}_h{self.hidden}"
+
+    @property
+    def numbers(self):
+        return self.cell, self.type, self.precision, self.hidden, self.sequences
+
+    @property
+    def gate_bytes(self):
+        """What a step reads of the products that were made for all tokens at once."""
+        return 4 * self.sequences * GATES[self.cell] * self.hidden
+
+
+@dataclass(frozen=True)
+class Way:
+    regime: int
+    blocks: int  # of a group; 0 where there are none
+
+    def __str__(self):
+        return REGIMES[self.regime] + (f" {self.blocks}" if self.blocks else "")
+
+
+BEST = Way(abi.REGIME_BEST, 0)
+WAYS = [Way(abi.REGIME_STEPWISE, 0), Way(abi.REGIME_RESIDENT, 0),
+        *(Way(abi.REGIME_CLUSTER, 2 ** n) for n in range(1, 5)),
+        *(Way(abi.REGIME_GRID, 2 ** n) for n in range(1, 8))]
+
+
+class Model:
+    """Of one chip. A point is a (shape, way)."""
+
+    def __init__(self, program):
+        self.worker = Worker([program], os.sched_getaffinity(0))
+        known = self.worker.ask("constants")
+        self.names, self.defaults = known["names"], known["defaults"]
+        self.chip, self.points = None, None
+
+    def device(self, index=0):
+        return self.worker.ask("device", index)
+
+    def use(self, chip):
+        self.chip = chip
+        self.begin()
+
+    def begin(self):
+        chip = self.chip
+        self.worker.ask("chip", chip["multiprocessors"], chip["gigahertz"], chip["shared_bytes"],
+                        chip["cluster_blocks"])
+        self.points = []
+
+    def add(self, shape, way):
+        """Whether the way serves."""
+        if "refused" in self.worker.ask("point", *shape.numbers, way.regime, way.blocks):
+            return False
+        self.points.append((shape, way))
+        return True
+
+    def serving(self, shapes):
+        """Every way that serves, for each shape."""
+        self.begin()
+        for shape in shapes:
+            for way in WAYS:
+                self.add(shape, way)
+        return list(self.points)
+
+    def ask_for(self, points):
+        """All later answers are about these."""
+        if points != self.points:
+            self.begin()
+            for shape, way in points:
+                if not self.add(shape, way):
+                    raise ValueError(f"{shape}: {way} does not serve")
+
+    def predict(self, constants, points):
+        """Microseconds of a step of all sequences, for each point."""
+        self.ask_for(points)
+        return [us for _, _, us in self.worker.ask("predict", *constants)["steps"]]
+
+    def choose(self, constants, shapes):
+        """The way that a plan takes, for each shape."""
+        self.ask_for([(shape, BEST) for shape in shapes])
+        steps = self.worker.ask("predict", *constants)["steps"]
+        grouped = (abi.REGIME_CLUSTER, abi.REGIME_GRID)
+        return [Way(regime, blocks if regime in grouped else 0) for regime, blocks, _ in steps]
+
+    def close(self):
+        self.worker.close()
+        self.worker.process.stdout.close()

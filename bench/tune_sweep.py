@@ -1,0 +1,64 @@
+"""Which plans bench/tune.py times, and what it makes of the times."""
+
+import lacuna_abi as abi
+import tune_fit
+from tune_model import Shape
+
+# Sizes that land in each regime, one and many tiles of eight lanes, each precision, and a cell that exchanges
+# its state twice a step.
+SHAPES = [
+    *(Shape(abi.LSTM, abi.BF16, 0, hidden, 8) for hidden in (64, 128, 256, 512, 1024, 2048)),
+    *(Shape(abi.LSTM, abi.BF16, 0, hidden, 64) for hidden in (256, 512, 1024)),
+    Shape(abi.LSTM, abi.BF16, 0, 256, 256),
+    *(Shape(abi.LSTM, abi.F32, 0, hidden, 8) for hidden in (64, 128, 256, 512)),
+    Shape(abi.LSTM, abi.F32, 0, 256, 64),
+    *(Shape(abi.LSTM, abi.F32, abi.PRECISION_TF32, hidden, 8) for hidden in (128, 512)),
+    *(Shape(abi.GRU, abi.F16, 0, hidden, 8) for hidden in (128, 384, 1024)),
+    Shape(abi.GRU, abi.F32, 0, 700, 16),
+    *(Shape(abi.GRU_RESET_BEFORE, abi.F32, 0, hidden, 8) for hidden in (128, 256, 512)),
+    Shape(abi.RNN_TANH, abi.BF16, 0, 1760, 16),
+]
+# Without a GPU only that everything works is of interest.
+TINY = [Shape(abi.LSTM, abi.F32, 0, hidden, sequences) for hidden in (16, 48) for sequences in (1, 8)]
+
+# A part of each step that the model leaves out: the products over all tokens are read. Fitted beside the
+# model's constants so as not to spoil them, and then forgotten. Bytes a microsecond.
+READ_BYTES = 2e6
+
+WITHIN = 1.1  # a choice may take so many times the best
+
+
+def fit_constants(model, times):
+    """`times`: {(shape, way): measured microseconds of a step}."""
+    points = list(times)
+
+    def predict(constants):
+        *ours, read_bytes = constants
+        steps = model.predict(ours, points)
+        return [us + shape.gate_bytes / read_bytes for us, (shape, _) in zip(steps, points)]
+
+    found = tune_fit.fit(predict, [*model.defaults, READ_BYTES], list(times.values()))
+    found.constants.pop()
+    found.errors.pop()
+    return found
+
+
+def judge(model, constants, times):
+    """For each shape that was timed in several ways: the way that is chosen, the best, and how many times the
+    best one's time the choice takes (None: the choice was not timed)."""
+    by_shape = {}
+    for (shape, way), us in times.items():
+        by_shape.setdefault(shape, {})[way] = us
+    shapes = [shape for shape, ways in by_shape.items() if len(ways) > 1]
+    rows = []
+    for shape, chosen in zip(shapes, model.choose(constants, shapes) if shapes else []):
+        ways = by_shape[shape]
+        best = min(ways, key=ways.get)
+        rows.append((shape, chosen, best, ways[chosen] / ways[best] if chosen in ways else None))
+    return rows
+
+
+def lost(rows):
+    """How many times the best ones' time all choices take, on average."""
+    known = [ratio for *_, ratio in rows if ratio is not None]
+    return sum(known) / len(known) if known else None
