@@ -39,10 +39,9 @@ class Array:
 class Runs:
     """A plan, and batches of one feature that it runs: all sequences of the same length."""
 
-    def __init__(self, lib, backend, shape, way, longest, training):
+    def __init__(self, lib, context, cuda, shape, way, longest, training):
         self.lib, self.shape, self.training = lib, shape, training
-        self.context = self.plan = self.tape = None
-        cuda = backend == abi.BACKEND_CUDA
+        self.plan = self.tape = None
         kind = shape.type if cuda else abi.F32
         code, size = REAL[kind]
         layer = abi.Layer(cell=shape.cell, type=kind, features=1, hidden=shape.hidden)
@@ -63,13 +62,11 @@ class Runs:
         self.values = Array(tokens, size).fill(code, random.choices(few, k=tokens))
         states = shape.sequences * shape.hidden
         self.final, self.d_final = Array(states, size), Array(states, size).fill(code, [half] * states)
-        options = abi.ContextOptions(backend=backend, threads=1)
-        self.context = abi.create(lib.lacuna_context_create, ref(options))
         plan = abi.PlanOptions(inference=int(not training))
         if cuda:
             plan.regime, plan.blocks, plan.precision = way.regime, way.blocks, shape.precision
         capacity = abi.Capacity(tokens, shape.sequences, longest)
-        self.plan = abi.create(lib.lacuna_plan_create, self.context, ref(layer), ref(capacity), ref(plan))
+        self.plan = abi.create(lib.lacuna_plan_create, context, ref(layer), ref(capacity), ref(plan))
         if training:
             self.tape = abi.create(lib.lacuna_tape_create, self.plan, None, 0)
 
@@ -89,14 +86,14 @@ class Runs:
         return time.perf_counter() - began
 
     def close(self):
-        for name in ("tape", "plan", "context"):
+        for name in ("tape", "plan"):
             if getattr(self, name):
                 getattr(self.lib, f"lacuna_{name}_destroy")(getattr(self, name))
 
 
-def time_step(lib, backend, words):
+def time_step(lib, context, cuda, words):
     *shape, regime, blocks, steps, repeats, training = map(int, words)
-    runs = Runs(lib, backend, Shape(*shape), Way(regime, blocks), 2 * steps, training)
+    runs = Runs(lib, context, cuda, Shape(*shape), Way(regime, blocks), 2 * steps, training)
     try:
         short, long = [], []
         for turn in range(-1, repeats):
@@ -116,14 +113,16 @@ def main():
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     options = parser.parse_args()
     lib = abi.load(options.library)
-    backend = abi.BACKEND_CUDA if options.device == "cuda" else abi.BACKEND_CPU
+    cuda = options.device == "cuda"
+    how = abi.ContextOptions(backend=abi.BACKEND_CUDA if cuda else abi.BACKEND_CPU, threads=1)
+    context = abi.create(lib.lacuna_context_create, ref(how))
     random.seed(2012)
     for line in sys.stdin:
         words = line.split()
         if words[0] == "quit":
             break
         try:
-            reply = time_step(lib, backend, words[1:])
+            reply = time_step(lib, context, cuda, words[1:])
         except Exception as error:  # the process may be spoilt: the driver starts another
             reply = {"broken": f"{type(error).__name__}: {error}"}
         print(json.dumps(reply), flush=True)

@@ -3,6 +3,9 @@
 from constants, and the table is written as the library reads it.
 Usage: tune_test.py LACUNA_STEP_COST COMPILER"""
 
+import contextlib
+import io
+import json
 import math
 import os
 import pathlib
@@ -11,11 +14,13 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import unittest.mock
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "bench"))
 
 import lacuna_abi as abi  # noqa: E402
+import tune  # noqa: E402
 import tune_fit  # noqa: E402
 import tune_sweep  # noqa: E402
 import tune_table  # noqa: E402
@@ -127,6 +132,52 @@ class Program(WithModel):
                 self.model.worker.ask(*words)
         self.assertFalse(self.model.add(Choice.LSTM, Way(abi.REGIME_CLUSTER, 32)))
         self.assertTrue(self.model.add(Choice.LSTM, BEST))
+
+
+class Whole(WithModel):
+    """bench/tune.py with a GPU that is made up: its facts and its times, but for the last."""
+
+    def run_it(self, constants_of_training, points=None):
+        truth = Fit.TRUTHS[0]
+        forward = self.planted(truth, 0.02, 3, 5)
+        steps = self.model.predict(constants_of_training, list(forward))
+
+        def times(_, asked, training):
+            known = dict(zip(forward, steps)) if training else forward
+            return {point: known[point] for point in asked[:points]}
+
+        facts = {**H100, "name": "NVIDIA Stand-in", "capability": 90, "constants": "none"}
+        said = io.StringIO()
+        with tempfile.TemporaryDirectory() as folder, \
+                unittest.mock.patch.object(Model, "device", lambda _: facts), \
+                unittest.mock.patch.object(tune.Sweep, "time", times), \
+                contextlib.redirect_stdout(said):
+            table = pathlib.Path(folder, "chips.inc")
+            table.write_text("// Chips.\n", encoding="utf-8")
+            tune.main(["--library", PROGRAM, "--program", PROGRAM, "--output", folder, "--table",
+                       str(table), "--commit", "0123abc"])
+            found = json.loads(next(pathlib.Path(folder).glob("tune-nvidia-stand-in-*.json")).read_text())
+            return said.getvalue(), tune_table.parse(table.read_text(), self.model.names)[1], found
+
+    def test_writes_the_table(self):
+        said, chips, found = self.run_it(Fit.TRUTHS[0])
+        self.assertEqual([(chip.name, chip.key, chip.commit) for chip in chips],
+                         [("NVIDIA Stand-in", (90, 132), "0123abc")])
+        for name, planted in zip(self.model.names, Fit.TRUTHS[0]):
+            self.assertLess(abs(math.log(chips[0].constants[name] / planted)), 0.25, name)
+        self.assertRegex(said, r"within 10 % of the quickest for \d+ of 25 shapes")
+        self.assertEqual(len(found["forward"]), len(found["training"]))
+        self.assertEqual(len(found["choices"]), 25)
+
+    def test_leaves_the_table_where_choices_would_be_worse(self):
+        said, chips, _ = self.run_it(self.model.defaults)
+        self.assertEqual(chips, [])
+        self.assertIn("the table stays as it is: choices by these constants take", said)
+
+    def test_leaves_the_table_where_points_are_missing(self):
+        said, chips, _ = self.run_it(Fit.TRUTHS[0], points=100)
+        self.assertEqual(chips, [])
+        self.assertRegex(said, "the table stays as it is: [0-9]+ of [0-9]+ points are missing")
 
 
 class Table(unittest.TestCase):
