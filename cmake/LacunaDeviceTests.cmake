@@ -29,9 +29,11 @@ foreach(name ${front_door_tests})
   lacuna_add_device_test(${CMAKE_CURRENT_SOURCE_DIR}/${name}_test.cpp)
 endforeach()
 
+# By nvcc, for which kernels/simt has no need of the emulator.
+set_source_files_properties(device/step_cost.cpp PROPERTIES LANGUAGE CUDA)
 lacuna_add_step_cost(CUDA::cudart_static)
 target_link_options(lacuna_step_cost PRIVATE -static-libstdc++ -static-libgcc)
-set_target_properties(lacuna_step_cost PROPERTIES LINKER_LANGUAGE CXX)
+set_target_properties(lacuna_step_cost PROPERTIES LINKER_LANGUAGE CXX CUDA_RUNTIME_LIBRARY Static)
 
 # Registers and spills of every kernel, from what ptxas said while the library was compiled.
 find_package(Python3 COMPONENTS Interpreter)
