@@ -191,6 +191,17 @@ SIMT_DEVICE double rounded_product(double a, double b) {
 #endif
 }
 
+// a b, whole: one instruction, also where the compiler cannot see that a factor of 64 bits has no more than 32.
+SIMT_DEVICE std::int64_t wide_product(std::int32_t a, std::int32_t b) {
+#if SIMT_ON_DEVICE
+  std::int64_t result;
+  asm("mul.wide.s32 %0, %1, %2;" : "=l"(result) : "r"(a), "r"(b));
+  return result;
+#else
+  return std::int64_t{a} * b;
+#endif
+}
+
 // The same bits, of which the compiler knows nothing. What is computed from them stays where it is written, and is not
 // moved out of a loop into registers that the loop has no room for.
 SIMT_DEVICE std::uint32_t opaque(std::uint32_t bits) {

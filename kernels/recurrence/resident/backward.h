@@ -63,6 +63,7 @@ struct BackwardMemory {
   std::size_t bytes() const {
     simt::SharedLayout layout;
     Scatter::add_to(layout, division);
+    UnitNumbers::add_to(layout, division);
     layout.add<Stored>(static_cast<std::size_t>(2 * gradients()));
     layout.add<std::uint32_t>(static_cast<std::size_t>(warp_words() * division.warps()));
     return layout.bytes;
@@ -72,27 +73,43 @@ struct BackwardMemory {
 template <class Cell, class T, class E, class Scatter>
 class BackwardTile : TileAccess<ResidentBackward<T>> {
   using Access = TileAccess<ResidentBackward<T>>;
-  using Access::args_, Access::own_, Access::is_present, Access::unit_of, Access::keep,
-      Access::kept, Access::give, Access::given;
+  using Access::args_, Access::own_, Access::is_present, Access::hidden, Access::units,
+      Access::keep, Access::kept, Access::given, Access::give_sequence, Access::given_sequence;
   static constexpr int blocks = weight_blocks<Cell>;
   using Op = Operand<E>;
   using Stored = typename Op::Stored;
   using Weights = BackwardWeights<Cell, E, Scatter::in_group>;
   using Sum = typename Op::Sum;
 
-  // What is known of the next token before its turn.
+  // Cells with a c have no registers for what few of their layers read, nor have groups for a decay's exponents: these are
+  // fetched when their turn has come.
+  static constexpr bool fetches_h = !Cell::has_cell;
+  static constexpr bool fetches_exponent = !Cell::has_cell && !Scatter::in_group;
+
+  // What is known of the next token before its turn, as it lies in memory.
   struct Token : Meeting {
-    float h[pairs] = {}, c[pairs] = {};  // of the tape: evolved
-    float saved[Cell::saved_gates][pairs] = {};
-    float d_h[pairs] = {}, d_c[pairs] = {};  // dL/d(output) of the token, and of the sequence's end
+    OnItsWay<T> gates[Cell::saved_gates][pairs] = {};
+    OnItsWay<T> d_h[pairs] = {};    // dL/d(output) of the token
+    float c[1][pairs] = {};         // of the tape: evolved
+    OnItsWay<T> h[1][pairs] = {};   // the same, where something reads it. fetches_h
+    float exponent[1][pairs] = {};  // of decay. fetches_exponent
+
+    SIMT_DEVICE void saved(Number<T> (&to)[Cell::saved_gates], int pair) const {
+      SIMT_UNROLL
+      for (int g = 0; g < Cell::saved_gates; ++g) to[g] = Number<T>(arrived<T>(gates[g][pair]));
+    }
   };
+  using R = Number<T>;
+  using Gradients = float[Cell::gradient_gates][pairs];
 
  public:
   SIMT_DEVICE BackwardTile(const ResidentBackward<T>& args, const Division& division,
-                           Scatter& scatter, Stored* gradients, std::uint32_t* shared)
+                           Scatter& scatter, UnitNumbers evolve, Stored* gradients,
+                           std::uint32_t* shared)
       : Access(args, Own(division, scatter)),
         division_(division),
         scatter_(scatter),
+        evolve_(evolve),
         gradients_(gradients),
         lane_{{args.sequences, this->first_lane(), args.lanes},
               {args.sequences, this->first_lane() + 1, args.lanes}},
@@ -115,21 +132,13 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
     const std::int32_t steps = steps_of_tile<true>(args_.sequences, own_.tile, args_.lanes);
     if constexpr (Scatter::in_group)
       if (own_.depth > 0) return help(steps);
-    Token now;
-    look_ahead(now);
-    for (std::int32_t step = 0; step < steps; ++step) {
-      simt::note_step(step);
-      own_.forget_addresses();
-      Token next;
-      look_ahead(next);
-      Stored* const buffer = buffer_of(step);
-      receive(now);
-      if constexpr (Cell::reset_before)
-        update_in_halves(now, buffer);
-      else
-        update(now, buffer);
-      evolve(now, next);
-      now = next;
+    prepare();
+    Token even, odd;
+    look_ahead(even);
+    // In pairs, so that no number that is still on its way has to be moved from one token to the other.
+    for (std::int32_t step = 0; step < steps; step += 2) {
+      walk(even, odd, step);
+      if (step + 1 < steps) walk(odd, even, step + 1);
     }
   }
 
@@ -150,49 +159,85 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
   // One place in the source for warps that own units and those that help them.
   SIMT_DEVICE void gradients_are_there() const { simt::sync_block(); }
 
-  SIMT_DEVICE void look_ahead(Token& token) {
-    this->template advance<Cell>(lane_, token, [&](std::int32_t sequence, int i) {
-      give(args_.d_initial_hidden, sequence, i, given(args_.d_final_hidden, sequence, i));
-      if constexpr (Cell::has_cell)
-        give(args_.d_initial_cell, sequence, i, given(args_.d_final_cell, sequence, i));
+  SIMT_DEVICE void prepare() {
+    evolve_.fill(own_, hidden(), [&](int which, int unit) {
+      return evolve_number(args_.evolve, which, unit, hidden(), Cell::has_cell);
     });
-    SIMT_UNROLL
-    for (int i = 0; i < pairs; ++i) {
-      const Place& place = token.place[Own::side(i)];
-      if (!place.exists()) continue;
-      token.h[i] = kept(args_.tape_h, place.token, i);
-      if constexpr (Cell::has_cell) token.c[i] = kept(args_.tape_c, place.token, i);
-      SIMT_UNROLL
-      for (int g = 0; g < Cell::saved_gates; ++g)
-        token.saved[g][i] = kept(args_.gates, std::int64_t{place.token} * Cell::saved_gates + g, i);
-      token.d_h[i] = given(args_.d_hidden_out, place.token, i);
-      if constexpr (Cell::has_cell) token.d_c[i] = given(args_.d_cell_out, place.token, i);
-      if (!place.last) continue;
-      token.d_h[i] += given(args_.d_final_hidden, place.sequence, i);
-      if constexpr (Cell::has_cell) token.d_c[i] += given(args_.d_final_cell, place.sequence, i);
+    this->pass_empty(lane_, args_.d_initial_hidden, args_.d_final_hidden);
+    if constexpr (Cell::has_cell) this->pass_empty(lane_, args_.d_initial_cell, args_.d_final_cell);
+    lane_[0].begin();
+    lane_[1].begin();
+  }
+
+  SIMT_DEVICE void look_ahead(Token& token) {
+    this->template advance<Cell>(lane_, token);
+    kept(args_.gates, token, token.gates);
+    given(args_.d_hidden_out, token, token.d_h);
+    if constexpr (Cell::has_cell) kept(args_.tape_c, token, token.c);
+    const lacuna_evolve kind = args_.evolve.kind;
+    if constexpr (fetches_h)
+      if (Cell::backward_reads_h || does_evolve(kind, 0)) kept(args_.tape_h, token, token.h);
+    if constexpr (fetches_exponent) {
+      if (kind == LACUNA_EVOLVE_DECAY) kept(args_.evolve.exponent, token, token.exponent);
     }
+  }
+  SIMT_DEVICE float h_of(const Token& token, int pair) const {
+    if constexpr (fetches_h) return arrived<T>(token.h[0][pair]);
+    return this->kept_one(args_.tape_h, token, pair);
+  }
+  SIMT_DEVICE float exponent_of(const Token& token, int pair) const {
+    if constexpr (fetches_exponent) return token.exponent[0][pair];
+    if (args_.evolve.kind != LACUNA_EVOLVE_DECAY) return 0;
+    return this->kept_one(args_.evolve.exponent, token, pair);
+  }
+  // What a cell's backward reads.
+  SIMT_DEVICE UnitState<R> state_of(const Token& token, int pair) const {
+    return {R(Cell::backward_reads_h ? h_of(token, pair) : 0), R(token.c[0][pair])};
+  }
+
+  SIMT_DEVICE void walk(const Token& now, Token& next, std::int32_t step) {
+    simt::note_step(step);
+    own_.forget_addresses();
+    next = {};
+    look_ahead(next);
+    Stored* const buffer = buffer_of(step);
+    receive(now);
+    if constexpr (Cell::reset_before)
+      update_in_halves(now, buffer);
+    else
+      update(now, buffer);
+    evolve(now, next);
   }
 
   // All of dL/d(state after the token).
   SIMT_DEVICE void receive(const Token& token) {
+    float d_h[pairs], d_c[pairs];
+    OnItsWay<T> d_cell_out[pairs] = {};
+    if constexpr (Cell::has_cell) given(args_.d_cell_out, token, d_cell_out);
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
-      const bool goes_on = !token.place[Own::side(i)].last;
-      d_h_[i] = token.d_h[i] + (goes_on ? d_h_[i] : 0);
-      if constexpr (Cell::has_cell) d_c_[i] = token.d_c[i] + (goes_on ? d_c_[i] : 0);
+      d_h[i] = arrived<T>(token.d_h[i]);
+      d_c[i] = arrived<T>(d_cell_out[i]);
     }
-    if (args_.d_hidden_rows == nullptr) return;
+    if (token.place[0].last || token.place[1].last) {
+      SIMT_UNROLL
+      for (int i = 0; i < pairs; ++i) {
+        const Place& place = token.place_of(i);
+        if (!place.last) continue;
+        d_h[i] += given_sequence(args_.d_final_hidden, place.sequence, i);
+        d_h_[i] = 0;
+        if constexpr (Cell::has_cell) {
+          d_c[i] += given_sequence(args_.d_final_cell, place.sequence, i);
+          d_c_[i] = 0;
+        }
+      }
+    }
     SIMT_UNROLL
-    for (int i = 0; i < pairs; ++i)
-      if (const Place& place = token.place[Own::side(i)]; place.exists())
-        keep(args_.d_hidden_rows, place.token, i, d_h_[i]);
-  }
-
-  // A gate's gradient, for the sums over all tokens.
-  SIMT_DEVICE void store_gate(const Token& token, int pair, int gate, float value) const {
-    const Place& place = token.place[Own::side(pair)];
-    if (place.exists())
-      keep(args_.d_gates, std::int64_t{place.token} * Cell::gradient_gates + gate, pair, value);
+    for (int i = 0; i < pairs; ++i) {
+      d_h_[i] = d_h[i] + d_h_[i];
+      if constexpr (Cell::has_cell) d_c_[i] = d_c[i] + d_c_[i];
+    }
+    keep(args_.d_hidden_rows, token, [&](int pair) { return d_h_[pair]; });
   }
 
   SIMT_DEVICE void publish(Stored* buffer, int gate, int pair, float value) const {
@@ -281,58 +326,65 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
     scatter_.meet();
   }
 
+  // What the product waits for comes first; what goes to memory, for the sums over all tokens, follows.
   SIMT_DEVICE void update(const Token& token, Stored* buffer) {
+    Gradients d_gates;
+    float d_dt[pairs] = {};
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
-      const int side = Own::side(i);
-      float s[Cell::saved_gates], d[Cell::gradient_gates] = {}, d_dt = 0;
+      R s[Cell::saved_gates], d[Cell::gradient_gates], of_dt;
+      token.saved(s, i);
+      const UnitState<R> direct = Cell::backward(
+          s, state_of(token, i), UnitState<R>{R(d_h_[i]), R(d_c_[i])}, R(token.dt_of(i)), d, of_dt);
+      const bool fires = token.fires(i);
+      d_h_[i] = fires ? direct.h.value() : d_h_[i];
+      d_c_[i] = fires ? direct.c.value() : d_c_[i];
+      d_dt[i] = fires ? of_dt.value() : 0;
       SIMT_UNROLL
-      for (int g = 0; g < Cell::saved_gates; ++g) s[g] = token.saved[g][i];
-      if (token.fires[side]) {
-        const UnitState<float> direct =
-            Cell::backward(s, UnitState<float>{token.h[i], token.c[i]},
-                           UnitState<float>{d_h_[i], d_c_[i]}, token.dt[side], d, d_dt);
-        d_h_[i] = direct.h;
-        d_c_[i] = direct.c;
-      }
-      SIMT_UNROLL
-      for (int g = 0; g < Cell::gradient_gates; ++g) store_gate(token, i, g, d[g]);
+      for (int g = 0; g < Cell::gradient_gates; ++g) d_gates[g][i] = fires ? d[g].value() : 0;
       SIMT_UNROLL
       for (int g = 0; g < Cell::product_gates; ++g)
-        publish(buffer, g, i, d[Cell::product_gradient(g)]);
-      if constexpr (Cell::reads_gap)
-        if (token.place[side].exists()) keep(args_.d_euler, token.place[side].token, i, d_dt);
+        publish(buffer, g, i, d_gates[Cell::product_gradient(g)][i]);
     }
+    this->template keep<Cell::gradient_gates>(
+        args_.d_gates, token, [&](int gate, int pair) { return d_gates[gate][pair]; });
+    if constexpr (Cell::reads_gap) keep(args_.d_euler, token, [&](int pair) { return d_dt[pair]; });
     gradients_are_there();
     add_product<0, blocks>(buffer, d_h_);
   }
 
   SIMT_DEVICE void update_in_halves(const Token& token, Stored* buffer) {
-    float d_reset[pairs] = {};
+    float d_reset[pairs] = {}, reset_h[pairs];
+    Gradients d_gates;
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
-      float d_z = 0, d_n = 0;
-      if (token.fires[Own::side(i)])
-        d_h_[i] = Cell::backward_candidate(token.saved[1][i], token.saved[2][i], token.h[i],
-                                           d_h_[i], d_z, d_n);
-      store_gate(token, i, 1, d_z);
-      store_gate(token, i, 2, d_n);
-      publish(buffer, 1, i, d_z);
-      publish(buffer, 2, i, d_n);
+      R s[Cell::saved_gates], d_z, d_n;
+      token.saved(s, i);
+      const R direct =
+          Cell::backward_candidate(s[1], s[2], R(h_of(token, i)), R(d_h_[i]), d_z, d_n);
+      const bool fires = token.fires(i);
+      d_h_[i] = fires ? direct.value() : d_h_[i];
+      d_gates[1][i] = fires ? d_z.value() : 0;
+      d_gates[2][i] = fires ? d_n.value() : 0;
+      publish(buffer, 1, i, d_gates[1][i]);
+      publish(buffer, 2, i, d_gates[2][i]);
     }
     gradients_are_there();
     add_product<2, 3>(buffer, d_reset);
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
-      const Place& place = token.place[Own::side(i)];
       // Where the token does not fire, r and d_reset are 0, and so is all that follows.
-      const float r = token.saved[0][i];
-      float d_r;
-      d_h_[i] += Cell::backward_reset(r, token.h[i], d_reset[i], d_r);
-      store_gate(token, i, 0, d_r);
-      publish(buffer, 0, i, d_r);
-      if (place.exists()) keep(args_.reset_operand, place.token, i, r * token.h[i]);
+      R s[Cell::saved_gates], d_r;
+      token.saved(s, i);
+      const R h(h_of(token, i));
+      d_h_[i] += Cell::backward_reset(s[0], h, R(d_reset[i]), d_r).value();
+      d_gates[0][i] = d_r.value();
+      reset_h[i] = (s[0] * h).value();
+      publish(buffer, 0, i, d_gates[0][i]);
     }
+    this->template keep<Cell::gradient_gates>(
+        args_.d_gates, token, [&](int gate, int pair) { return d_gates[gate][pair]; });
+    keep(args_.reset_operand, token, [&](int pair) { return reset_h[pair]; });
     gradients_are_there();
     add_product<0, 2>(buffer, d_h_);
   }
@@ -340,40 +392,64 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
   // The h that a token began with, where a rounded tape does not do for it (evolve_units.h): what the token before made of
   // its own, which `before` holds already.
   SIMT_DEVICE float h_before(const Token& token, const Token& before, int pair) const {
-    const int side = Own::side(pair);
-    const Place& place = token.place[side];
-    if (place.first) return given(args_.initial_hidden, place.sequence, pair);
-    if (!before.fires[side]) return before.h[pair];
-    float s[Cell::saved_gates];
-    SIMT_UNROLL
-    for (int g = 0; g < Cell::saved_gates; ++g) s[g] = before.saved[g][pair];
-    return Cell::next_h(s, UnitState<float>{before.h[pair], before.c[pair]}, before.dt[side]);
+    const Place& place = token.place_of(pair);
+    if (place.first) return given_sequence(args_.initial_hidden, place.sequence, pair);
+    if (!before.fires(pair)) return h_of(before, pair);
+    R s[Cell::saved_gates];
+    before.saved(s, pair);
+    const UnitState<R> state{R(h_of(before, pair)), R(before.c[0][pair])};
+    return Cell::next_h(s, state, R(before.dt_of(pair))).value();
   }
 
   // Back through what time did before the token, and out at a sequence's begin.
   SIMT_DEVICE void evolve(const Token& token, const Token& before) {
+    const bool relaxes = args_.evolve.kind == LACUNA_EVOLVE_RELAX;
+    if (does_evolve(args_.evolve.kind, 0))
+      evolve_part<0>(token, d_h_, [&](int pair, const Evolution& time) {
+        if (sizeof(T) < sizeof(float) && relaxes)
+          return relax(time.factor, time.target, h_before(token, before, pair));
+        return h_of(token, pair);
+      });
+    if constexpr (Cell::has_cell)
+      if (relaxes)
+        evolve_part<1>(token, d_c_, [&](int pair, const Evolution&) { return token.c[0][pair]; });
+    if (!token.place[0].first && !token.place[1].first) return;
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
-      const Place& place = token.place[Own::side(i)];
-      if (!place.exists()) continue;
-      const UnitOfToken at = unit_of(token, i);
-      constexpr int state_parts = Cell::has_cell ? 2 : 1;
-      const auto back = [&](int part, float state, float& d) {
-        const Evolution time = evolution(args_.evolve, at, token.dt[Own::side(i)], part);
-        if (sizeof(T) < sizeof(float) && part == 0 && args_.evolve.kind == LACUNA_EVOLVE_RELAX)
-          state = evolved(args_.evolve, at, time, 0, h_before(token, before, i));
-        d = evolution_backward(args_.evolve, args_.d_evolve, at, time, part, state_parts, state, d);
-      };
-      back(0, token.h[i], d_h_[i]);
-      if constexpr (Cell::has_cell) back(1, token.c[i], d_c_[i]);
+      const Place& place = token.place_of(i);
       if (!place.first) continue;
-      give(args_.d_initial_hidden, place.sequence, i, d_h_[i]);
-      if constexpr (Cell::has_cell) give(args_.d_initial_cell, place.sequence, i, d_c_[i]);
+      give_sequence(args_.d_initial_hidden, place.sequence, i, d_h_[i]);
+      if constexpr (Cell::has_cell) give_sequence(args_.d_initial_cell, place.sequence, i, d_c_[i]);
     }
+  }
+
+  // `d`: in, dL/d(evolved state); out, dL/d(state before). evolved(pair, time): the state's part.
+  template <int part, class F>
+  SIMT_DEVICE void evolve_part(const Token& token, float (&d)[pairs], F&& evolved) const {
+    constexpr int parts = Cell::has_cell ? 2 : 1;
+    const lacuna_evolve kind = args_.evolve.kind;
+    const bool relaxes = kind == LACUNA_EVOLVE_RELAX;
+    float d_exponent[pairs], d_target[pairs];
+    SIMT_UNROLL
+    for (int i = 0; i < pairs; ++i) {
+      const Evolution time =
+          evolution(kind, evolve_.of(own_, i), exponent_of(token, i), token.dt_of(i), part);
+      const float state = evolved(i, time);
+      d_exponent[i] = relaxes ? relax_d_exponent(time.target, state, d[i])
+                              : decay_d_pre(time.exponent, state, d[i]);
+      d_target[i] = relax_d_target(time.factor, d[i]);
+      d[i] = time.factor * d[i];
+    }
+    const auto exponents = [&](int, int pair) { return d_exponent[pair]; };
+    if (!relaxes) return this->template keep<1>(args_.d_evolve.d_exponent, token, exponents);
+    this->template keep<parts, part, part + 1>(args_.d_evolve.d_exponent, token, exponents);
+    this->template keep<parts, part, part + 1>(args_.d_evolve.d_target, token,
+                                               [&](int, int pair) { return d_target[pair]; });
   }
 
   Division division_;
   Scatter& scatter_;
+  UnitNumbers evolve_;
   Stored* gradients_;
   Lane<true> lane_[2];
   Weights weights_;
@@ -385,10 +461,11 @@ SIMT_DEVICE void walk_backward(const ResidentBackward<T>& args, const Division& 
                                Scatter& scatter, simt::SharedCarver& shared) {
   using Stored = typename Operand<E>::Stored;
   const BackwardMemory<Cell, E, Scatter> memory{division};
+  const UnitNumbers evolve(shared, division);
   auto* const gradients = shared.take<Stored>(static_cast<std::size_t>(2 * memory.gradients()));
   auto* const weights =
       shared.take<std::uint32_t>(static_cast<std::size_t>(memory.warp_words() * division.warps()));
-  BackwardTile<Cell, T, E, Scatter>(args, division, scatter, gradients, weights).run();
+  BackwardTile<Cell, T, E, Scatter>(args, division, scatter, evolve, gradients, weights).run();
 }
 
 template <class Cell, class T, class E>

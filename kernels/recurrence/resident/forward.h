@@ -15,6 +15,7 @@
 #include "kernels/recurrence/resident/access.h"
 #include "kernels/recurrence/resident/evolve.h"
 #include "kernels/recurrence/resident/lanes.h"
+#include "kernels/recurrence/resident/number.h"
 #include "kernels/recurrence/resident/products.h"
 #include "kernels/recurrence/views.h"
 #include "kernels/simt/launch.h"
@@ -153,6 +154,8 @@ struct ForwardMemory {
   std::size_t bytes() const {
     simt::SharedLayout layout;
     Gather::add_to(layout, division, channels<Cell>);
+    UnitNumbers::add_to(layout, division);
+    UnitNumbers::add_to(layout, division);
     layout.add<simt::Float4>(partial_sums());
     layout.add<std::uint32_t>(static_cast<std::size_t>(warp_words() * division.warps()));
     return layout.bytes;
@@ -162,25 +165,30 @@ struct ForwardMemory {
 template <class Cell, class T, class E, class Gather>
 class ForwardTile : TileAccess<ResidentForward<T>> {
   using Access = TileAccess<ResidentForward<T>>;
-  using Access::args_, Access::own_, Access::is_present, Access::unit_of, Access::keep,
-      Access::give, Access::given;
+  using Access::args_, Access::own_, Access::is_present, Access::hidden, Access::keep, Access::kept,
+      Access::give, Access::give_sequence, Access::given_sequence;
   static constexpr int blocks = weight_blocks<Cell>;
   using Op = Operand<E>;
   using Weights = ForwardWeights<Cell, E, Gather::in_group>;
   using Sum = typename Op::Sum;
 
-  // What is known of the next token before its turn.
+  // What is known of the next token before its turn, as it lies in memory.
   struct Token : Meeting {
-    float input[Cell::input_gates][pairs] = {};  // W_x x + b
-    float factor[pairs] = {};                    // of h
+    float input[Cell::input_gates][pairs] = {};  // W_x x. Arbitrary where the token does not fire
+    float exponent[1][pairs] = {};               // of decay
   };
+  using R = Number<T>;
+  using Saved = float[Cell::saved_gates][pairs];
 
  public:
   SIMT_DEVICE ForwardTile(const ResidentForward<T>& args, const Division& division, Gather& gather,
-                          simt::Float4* partial_sums, std::uint32_t* shared)
+                          UnitNumbers biases, UnitNumbers evolve, simt::Float4* partial_sums,
+                          std::uint32_t* shared)
       : Access(args, Own(division, gather)),  // gcov: what would follow an exception
         division_(division),
         gather_(gather),
+        biases_(biases),
+        evolve_(evolve),
         partial_sums_(partial_sums),
         lane_{{args.sequences, this->first_lane(), args.lanes},
               {args.sequences, this->first_lane() + 1, args.lanes}},
@@ -202,22 +210,16 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
     const std::int32_t steps = steps_of_tile<false>(args_.sequences, own_.tile, args_.lanes);
     if constexpr (Gather::in_group)
       if (own_.depth > 0) return help(steps);
-    Token now;
-    look_ahead(now);
-    begin(now, 0, steps > 0);
-    for (std::int32_t step = 0; step < steps; ++step) {
-      simt::note_step(step);
-      const int channel = step % 2;
-      own_.forget_addresses();
-      Token next;
-      look_ahead(next);
-      if constexpr (Cell::reset_before)
-        update_in_halves(now, channel);
-      else
-        update(now, channel);
-      finish(now);
-      begin(next, 1 - channel, step + 1 < steps);
-      now = next;
+    prepare();
+    Token even, odd;
+    look_ahead(even);
+    begin(even);
+    if (steps > 0) publish(0, h_);
+    tape(even);
+    // In pairs, so that no number that is still on its way has to be moved from one token to the other.
+    for (std::int32_t step = 0; step < steps; step += 2) {
+      walk<0>(even, odd, step, steps);
+      if (step + 1 < steps) walk<1>(odd, even, step + 1, steps);
     }
   }
 
@@ -319,127 +321,155 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
     meet_row();
   }
 
-  SIMT_DEVICE void look_ahead(Token& token) {
-    this->template advance<Cell>(lane_, token, [&](std::int32_t sequence, int i) {
-      give(args_.final_hidden, sequence, i, given(args_.initial_hidden, sequence, i));
-      if constexpr (Cell::has_cell)
-        give(args_.final_cell, sequence, i, given(args_.initial_cell, sequence, i));
+  SIMT_DEVICE void prepare() {
+    biases_.fill(own_, hidden(), [&](int which, int unit) {
+      if (which < Cell::input_gates) return args_.bias[which * hidden() + unit];
+      return Cell::hidden_bias && which == 3 && args_.bias_hn ? args_.bias_hn[unit] : 0.0f;
     });
+    evolve_.fill(own_, hidden(), [&](int which, int unit) {
+      return evolve_number(args_.evolve, which, unit, hidden(), Cell::has_cell);
+    });
+    this->pass_empty(lane_, args_.final_hidden, args_.initial_hidden);
+    if constexpr (Cell::has_cell) this->pass_empty(lane_, args_.final_cell, args_.initial_cell);
+    lane_[0].begin();
+    lane_[1].begin();
+  }
+
+  SIMT_DEVICE void look_ahead(Token& token) {
+    this->template advance<Cell>(lane_, token);
+    kept(args_.gx, token, token.input);
+    if (args_.evolve.kind == LACUNA_EVOLVE_DECAY)
+      kept(args_.evolve.exponent, token, token.exponent);
+  }
+
+  // What others wait for comes first: the state, evolved for the next token. What goes to memory follows.
+  template <int channel>
+  SIMT_DEVICE void walk(const Token& now, Token& next, std::int32_t step, std::int32_t steps) {
+    simt::note_step(step);
+    own_.forget_addresses();
+    next = {};
+    look_ahead(next);
+    Saved saved;
+    if constexpr (Cell::reset_before)
+      update_in_halves(now, channel, saved);
+    else
+      update(now, channel, saved);
+    float h[pairs], c[pairs];
     SIMT_UNROLL
-    for (int i = 0; i < pairs; ++i) {
-      const UnitOfToken at = unit_of(token, i);
-      if (at.token < 0 || !is_present(i)) continue;
-      token.factor[i] = evolution(args_.evolve, at, token.dt[Own::side(i)], 0).factor;
-      // The inputs of a token that does not fire are nobody's to read.
-      if (!token.fires[Own::side(i)]) continue;
+    for (int i = 0; i < pairs; ++i) h[i] = h_[i], c[i] = c_[i];
+    begin(next);
+    if (step + 1 < steps) publish(1 - channel, h_);
+    finish(now, saved, h, c);
+    tape(next);
+  }
+
+  // The state before a token: evolved.
+  SIMT_DEVICE void begin(const Token& token) {
+    if (token.place[0].first || token.place[1].first) {
       SIMT_UNROLL
-      for (int g = 0; g < Cell::input_gates; ++g)
-        token.input[g][i] = args_.gx[(at.token * Cell::input_gates + g) * at.units + at.unit] +
-                            args_.bias[g * at.hidden + at.unit];
-    }
-  }
-
-  // The state before a token: evolved, and where its product and the backward run find it.
-  SIMT_DEVICE void begin(const Token& token, int channel, bool awaited) {
-    SIMT_UNROLL
-    for (int i = 0; i < pairs; ++i) {
-      const Place& place = token.place[Own::side(i)];
-      if (place.first) {
-        h_[i] = given(args_.initial_hidden, place.sequence, i);
-        if constexpr (Cell::has_cell) c_[i] = given(args_.initial_cell, place.sequence, i);
-      }
-      if (place.exists() && is_present(i)) {
-        const UnitOfToken at = unit_of(token, i);
-        h_[i] = evolved(args_.evolve, at, {.factor = token.factor[i]}, 0, h_[i]);
-        if constexpr (Cell::has_cell)
-          c_[i] = evolved(args_.evolve, at, evolution(args_.evolve, at, token.dt[Own::side(i)], 1),
-                          1, c_[i]);
-      } else {
-        h_[i] = c_[i] = 0;
+      for (int i = 0; i < pairs; ++i) {
+        const Place& place = token.place_of(i);
+        if (!place.first) continue;
+        h_[i] = given_sequence(args_.initial_hidden, place.sequence, i);
+        if constexpr (Cell::has_cell) c_[i] = given_sequence(args_.initial_cell, place.sequence, i);
       }
     }
-    if (awaited) publish(channel, h_);
+    evolve(0, token, h_);
+    if constexpr (Cell::has_cell) evolve(1, token, c_);
+    SIMT_UNROLL
+    for (int i = 0; i < pairs; ++i)
+      if (!token.place_of(i).exists() || !is_present(i)) h_[i] = c_[i] = 0;
+  }
+  SIMT_DEVICE void evolve(int part, const Token& token, float (&state)[pairs]) const {
+    const lacuna_evolve kind = args_.evolve.kind;
+    if (!does_evolve(kind, part)) return;
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
-      const Place& place = token.place[Own::side(i)];
-      if (!place.exists()) continue;
-      keep(args_.tape_h, place.token, i, h_[i]);
-      give(args_.evolved_hidden, place.token, i, h_[i]);
-      if constexpr (Cell::has_cell) keep(args_.tape_c, place.token, i, c_[i]);
+      const Evolution time =
+          evolution(kind, evolve_.of(own_, i), token.exponent[0][i], token.dt_of(i), part);
+      state[i] = relax(time.factor, time.target, state[i]);
     }
   }
 
-  SIMT_DEVICE void save(const Token& token, int pair, int gate, float value) const {
-    const Place& place = token.place[Own::side(pair)];
-    if (place.exists())
-      keep(args_.gates, std::int64_t{place.token} * Cell::saved_gates + gate, pair,
-           token.fires[Own::side(pair)] ? value : 0);
+  // What the backward run needs of the state before a token.
+  SIMT_DEVICE void tape(const Token& token) const {
+    const auto h = [&](int pair) { return h_[pair]; };
+    keep(args_.tape_h, token, h);
+    give(args_.evolved_hidden, token, h);
+    if constexpr (Cell::has_cell) keep(args_.tape_c, token, [&](int pair) { return c_[pair]; });
   }
 
-  SIMT_DEVICE void update(const Token& token, int channel) {
+  SIMT_DEVICE void update(const Token& token, int channel, Saved& saved) {
     float products[blocks][pairs];
     product<0, blocks>(products, channel);
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
-      float x[Cell::input_gates], p[Cell::product_gates], s[Cell::saved_gates];
+      const simt::Float4 bias = biases_.of(own_, i);
+      R x[Cell::input_gates], p[Cell::product_gates], s[Cell::saved_gates];
       SIMT_UNROLL
-      for (int g = 0; g < Cell::input_gates; ++g) x[g] = token.input[g][i];
+      for (int g = 0; g < Cell::input_gates; ++g) x[g] = R(token.input[g][i] + bias[g]);
       SIMT_UNROLL
-      for (int g = 0; g < Cell::product_gates; ++g) p[g] = products[g][i];
+      for (int g = 0; g < Cell::product_gates; ++g) p[g] = R(products[g][i]);
       if constexpr (Cell::hidden_bias)
-        if (args_.bias_hn && is_present(i))
-          p[Cell::product_gates - 1] += args_.bias_hn[own_.unit(i)];
-      const UnitState<float> next =
-          Cell::forward(x, p, UnitState<float>{h_[i], c_[i]}, token.dt[Own::side(i)], s);
+        p[Cell::product_gates - 1] = p[Cell::product_gates - 1] + R(bias[3]);
+      const UnitState<R> next =
+          Cell::forward(x, p, UnitState<R>{R(h_[i]), R(c_[i])}, R(token.dt_of(i)), s);
       SIMT_UNROLL
-      for (int g = 0; g < Cell::saved_gates; ++g) save(token, i, g, s[g]);
-      if (!token.fires[Own::side(i)]) continue;
-      h_[i] = next.h;
-      c_[i] = next.c;
+      for (int g = 0; g < Cell::saved_gates; ++g) saved[g][i] = s[g].value();
+      h_[i] = token.fires(i) ? next.h.value() : h_[i];
+      c_[i] = token.fires(i) ? next.c.value() : c_[i];
     }
   }
 
-  SIMT_DEVICE void update_in_halves(const Token& token, int channel) {
-    float products[2][pairs], candidate[1][pairs], reset_h[pairs], z[pairs];
+  SIMT_DEVICE void update_in_halves(const Token& token, int channel, Saved& saved) {
+    float products[2][pairs], candidate[1][pairs], reset_h[pairs];
     product<0, 2>(products, channel);
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
-      float r;
-      reset_h[i] = Cell::template forward_reset<float>(
-          {token.input[0][i], token.input[1][i]}, {products[0][i], products[1][i]}, h_[i], r, z[i]);
+      const simt::Float4 bias = biases_.of(own_, i);
+      R r, z;
+      reset_h[i] = Cell::template forward_reset<R>(
+                       {R(token.input[0][i] + bias[0]), R(token.input[1][i] + bias[1])},
+                       {R(products[0][i]), R(products[1][i])}, R(h_[i]), r, z)
+                       .value();
+      saved[0][i] = r.value();
+      saved[1][i] = z.value();
       // Where a weight of the padding, 0, has met an infinity, r is NaN.
       if (!is_present(i)) reset_h[i] = 0;
-      save(token, i, 0, r);
-      save(token, i, 1, z[i]);
     }
     publish(reset_channel, reset_h);
     product<2, 3>(candidate, reset_channel);
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
-      float n;
-      const float next =
-          Cell::forward_candidate(token.input[2][i], candidate[0][i], z[i], h_[i], n);
-      save(token, i, 2, n);
-      if (token.fires[Own::side(i)]) h_[i] = next;
+      R n;
+      const R next = Cell::forward_candidate(R(token.input[2][i] + biases_.of(own_, i)[2]),
+                                             R(candidate[0][i]), R(saved[1][i]), R(h_[i]), n);
+      saved[2][i] = n.value();
+      h_[i] = token.fires(i) ? next.value() : h_[i];
     }
   }
 
-  // Gives the state after a token to whoever asked for it.
-  SIMT_DEVICE void finish(const Token& token) const {
+  // Gives gates and the state after a token to whoever asked for them.
+  SIMT_DEVICE void finish(const Token& token, const Saved& saved, const float (&h)[pairs],
+                          const float (&c)[pairs]) const {
+    this->template keep<Cell::saved_gates>(args_.gates, token, [&](int gate, int pair) {
+      return token.fires(pair) ? saved[gate][pair] : 0;
+    });
+    give(args_.hidden_out, token, [&](int pair) { return h[pair]; });
+    if constexpr (Cell::has_cell) give(args_.cell_out, token, [&](int pair) { return c[pair]; });
+    if (!token.place[0].last && !token.place[1].last) return;
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
-      const Place& place = token.place[Own::side(i)];
-      if (!place.exists()) continue;
-      give(args_.hidden_out, place.token, i, h_[i]);
-      if constexpr (Cell::has_cell) give(args_.cell_out, place.token, i, c_[i]);
+      const Place& place = token.place_of(i);
       if (!place.last) continue;
-      give(args_.final_hidden, place.sequence, i, h_[i]);
-      if constexpr (Cell::has_cell) give(args_.final_cell, place.sequence, i, c_[i]);
+      give_sequence(args_.final_hidden, place.sequence, i, h[i]);
+      if constexpr (Cell::has_cell) give_sequence(args_.final_cell, place.sequence, i, c[i]);
     }
   }
 
   Division division_;
   Gather& gather_;
+  UnitNumbers biases_, evolve_;  // of the input gates, and behind them b_hn; of the evolve
   simt::Float4* partial_sums_;
   Lane<false> lane_[2];
   Weights weights_;
@@ -450,12 +480,14 @@ template <class Cell, class T, class E, class Gather>
 SIMT_DEVICE void walk_forward(const ResidentForward<T>& args, const Division& division,
                               Gather& gather, simt::SharedCarver& shared) {
   const ForwardMemory<Cell, E, Gather> memory{division};
+  const UnitNumbers biases(shared, division), evolve(shared, division);
   simt::Float4* partial_sums = nullptr;
   if constexpr (Gather::in_group)
     if (division.depths > 1) partial_sums = shared.take<simt::Float4>(memory.partial_sums());
   auto* const weights =
       shared.take<std::uint32_t>(static_cast<std::size_t>(memory.warp_words() * division.warps()));
-  ForwardTile<Cell, T, E, Gather>(args, division, gather, partial_sums, weights).run();
+  ForwardTile<Cell, T, E, Gather>(args, division, gather, biases, evolve, partial_sums, weights)
+      .run();
 }
 
 template <class Cell, class T, class E>

@@ -24,49 +24,79 @@ struct Place {
 };
 
 // backward: the same sequences, each from its last token to its first.
+//
+// What is read of a sequence is asked for while the one before it is walked, so that no step waits for it.
 template <bool backward>
 class Lane {
  public:
   SIMT_DEVICE Lane(const SequenceView& sequences, std::int32_t lane, std::int32_t lanes)
       : sequences_(sequences), lane_(lane), lanes_(lanes) {}
 
-  // The next token. empty(sequence) is called for every sequence without tokens that is passed on the way.
-  template <class F>
-  SIMT_DEVICE Place next(F&& empty) {
-    bool begins = false;
-    while (left_ == 0) {
-      const std::int64_t row = dealt_row(round_, lane_, lanes_);
-      if (row >= sequences_.count) return {};
-      ++round_;
-      const SequenceReading reading = sequences_.row(row);
-      sequence_ = static_cast<std::int32_t>(reading.sequence);
-      left_ = static_cast<std::int32_t>(reading.length());
-      if (left_ == 0) {
-        empty(sequence_);
-      } else {
-        token_ = static_cast<std::int32_t>(reading.token(backward ? left_ - 1 : 0));
-        begins = true;
-      }
+  // Before the first next().
+  SIMT_DEVICE void begin() {
+    ask_ahead();
+    ask_ahead();
+  }
+
+  // The next token. Sequences without tokens come last, for the longest come first: the first of them ends the lane.
+  SIMT_DEVICE Place next() {
+    const bool begins = left_ == 0;
+    if (begins) {
+      left_ = coming_end_ - coming_begin_;
+      if (left_ == 0) return {};
+      sequence_ = coming_;
+      token_ = is_reading_down() ? coming_end_ - 1 : coming_begin_;
+      ask_ahead();
     }
     --left_;
     const bool ends = left_ == 0;
     const Place place{token_, sequence_, backward ? ends : begins, backward ? begins : ends};
-    token_ += sequences_.reverse != backward ? -1 : 1;
+    token_ += is_reading_down() ? -1 : 1;
     return place;
+  }
+
+  // f(sequence) for every sequence without tokens.
+  template <class F>
+  SIMT_DEVICE void each_empty(F&& f) const {
+    each_row([&](const SequenceReading& reading) {
+      if (reading.length() == 0) f(static_cast<std::int32_t>(reading.sequence));
+    });
   }
 
   // How many tokens the lane has in all, counted from its first sequence.
   SIMT_DEVICE std::int32_t count_tokens() const {
-    std::int64_t tokens = 0, round = 0;
-    for (std::int64_t row = lane_; row < sequences_.count; row = dealt_row(++round, lane_, lanes_))
-      tokens += sequences_.row(row).length();
+    std::int64_t tokens = 0;
+    each_row([&](const SequenceReading& reading) { tokens += reading.length(); });
     return static_cast<std::int32_t>(tokens);
   }
 
  private:
+  SIMT_DEVICE bool is_reading_down() const { return sequences_.reverse != backward; }
+
+  template <class F>
+  SIMT_DEVICE void each_row(F&& f) const {
+    std::int64_t round = 0;
+    for (std::int64_t row = lane_; row < sequences_.count; row = dealt_row(++round, lane_, lanes_))
+      f(sequences_.row(row));
+  }
+
+  // For the tokens of the sequence whose number has been asked for, and for the number of the one behind it.
+  SIMT_DEVICE void ask_ahead() {
+    coming_ = after_;
+    coming_begin_ = coming_end_ = 0;
+    if (coming_ >= 0) {
+      coming_begin_ = static_cast<std::int32_t>(sequences_.offsets[coming_]);
+      coming_end_ = static_cast<std::int32_t>(sequences_.offsets[coming_ + 1]);
+    }
+    const std::int64_t row = dealt_row(round_++, lane_, lanes_);
+    after_ = row < sequences_.count ? sequences_.order[row] : -1;
+  }
+
   const SequenceView& sequences_;
   std::int32_t lane_, lanes_;
   std::int32_t round_ = 0, left_ = 0, token_ = 0, sequence_ = -1;
+  std::int32_t coming_ = -1, coming_begin_ = 0, coming_end_ = 0;  // the sequence behind this one
+  std::int32_t after_ = -1;                                       // and the one behind that
 };
 
 }  // namespace lacuna::resident

@@ -102,7 +102,7 @@ struct Operand<float> {
   static constexpr int depth = Operand<Tf32>::depth;
   static constexpr int padding = Operand<Tf32>::padding;
   using Stored = float;
-  SIMT_DEVICE static Stored stored(float value) { return value; }
+  SIMT_DEVICE static Stored stored(float value) { return plain_nan(value); }
 
   struct Sum {
     float large[pairs] = {}, small[pairs] = {};
@@ -118,19 +118,25 @@ struct Operand<float> {
     return (simt::bits_as<std::uint32_t>(value) & exponent) != exponent;
   }
 
-  // A float in two parts that the tensor core takes whole.
+  // A float in two parts: the nearest number of 11 bits, and the rest, of at most 12, of which the tensor core reads the
+  // first 11. Rounded here by two instructions, for this is most of what a step issues: a NaN must be plain_nan().
   struct Two {
     std::uint32_t large, small;
     SIMT_DEVICE explicit Two(float value)
-        : large(simt::to_tf32(value)), small(simt::to_tf32(value - simt::bits_as<float>(large))) {}
+        : large((simt::bits_as<std::uint32_t>(value) + 0x1000u) & ~0x1fffu),
+          small(simt::bits_as<std::uint32_t>(value - simt::bits_as<float>(large))) {}
   };
+  // A NaN of all ones would be rounded up to 0.
+  SIMT_DEVICE static float plain_nan(float value) {
+    return value == value ? value : simt::bits_as<float>(0x7fc00000u);
+  }
 
   template <class F>
   SIMT_DEVICE static void load_weights(std::uint32_t (&to)[4], int thread, F&& weight) {
     SIMT_UNROLL
     for (int r = 0; r < 4; ++r)
       to[r] = simt::bits_as<std::uint32_t>(
-          weight(simt::fragment::a32_row(thread, r), simt::fragment::a32_k(thread, r)));
+          plain_nan(weight(simt::fragment::a32_row(thread, r), simt::fragment::a32_k(thread, r))));
   }
 
   struct Column {

@@ -78,6 +78,8 @@ struct Own {
   }
 
   SIMT_DEVICE int unit(int pair) const { return first_unit + simt::fragment::c_row(thread, pair); }
+  // How far behind unit(0) that is.
+  SIMT_DEVICE static constexpr int beyond(int pair) { return simt::fragment::c_row(0, pair); }
   SIMT_DEVICE int lane(int pair) const { return simt::fragment::c_column(thread, pair); }
   // Where in a column of the slice the pair's unit stands.
   SIMT_DEVICE int place(int pair) const {
