@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+"""What a step of the recurrences on chip issues, from the machine code of kernels that were compiled here.
+
+    count_step_loop.py [--steps N] [--kernel PART] FILE...
+
+FILE is a cubin, or an object or library that holds some; nvdisasm, and cuobjdump for the latter, have to
+be in the PATH or in $CUDA_HOME/bin. The step loop is the largest loop that holds tensor core products and
+barriers; it holds --steps steps, 2 as these kernels are written. Numbers are of one warp and one step, and of
+all code that lies in the loop, whether it is taken or not: what an array that nobody wants, another kind of
+evolve or a sequence's end would need counts, too. Nothing is measured.
+
+    issue       cycles that two warps of each scheduler take to issue it all, one instruction a cycle
+    early use   loads from global memory whose number is used before a tensor core product follows: each
+                is a wait for memory that nothing hides
+"""
+
+import argparse
+import collections
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+INSTRUCTION = re.compile(r"/\*[0-9a-f]{4,}\*/\s+(@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)\s*(.*?)\s*;")
+LABEL = re.compile(r"^(\.L_x_\d+):")
+FUNCTION = re.compile(r"^\.text\.(\S+):")
+
+KINDS = {
+    "products": "HMMA",
+    "loads": "LDG",
+    "stores": "STG",
+    "shared": "LDS STS LDSM",
+    "special": "MUFU",
+    "float": "FFMA FMUL FADD FSEL FSETP FMNMX HADD2 F2FP",
+    "branches": "BRA BSSY BSYNC CALL RET BREAK WARPSYNC",
+    "barriers": "BAR SYNCS",
+}
+WARPS_PER_SCHEDULER = 2
+
+
+def tool(name):
+    beside = pathlib.Path(os.environ.get("CUDA_HOME", "/usr/local/cuda")) / "bin" / name
+    found = shutil.which(name) or (str(beside) if beside.is_file() else None)
+    if not found:
+        sys.exit(f"{name} not found: put it into the PATH or set CUDA_HOME")
+    return found
+
+
+def cubins(path, folder):
+    if path.suffix == ".cubin":
+        return [path]
+    subprocess.run([tool("cuobjdump"), "-xelf", "all", str(path.resolve())], cwd=folder, check=True,
+                   stdout=subprocess.DEVNULL)
+    return sorted(pathlib.Path(folder).glob("*.cubin"))
+
+
+def functions(cubin):
+    """(name, instructions, labels): an instruction is (its name, operands)."""
+    text = subprocess.run([tool("nvdisasm"), "-c", str(cubin)], capture_output=True, text=True,
+                          check=True).stdout
+    name, instructions, labels = None, [], {}
+    for line in text.splitlines():
+        if found := FUNCTION.match(line):
+            if name:
+                yield name, instructions, labels
+            name, instructions, labels = found[1], [], {}
+        elif found := LABEL.match(line):
+            labels[found[1]] = len(instructions)
+        elif found := INSTRUCTION.search(line):
+            instructions.append((found[2], found[3]))
+    if name:
+        yield name, instructions, labels
+
+
+def base(instruction):
+    return instruction[0].split(".")[0]
+
+
+def step_loop(instructions, labels):
+    """[begin, end) of the largest loop with products and barriers."""
+    best = None
+    for at, (name, operands) in enumerate(instructions):
+        target = re.search(r"\.L_x_\d+", operands) if name.startswith("BRA") else None
+        if not target or labels.get(target[0], at + 1) > at:
+            continue
+        begin, end = labels[target[0]], at + 1
+        names = {base(one) for one in instructions[begin:end]}
+        if "HMMA" in names and names & {"BAR", "SYNCS"} and (not best or end - begin > best[1] - best[0]):
+            best = begin, end
+    return best
+
+
+def early_uses(loop):
+    """Loads whose first use, in the order of the code, stands before any product that follows them."""
+    count = 0
+    for at, (name, operands) in enumerate(loop):
+        if not name.startswith("LDG"):
+            continue
+        target = re.compile(rf"\b{operands.split(',')[0].strip()}\b")
+        for later, arguments in loop[at + 1:]:
+            if later.startswith("HMMA"):
+                break
+            if target.search(arguments):
+                sources = arguments if later.startswith("ST") else arguments.partition(",")[2]
+                count += bool(target.search(sources))
+                break
+    return count
+
+
+def count(loop, steps):
+    kinds = collections.Counter()
+    for instruction in loop:
+        for kind, names in KINDS.items():
+            if base(instruction) in names.split():
+                kinds[kind] += 1
+                break
+        else:
+            kinds["integer, moves"] += 1
+    return {kind: round(kinds[kind] / steps) for kind in (*KINDS, "integer, moves")}
+
+
+def demangled(name):
+    try:
+        name = subprocess.run(["c++filt", name], capture_output=True, text=True, check=True).stdout.strip()
+    except OSError:
+        pass
+    return re.sub(r"^void |lacuna::device_path::|lacuna::simt::device_path::|lacuna::simt::|lacuna::|\(.*\)$",
+                  "", name)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--steps", type=int, default=2, help="steps that a pass of the loop makes")
+    parser.add_argument("--kernel", default="", help="only kernels whose name contains this")
+    parser.add_argument("files", nargs="+", type=pathlib.Path)
+    options = parser.parse_args()
+    head = ["kernel", "all", "issue", *KINDS, "integer, moves", "early use"]
+    print("| " + " | ".join(head) + " |\n|" + " --- |" * len(head))
+    for path in options.files:
+        with tempfile.TemporaryDirectory() as folder:
+            for cubin in cubins(path, folder):
+                for name, instructions, labels in functions(cubin):
+                    where = step_loop(instructions, labels)
+                    name = demangled(name)
+                    if not where or options.kernel not in name:
+                        continue
+                    loop = instructions[where[0]:where[1]]
+                    everything = round(len(loop) / options.steps)
+                    row = [f"`{name}`", everything, WARPS_PER_SCHEDULER * everything,
+                           *count(loop, options.steps).values(),
+                           round(early_uses(loop) / options.steps)]
+                    print("| " + " | ".join(map(str, row)) + " |")
+
+
+if __name__ == "__main__":
+    main()
