@@ -45,8 +45,9 @@ TEST(Regime, IsResidentWhereThatServes) {
                              "gru_f16_n1_h37_len1_seed1", "rnn_bf16_n1_h64_len1_seed1"}) {
     // By constants that were measured on this GPU another may be quicker.
     if (explained(layer_of(serves)).find("constants of the prediction: measured") ==
-        std::string::npos)
+        std::string::npos) {
       EXPECT_EQ(chosen(layer_of(serves)), LACUNA_REGIME_RESIDENT) << serves;
+    }
   }
   for (const char* not_so : {"lstm_f64_n1_h1_len1_seed1", "gru_f32_n1_h8_len1_zone5_seed1",
                              "lstm_f32_n1_h8_len1_zonec5_seed1", "rnn_f32_n1_h8_len1_rdrop5_seed1",
