@@ -253,14 +253,6 @@ TEST_P(RunErrors, Fires) {
                 [&](Call& call) { call.batch.fires = fires.data(); });
 }
 
-TEST_P(RunErrors, Mask) {
-  if (!refusals.example.has_mask()) GTEST_SKIP() << "the layer has no mask";
-  auto& mask = refusals.example.mask;
-  const std::size_t features = static_cast<std::size_t>(refusals.example.layer.features);
-  refusals.both_with("batch.mask[0, 0]: 2, expected 0 or 1", mask, 0, 2);
-  refusals.both_with("batch.mask[1, 1]: 255, expected 0 or 1", mask, features + 1, 255);
-}
-
 // A layer without a mask has to be told, in every run, where its cell fires.
 TEST(FiresErrors, OfALayerWithoutAMask) {
   lacuna_layer layer = api_tests::plain_gru();

@@ -74,34 +74,22 @@ bool is_duration(Real time) {
                            static_cast<int>(time <= std::numeric_limits<Real>::max()));
 }
 
-// [rows, columns], of which every element passes `is_right`. The first loop has no way out, so that it vectorises.
-template <class Element, class IsRight>
-void check_elements(std::string_view name, const Element* data, std::int64_t rows,
-                    std::int64_t columns, IsRight is_right, std::string_view expected) {
-  const std::int64_t count = rows * columns;
-  int wrong = 0;
-  for (std::int64_t i = 0; i < count; ++i) wrong |= static_cast<int>(!is_right(data[i]));
-  if (!wrong) return;
-  std::int64_t i = 0;
-  while (is_right(data[i])) ++i;
-  const auto value = +data[i];  // + makes a number of what would be printed as a letter
-  if (columns == 1)
-    refuse(LACUNA_INVALID_ARGUMENT, "batch.", name, "[", i, "]: ", value, ", expected ", expected);
-  refuse(LACUNA_INVALID_ARGUMENT, "batch.", name, "[", i / columns, ", ", i % columns, "]: ", value,
-         ", expected ", expected);
-}
-
+// [rows, columns] of finite numbers >= 0. The first loop has no way out, so that it vectorises.
 template <class Real>
 void check_durations(std::string_view name, const void* data, std::int64_t rows,
                      std::int64_t columns) {
-  check_elements(name, static_cast<const Real*>(data), rows, columns, is_duration<Real>,
-                 "a finite number >= 0");
-}
-
-void check_flags(std::string_view name, const std::uint8_t* flags, std::int64_t rows,
-                 std::int64_t columns) {
-  check_elements(
-      name, flags, rows, columns, [](std::uint8_t flag) { return flag <= 1; }, "0 or 1");
+  const Real* const times = static_cast<const Real*>(data);
+  const std::int64_t count = rows * columns;
+  int wrong = 0;
+  for (std::int64_t i = 0; i < count; ++i) wrong |= static_cast<int>(!is_duration(times[i]));
+  if (!wrong) return;
+  std::int64_t i = 0;
+  while (is_duration(times[i])) ++i;
+  if (columns == 1)
+    refuse(LACUNA_INVALID_ARGUMENT, "batch.", name, "[", i, "]: ", times[i],
+           ", expected a finite number >= 0");
+  refuse(LACUNA_INVALID_ARGUMENT, "batch.", name, "[", i / columns, ", ", i % columns,
+         "]: ", times[i], ", expected a finite number >= 0");
 }
 
 // Time stamps must be finite, must not fall within a sequence, and their gaps must fit the layer's
@@ -146,6 +134,13 @@ void check_noise(std::string_view name, const std::int64_t* numbers, std::int64_
              ", expected 0 to below 2^47");
 }
 
+// [N], each 0 or 1.
+void check_fires(const std::uint8_t* fires, std::int64_t tokens) {
+  for (std::int64_t s = 0; s < tokens; ++s)
+    if (fires[s] > 1)
+      refuse(LACUNA_INVALID_ARGUMENT, "batch.fires[", s, "]: ", int{fires[s]}, ", expected 0 or 1");
+}
+
 template <class Wide>
 void check_content_of(const Recipe& recipe, const Backend& backend, const lacuna_batch& batch) {
   const lacuna_layer& layer = recipe.layer;
@@ -157,11 +152,7 @@ void check_content_of(const Recipe& recipe, const Backend& backend, const lacuna
   if (knows_lengths) check_offsets_of(batch, recipe.capacity);
   // Where the device alone knows the lengths, rows behind the last token may hold anything.
   const std::int64_t tokens = knows_lengths ? batch.tokens : 0;
-  const auto flags = [&](std::string_view name, const std::uint8_t* data, std::int64_t columns) {
-    if (data && backend.host_reads(data)) check_flags(name, data, tokens, columns);
-  };
-  flags("mask", batch.mask, layer.features);
-  flags("fires", batch.fires, 1);
+  if (batch.fires && backend.host_reads(batch.fires)) check_fires(batch.fires, tokens);
   durations("delta_t", batch.delta_t, tokens, 1);
   if (tokens > 0 && batch.times && backend.host_reads(batch.times)) {
     const double* const carried = batch.carry_in.last_time;

@@ -494,8 +494,8 @@ typedef struct lacuna_batch {
   const int64_t* offsets;
   /* real [N,D]. Unmeasured values are never read. May be null when N is 0. */
   const void* values;
-  /* [N,D], 1 measured, 0 not (on a GPU's memory, where it is not checked, any other number counts
-   * as 1); null: NaN in values marks the missing ones. Null if impute is NONE. */
+  /* [N,D], not 0 where measured; null: NaN in values marks the missing ones. Null if impute is
+   * NONE. */
   const uint8_t* mask;
   /* [N], 1 the cell fires, 0 the state only evolves. Needed by a layer without a mask whose
    * empty_rows are EVOLVE_ONLY; null for any other. Where it is 0 values are finite all the same, and
