@@ -268,7 +268,14 @@ void add_unit_sums(const Job<T>& job) {
     add_gates(LACUNA_BIAS_HN, 1);
     add_gates(LACUNA_NORM_GAIN_C, 1);
     add_gates(LACUNA_NORM_BIAS_C, 1);
+  } else {
+    const bool gru = job.layer.cell == LACUNA_GRU;  // whose row begins with W_hn h + b_hn
+    if (gru) add(LACUNA_BIAS_HN, 0, lay.hidden, lay.bias_sums, false);
+    for (std::int64_t g = 0; g < gates(job.layer.cell); ++g)
+      add(LACUNA_BIAS, g * lay.hidden, lay.hidden, lay.bias_sums + (g + gru) * lay.units, false);
   }
+  if (lay.elapsed_width > 0)
+    add(LACUNA_EVOLVE_BIAS, 0, lay.outputs, lay.bias_sums + lay.d_exponent - lay.first_bias, false);
   if (job.wants_input) {
     const std::int64_t impute = 2 * lay.relaxed;
     add(LACUNA_IMPUTE_WEIGHT, 0, lay.features, impute, job.layer.impute == LACUNA_IMPUTE_RELAX);

@@ -30,25 +30,17 @@ struct WeightTargets {
       return add_range(at, product, lay.unprojected, lay.hidden, LACUNA_PROJECTION,
                        unit * lay.hidden);
     if (product.of == GradientProduct::Of::decay) {
-      add_range(at, product, lay.elapsed, lay.elapsed_width, LACUNA_EVOLVE_WEIGHT,
-                unit * lay.elapsed_width);
-      add_range(at, product, lay.elapsed + lay.elapsed_width, 1, LACUNA_EVOLVE_BIAS, unit);
-      return;
+      return add_range(at, product, lay.elapsed, lay.elapsed_width, LACUNA_EVOLVE_WEIGHT,
+                       unit * lay.elapsed_width);
     }
-    const bool gru = job.layer.cell == LACUNA_GRU;
-    const bool of_product = gru && gate == 0;  // dL/d(W_hn h + b_hn)
     const bool normalised_x = lay.norm_gates > 0 && gate >= lay.first_x_gate;
     const std::int64_t cell_gate = normalised_x ? gate - lay.first_x_gate
-                                   : gru        ? (of_product ? 2 : gate - 1)
-                                                : gate;
+                                   : job.layer.cell == LACUNA_GRU
+                                       ? (gate + 2) % 3  // of W_hn h + b_hn, then r z n
+                                       : gate;
     const std::int64_t row = cell_gate * lay.hidden + unit;
     add_range(at, product, lay.h, lay.outputs, LACUNA_WEIGHTS_H, row * lay.outputs);
-    if (of_product) {
-      add_range(at, product, lay.one, 1, LACUNA_BIAS_HN, unit);
-    } else {
-      add_range(at, product, lay.x, lay.input, LACUNA_WEIGHTS_X, row * lay.input);
-      add_range(at, product, lay.one, 1, LACUNA_BIAS, row);
-    }
+    add_range(at, product, lay.x, lay.input, LACUNA_WEIGHTS_X, row * lay.input);
   }
 
   // Columns [first, first + count) of the operand's row, as far as the product has them.

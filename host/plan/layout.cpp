@@ -137,32 +137,18 @@ void lay_out_products(Layout& out, const lacuna_layer& layer, std::int64_t bytes
            .columns = end - begin,
            .times_reset = times_reset});
   };
-  const std::int64_t x = out.x, one = out.one, h = out.h, h_end = out.h + out.outputs;
-  if (layer.layer_norm != 0) {  // biases are sums of units
-    add(0, out.h_gates, h, h_end);
-    if (layer.cell == LACUNA_GRU_RESET_BEFORE) add(out.h_gates, 1, h, h_end, true);
-    add(out.first_x_gate, out.x_gates, x, one);
-  } else {
-    switch (layer.cell) {
-      case LACUNA_GRU:
-        add(0, 1, one, h_end);
-        add(1, 2, x, h_end);
-        add(3, 1, x, h);
-        break;
-      case LACUNA_GRU_RESET_BEFORE:
-        add(0, 2, x, h_end);
-        add(2, 1, x, h);
-        add(2, 1, h, h_end, true);
-        break;
-      default: add(0, out.gradient_gates, x, h_end);
-    }
-  }
+  // Of W_h, then of W_x: each operand is packed once for all gates. Biases are sums of units, and a column of ones would
+  // often cost one more vector of columns.
+  add(0, out.h_gates, out.h, out.h + out.outputs);
+  if (layer.cell == LACUNA_GRU_RESET_BEFORE)
+    add(out.h_gates, 1, out.h, out.h + out.outputs, true);
+  add(out.first_x_gate, out.x_gates, out.x, out.one);
   if (out.elapsed_width > 0)
     place({.gates = 1,
            .rows = out.outputs,
            .gradient = out.d_exponent,
            .first_column = out.elapsed,
-           .columns = out.elapsed_width + 1,
+           .columns = out.elapsed_width,
            .of = Of::decay});
   if (out.projected)
     place({.gates = 1,
@@ -172,7 +158,10 @@ void lay_out_products(Layout& out, const lacuna_layer& layer, std::int64_t bytes
            .columns = out.hidden,
            .of = Of::projection});
   out.norm_sums = 2 * out.relaxed + 3 * out.channels;
-  out.unit_sums = out.norm_sums + (out.norm_gates > 0 ? 3 * out.norm_gates + 3 : 0) * out.units;
+  out.bias_sums = out.norm_sums + (out.norm_gates > 0 ? 3 * out.norm_gates + 3 : 0) * out.units;
+  out.first_bias = out.norm_gates > 0 ? out.d_exponent : 0;
+  const std::int64_t end = out.d_exponent + (out.elapsed_width > 0 ? out.output_units : 0);
+  out.unit_sums = out.bias_sums + end - out.first_bias;
 }
 
 void lay_out_panels(Layout& out, const lacuna_layer& layer) {

@@ -81,6 +81,9 @@ struct Layout {
   std::int64_t relaxed = 0;  // of what relax acts on: h, from output_units on c
   // Where layer_norm's begin: d_gain_x, d_gain_h, d_b [3][G units], d_b_hn, d_gain_c, d_b_c [3][units]
   std::int64_t norm_sums = 0;
+  // Last of them: columns of the gradient row from first_bias on, summed as they are. Of gates, unless layer_norm has their
+  // biases, and of the decay's exponent.
+  std::int64_t bias_sums = 0, first_bias = 0;
 
   // Elements of the packed panels.
   std::int64_t panel_x = 0, panel_h = 0, panel_candidate = 0, panel_decay = 0, panel_projection = 0;

@@ -121,6 +121,7 @@ class BackwardGroup {
       if (lay_.drops_state) add_operand(l);
     }
     for (int l = 0; l < active; ++l) evolve_backward(back, l);
+    if (job_.wants_weights) add_biases(back);
     if (job_.wants_input) input_gradients(back, token);
     for (int l = 0; l < active; ++l) {
       const std::int64_t b = sequence(l);
@@ -283,6 +284,16 @@ class BackwardGroup {
       (factor * d).store(d_state + u);
     }
     return sum(d_dt);
+  }
+
+  void add_biases(const BackStep<T>& back) const {
+    T* const sums = unit_sums_ + lay_.bias_sums;
+    for (std::int64_t u = 0; u < lay_.unit_sums - lay_.bias_sums; u += V::size) {
+      V sum = V::load(sums + u);
+      for (int l = 0; l < back.count; ++l)
+        sum = sum + V::load(back.gradient[l] + lay_.first_bias + u);
+      sum.store(sums + u);
+    }
   }
 
   void input_gradients(BackStep<T>& back, const std::int64_t (&token)[most_lanes]) {
