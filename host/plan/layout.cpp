@@ -140,8 +140,7 @@ void lay_out_products(Layout& out, const lacuna_layer& layer, std::int64_t bytes
   // Of W_h, then of W_x: each operand is packed once for all gates. Biases are sums of units, and a column of ones would
   // often cost one more vector of columns.
   add(0, out.h_gates, out.h, out.h + out.outputs);
-  if (layer.cell == LACUNA_GRU_RESET_BEFORE)
-    add(out.h_gates, 1, out.h, out.h + out.outputs, true);
+  if (layer.cell == LACUNA_GRU_RESET_BEFORE) add(out.h_gates, 1, out.h, out.h + out.outputs, true);
   add(out.first_x_gate, out.x_gates, out.x, out.one);
   if (out.elapsed_width > 0)
     place({.gates = 1,

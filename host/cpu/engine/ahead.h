@@ -48,7 +48,4 @@ class Ahead {
   int count_ = 0, next_ = 0;
 };
 
-// What one tile's product hides well.
-inline constexpr int lines_per_tile = 40;
-
 }  // namespace lacuna::cpu

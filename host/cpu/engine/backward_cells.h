@@ -37,6 +37,10 @@ struct BackProduct {
   static void run(const Layout& lay, BackStep<T>& step, std::int64_t from, std::int64_t gates,
                   std::int64_t length, std::int64_t columns, const T* panel,
                   T* const (&out)[most_lanes]) {
+    if (length == lay.units) {  // the gates are one stretch of columns
+      length *= gates;
+      gates = 1;
+    }
     for_panels<V>(columns, [&](std::int64_t first, auto width) {
       for (std::int64_t g = 0; g < gates; ++g)
         panel = Product<V, Arch, AllSlots<decltype(width)::value>>::add(

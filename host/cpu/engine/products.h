@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <utility>
 
 #include "host/cpu/engine/ahead.h"
@@ -21,10 +22,15 @@ template <class Arch>
 struct Tile {
   static constexpr int registers = 16, sums = 12;
   static constexpr bool in_pieces = true;
+  // So many elements of a tile's sums hide the arrival of so many lines (ahead.h).
+  static constexpr std::int64_t stretch = std::numeric_limits<std::int64_t>::max();
+  static constexpr int lines_per_stretch = 40;
 };
 struct LargeTile {
   static constexpr int registers = 32, sums = 24;
   static constexpr bool in_pieces = false;
+  static constexpr std::int64_t stretch = 32;
+  static constexpr int lines_per_stretch = 20;
 };
 template <>
 struct Tile<xsimd::avx512bw> : LargeTile {};
@@ -157,8 +163,8 @@ struct Product<V, Arch, std::integer_sequence<int, Slot...>> {
       const char* next = reinterpret_cast<const char*>(panel + part * width * V::size);
       const std::int64_t step = width * V::size * sizeof(T) / tiles;
       for_row_blocks<most>(count, [&](int first, auto rows) {
-        ahead.pull(lines_per_tile);
-        tile<decltype(rows)::value>(panel, part, k, first, row, out, sets && k == 0, next, step);
+        tile<decltype(rows)::value>(panel, part, k, first, row, out, sets && k == 0, next, step,
+                                    ahead);
         next += part * step;
       });
       panel += part * width * V::size;
@@ -169,7 +175,7 @@ struct Product<V, Arch, std::integer_sequence<int, Slot...>> {
 
   template <int L, class T, class Row, class Out>
   static void tile(const T* panel, std::int64_t length, std::int64_t k, int first, Row row, Out out,
-                   bool fresh, const char* next, std::int64_t step) {
+                   bool fresh, const char* next, std::int64_t step, Ahead& ahead) {
     const T* rows[L];
     V sum[L][width];
 #pragma GCC unroll 8
@@ -178,8 +184,13 @@ struct Product<V, Arch, std::integer_sequence<int, Slot...>> {
       int a = 0;
       ((sum[l][a++] = fresh ? V(0) : V::load(out(first + l) + Slot * V::size)), ...);
     }
-    accumulate<Arch, Tile<Arch>::in_pieces>(
-        sum, [&](int l, std::int64_t i) { return rows[l][i]; }, panel, length, next, step);
+    for (std::int64_t from = 0, count; from < length; from += count) {
+      count = std::min(Tile<Arch>::stretch, length - from);
+      ahead.pull(Tile<Arch>::lines_per_stretch);
+      accumulate<Arch, Tile<Arch>::in_pieces>(
+          sum, [&](int l, std::int64_t i) { return rows[l][from + i]; },
+          panel + from * width * V::size, count, next + from * step, step);
+    }
 #pragma GCC unroll 8
     for (int l = 0; l < L; ++l) {
       int a = 0;
