@@ -75,8 +75,10 @@ void budgets_keep_bits(int number) {
     EXPECT_LE(static_cast<double>(info.memory_bytes), 1.1 * static_cast<double>(info.memory_floor));
     EXPECT_GE(info.windows_again, again);
     again = info.windows_again;
-    expect_same_bits(run_stack(plan, weights, data, c.seed), expected,
-                     "budget " + std::to_string(share));
+    // The emulator takes seconds for a run: once with some states kept, once with the fewest.
+    if (!support::on_emulator || share == 0.4 || share == 0.0)
+      expect_same_bits(run_stack(plan, weights, data, c.seed), expected,
+                       "budget " + std::to_string(share));
     if (testing::Test::HasFailure()) return;
   }
   EXPECT_GT(again, most.windows);  // some windows more than once
