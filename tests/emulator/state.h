@@ -53,8 +53,7 @@ struct Fiber : ThreadContext {
   unsigned cluster_generation = 0;  // of its latest arrival
 
   std::vector<AsyncCopy> open_copies;
-  std::vector<std::vector<AsyncCopy>>
-      copy_groups;  // no deque: an empty one allocates, and few threads copy
+  std::vector<std::vector<AsyncCopy>> copy_groups;  // first in, first out; a deque would allocate
 };
 
 struct Warp {
