@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "support/refusal.h"
+#include "support/stack_by_layers.h"
 #include "support/stack_expect.h"
 
 namespace {
