@@ -1,18 +1,8 @@
 // The weights of the GRU-D authors' code: the paper's equations, where that code differs from them, and the way back.
 #include "api/foreign_weights.h"
 
+namespace foreign {
 namespace {
-
-using foreign::D;
-using foreign::H;
-using foreign::N;
-using foreign::Vector;
-using foreign::Weights;
-using lacuna::Convention;
-using lacuna::Parameter;
-using support::agrees;
-using support::compare;
-using support::rounding_tolerance;
 
 class GruDWeights : public Weights {
  protected:
@@ -40,7 +30,7 @@ class GruDWeights : public Weights {
     return run(parameters, {.values = values, .mask = mask, .times = times});
   }
   std::vector<double> foreign(std::vector<double> means = std::vector<double>(D)) {
-    return run_foreign(cell, [&](foreign::GruD& of, std::size_t s) {
+    return run_foreign(cell, [&](GruD& of, std::size_t s) {
       if (s == 0 || s == 3 || s == 4) of.start(times[s]);
       Vector x = row(s);
       for (std::size_t d = 0; d < D; ++d) x[d] -= means[d];
@@ -48,7 +38,7 @@ class GruDWeights : public Weights {
     });
   }
 
-  foreign::GruD cell;
+  GruD cell;
   lacuna::Layer layer = lacuna::gru_d(D, H, lacuna::Type::f64);
   std::vector<double> times;
   std::vector<std::uint8_t> mask;
@@ -104,3 +94,4 @@ TEST_F(GruDWeights, ExportForInputsWithTheMeanSubtracted) {
 }
 
 }  // namespace
+}  // namespace foreign

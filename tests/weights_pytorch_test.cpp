@@ -3,40 +3,27 @@
 #include "api/foreign_weights.h"
 #include "support/vectors.h"
 
+namespace foreign {
 namespace {
-
-using foreign::D;
-using foreign::H;
-using foreign::layer_of;
-using foreign::Vector;
-using foreign::Weights;
-using lacuna::Convention;
-using lacuna::Parameter;
-using support::agrees;
-using support::compare;
-using support::rounding_tolerance;
 
 TEST_F(Weights, PyTorch) {
   const auto cell_of = [&](std::size_t gates) {
-    foreign::Torch cell(H);
+    Torch cell(H);
     cell.weight_ih = numbers(gates * H * D), cell.weight_hh = numbers(gates * H * H);
     cell.bias_ih = numbers(gates * H), cell.bias_hh = numbers(gates * H);
     return cell;
   };
-  const auto check_cell = [&](lacuna::Cell cell, const foreign::Torch& torch, auto step) {
+  const auto check_cell = [&](lacuna::Cell cell, const Torch& torch, auto step) {
     SCOPED_TRACE(static_cast<int>(cell));
-    check<foreign::Torch>(layer_of(cell), Convention::pytorch,
-                          {torch.weight_ih, torch.weight_hh, torch.bias_ih, torch.bias_hh}, torch,
-                          step);
+    check<Torch>(layer_of(cell), Convention::pytorch,
+                 {torch.weight_ih, torch.weight_hh, torch.bias_ih, torch.bias_hh}, torch, step);
   };
-  check_cell(lacuna::Cell::lstm, cell_of(4),
-             [](foreign::Torch& cell, const Vector& x) { cell.lstm(x); });
-  check_cell(lacuna::Cell::gru, cell_of(3),
-             [](foreign::Torch& cell, const Vector& x) { cell.gru(x); });
+  check_cell(lacuna::Cell::lstm, cell_of(4), [](Torch& cell, const Vector& x) { cell.lstm(x); });
+  check_cell(lacuna::Cell::gru, cell_of(3), [](Torch& cell, const Vector& x) { cell.gru(x); });
   check_cell(lacuna::Cell::rnn_tanh, cell_of(1),
-             [](foreign::Torch& cell, const Vector& x) { cell.rnn(x, false); });
+             [](Torch& cell, const Vector& x) { cell.rnn(x, false); });
   check_cell(lacuna::Cell::rnn_relu, cell_of(1),
-             [](foreign::Torch& cell, const Vector& x) { cell.rnn(x, true); });
+             [](Torch& cell, const Vector& x) { cell.rnn(x, true); });
 }
 
 // Stored numbers show that the import is right; back it gives the same tensors.
@@ -59,13 +46,12 @@ TEST_F(Weights, PyTorchProjection) {
 }
 
 TEST_F(Weights, PyTorchWithoutBiases) {
-  foreign::Torch cell(H);
+  Torch cell(H);
   cell.weight_ih = numbers(3 * H * D), cell.weight_hh = numbers(3 * H * H);
   lacuna::Parameters<double> parameters(layer_of(lacuna::Cell::gru), 3);
   lacuna::import_weights<double>(Convention::pytorch, {cell.weight_ih, cell.weight_hh}, parameters);
   cell.bias_ih = cell.bias_hh = Vector(3 * H);
-  const auto expected =
-      run_foreign(cell, [&](foreign::Torch& of, std::size_t s) { of.gru(row(s)); });
+  const auto expected = run_foreign(cell, [&](Torch& of, std::size_t s) { of.gru(row(s)); });
   EXPECT_TRUE(agrees("hidden", compare<double>(run(parameters, {.values = values}), expected,
                                                rounding_tolerance<double>(D + H, 5), H)));
 }
@@ -202,3 +188,4 @@ TEST(WeightsOfHalves, AreFloats) {
 }
 
 }  // namespace
+}  // namespace foreign

@@ -17,6 +17,7 @@
 namespace foreign {
 
 using lacuna::Convention;
+using lacuna::Parameter;
 using support::agrees;
 using support::compare;
 using support::rounding_tolerance;
