@@ -121,13 +121,7 @@ TEST(Regime, RefusesWhatItCannotServe) {
   const auto context = support::make_context();
   const auto create = [&](const lacuna_layer& layer, lacuna_regime regime,
                           lacuna_capacity capacity = {100, 10, 0}) {
-    lacuna_plan_options options{};
-    options.regime = regime;
-    lacuna_plan* plan = nullptr;
-    const lacuna_status status =
-        lacuna_plan_create(context.get(), &layer, &capacity, &options, &plan);
-    lacuna_plan_destroy(plan);
-    return status;
+    return support::plan_status(context.get(), layer, regime, capacity);
   };
   const lacuna_layer small = layer_of("grud_f32_n1_h8_len1_seed1");
   EXPECT_TRUE(refused(create(layer_of("grud_f64_n1_h8_len1_seed1"), LACUNA_REGIME_RESIDENT),

@@ -3,20 +3,11 @@
 #include <gtest/gtest.h>
 
 #include "lacuna/lacuna.hpp"
+#include "support/refusal.h"
 
 namespace {
 
-// The message of the lacuna::Error that `work` throws.
-template <class Work>
-std::string message_of(Work work, lacuna::Status expected = lacuna::Status::invalid_argument) {
-  try {
-    work();
-  } catch (const lacuna::Error& error) {
-    EXPECT_EQ(error.status(), expected) << error.what();
-    return error.what();
-  }
-  return "nothing was thrown";
-}
+using support::refusal;
 
 // Three tokens in two sequences, three features, four hidden units.
 class SizeErrors : public testing::Test {
@@ -24,14 +15,13 @@ class SizeErrors : public testing::Test {
   using Arrays = std::vector<float>;
 
   std::string forward(const lacuna::Batch<float>& batch, const lacuna::Outputs<float>& outputs) {
-    return message_of([&] { plan.forward(parameters, batch, outputs, tape); });
+    return refusal([&] { plan.forward(parameters, batch, outputs, tape); });
   }
   std::string forward(const lacuna::Batch<float>& batch) { return forward(batch, {}); }
   std::string output(const lacuna::Outputs<float>& outputs) { return forward(good, outputs); }
   std::string backward(const lacuna::OutputGradients<float>& d_outputs,
                        const lacuna::InputGradients<float>& d_inputs = {}) {
-    return message_of(
-        [&] { plan.backward(parameters, good, d_outputs, tape, gradients, d_inputs); });
+    return refusal([&] { plan.backward(parameters, good, d_outputs, tape, gradients, d_inputs); });
   }
   // The good batch with one member changed.
   template <class Member, class Array>
@@ -138,7 +128,7 @@ TEST(ProjectedSizeErrors, NameTheirOwnWidths) {
       .offsets = offsets, .values = values, .initial_hidden = of_h, .initial_cell = of_c};
   const auto forward = [&](const lacuna::Batch<float>& batch,
                            const lacuna::Outputs<float>& outputs) {
-    return message_of([&] { plan.forward(parameters, batch, outputs, tape); });
+    return refusal([&] { plan.forward(parameters, batch, outputs, tape); });
   };
   lacuna::Batch<float> bad = good;
   bad.initial_hidden = of_c;
@@ -154,8 +144,7 @@ TEST(ProjectedSizeErrors, NameTheirOwnWidths) {
             "outputs.final_hidden: 7 elements, expected sequences 2 x projection 2");
   const auto backward = [&](const lacuna::OutputGradients<float>& d_outputs,
                             const lacuna::InputGradients<float>& d_inputs) {
-    return message_of(
-        [&] { plan.backward(parameters, good, d_outputs, tape, gradients, d_inputs); });
+    return refusal([&] { plan.backward(parameters, good, d_outputs, tape, gradients, d_inputs); });
   };
   EXPECT_EQ(backward({.d_hidden = wrong}, {}),
             "d_outputs.d_hidden: 7 elements, expected tokens 3 x projection 2");
@@ -173,7 +162,7 @@ TEST(ProjectedSizeErrors, NameTheirOwnWidths) {
   const lacuna::Plan others(context, other, {.tokens = 3, .sequences = 2});
   lacuna::Tape others_tape(others);
   EXPECT_NE(
-      message_of([&] { plan.forward(parameters, good, {}, others_tape); }, lacuna::Status::mismatch)
+      refusal([&] { plan.forward(parameters, good, {}, others_tape); }, lacuna::Status::mismatch)
           .find("tape: made for a plan of another layer"),
       std::string::npos);
 }
@@ -182,11 +171,11 @@ TEST_F(SizeErrors, LayersThatDoNotBelongTogether) {
   lacuna::Layer other = layer;
   other.hidden = 5;
   const lacuna::Parameters<float> others(other, 1);
-  EXPECT_EQ(message_of([&] { plan.forward(others, good, {}); }, lacuna::Status::mismatch),
+  EXPECT_EQ(refusal([&] { plan.forward(others, good, {}); }, lacuna::Status::mismatch),
             "parameters: made for a layer other than the plan's");
   lacuna::Gradients<float> other_gradients(others);
-  EXPECT_EQ(message_of([&] { plan.backward(parameters, good, {}, tape, other_gradients); },
-                       lacuna::Status::mismatch),
+  EXPECT_EQ(refusal([&] { plan.backward(parameters, good, {}, tape, other_gradients); },
+                    lacuna::Status::mismatch),
             "d_parameters: made for a layer other than the plan's");
 }
 
@@ -195,8 +184,8 @@ TEST_F(SizeErrors, TheLibrarysOwnChecksComeThroughAsExceptions) {
   const Arrays bad{1, -0.25f, 1};
   batch.delta_t = bad;
   EXPECT_EQ(forward(batch), "batch.delta_t[1]: -0.25, expected a finite number >= 0");
-  EXPECT_EQ(message_of([&] { plan.backward(parameters, good, {}, tape, gradients); },
-                       lacuna::Status::mismatch),
+  EXPECT_EQ(refusal([&] { plan.backward(parameters, good, {}, tape, gradients); },
+                    lacuna::Status::mismatch),
             "tape: empty, expected one that a forward run has filled");
   Arrays final_hidden(8);
   EXPECT_NO_THROW(plan.forward(parameters, good, {.final_hidden = final_hidden}, tape));
@@ -205,59 +194,58 @@ TEST_F(SizeErrors, TheLibrarysOwnChecksComeThroughAsExceptions) {
 TEST_F(SizeErrors, Training) {
   const lacuna::Linear<float> head(4, 2);
   Arrays x(12), y(6), seven(7), gradient(head.count());
-  EXPECT_EQ(message_of([&] { head.forward(context, seven, y); }),
+  EXPECT_EQ(refusal([&] { head.forward(context, seven, y); }),
             "x: 7 elements, expected rows x in 4");
-  EXPECT_EQ(message_of([&] { head.forward(context, x, seven); }),
+  EXPECT_EQ(refusal([&] { head.forward(context, x, seven); }),
             "y: 7 elements, expected rows 3 x out 2");
-  EXPECT_EQ(message_of([&] { head.backward(context, x, seven, {}, gradient); }),
+  EXPECT_EQ(refusal([&] { head.backward(context, x, seven, {}, gradient); }),
             "d_y: 7 elements, expected rows 3 x out 2");
-  EXPECT_EQ(message_of([&] { head.backward(context, x, y, {}, seven); }),
+  EXPECT_EQ(refusal([&] { head.backward(context, x, y, {}, seven); }),
             "gradients: 7 elements, expected count 10");
-  EXPECT_EQ(message_of([&] { head.backward(context, x, y, seven, gradient); }),
+  EXPECT_EQ(refusal([&] { head.backward(context, x, y, seven, gradient); }),
             "d_x: 7 elements, expected rows 3 x in 4");
-  EXPECT_EQ(message_of([&] { lacuna::Linear<float>(0, 2); }), "in: 0, expected >= 1");
-  EXPECT_EQ(message_of([&] { lacuna::Linear<float>(4, -2); }), "out: -2, expected >= 1");
+  EXPECT_EQ(refusal([&] { lacuna::Linear<float>(0, 2); }), "in: 0, expected >= 1");
+  EXPECT_EQ(refusal([&] { lacuna::Linear<float>(4, -2); }), "out: -2, expected >= 1");
 
-  EXPECT_EQ(message_of([&] { lacuna::squared_error(context, x, seven); }),
+  EXPECT_EQ(refusal([&] { lacuna::squared_error(context, x, seven); }),
             "targets: 7 elements, expected rows 12 x columns 1");
-  EXPECT_EQ(message_of([&] { lacuna::squared_error(context, seven, seven, {.mask = wrong_mask}); }),
+  EXPECT_EQ(refusal([&] { lacuna::squared_error(context, seven, seven, {.mask = wrong_mask}); }),
             "mask: 8 elements, expected rows 7 x columns 1");
-  EXPECT_EQ(
-      message_of([&] { lacuna::absolute_error(context, seven, seven, {.d_predictions = x}); }),
-      "d_predictions: 12 elements, expected rows 7 x columns 1");
+  EXPECT_EQ(refusal([&] { lacuna::absolute_error(context, seven, seven, {.d_predictions = x}); }),
+            "d_predictions: 12 elements, expected rows 7 x columns 1");
   const std::vector<std::int32_t> classes(3);
-  EXPECT_EQ(message_of([&] { lacuna::cross_entropy(context, 5, x, classes); }),
+  EXPECT_EQ(refusal([&] { lacuna::cross_entropy(context, 5, x, classes); }),
             "predictions: 12 elements, expected rows 3 x columns 5");
 
   lacuna::Adam<float> adam(8);
   Arrays eight(8);
-  EXPECT_EQ(message_of([&] { adam.step(context, seven, eight); }),
+  EXPECT_EQ(refusal([&] { adam.step(context, seven, eight); }),
             "gradients: 7 elements, expected count 8");
-  EXPECT_EQ(message_of([&] { adam.step(context, eight, seven); }),
+  EXPECT_EQ(refusal([&] { adam.step(context, eight, seven); }),
             "parameters: 7 elements, expected count 8");
   EXPECT_EQ(adam.steps(), 0);
   adam.options.learning_rate = -1;
-  EXPECT_EQ(message_of([&] { adam.step(context, eight, x); }),
+  EXPECT_EQ(refusal([&] { adam.step(context, eight, x); }),
             "parameters: 12 elements, expected count 8");
 }
 
 TEST_F(SizeErrors, PaddedBatches) {
   const std::vector<std::int64_t> lengths{2, 1}, negative{2, -1}, long_one{2, 4};
   std::vector<float> padded(18, 1), packed(9);
-  EXPECT_EQ(message_of([&] { lacuna::pack<float>(context, 3, 3, negative, padded, packed); }),
+  EXPECT_EQ(refusal([&] { lacuna::pack<float>(context, 3, 3, negative, padded, packed); }),
             "lengths[1]: -1, expected >= 0");
-  EXPECT_EQ(message_of([&] { lacuna::pack<float>(context, 3, 3, lengths, wrong, packed); }),
+  EXPECT_EQ(refusal([&] { lacuna::pack<float>(context, 3, 3, lengths, wrong, packed); }),
             "padded: 7 elements, expected sequences * max_length 6 x columns 3");
-  EXPECT_EQ(message_of([&] { lacuna::pack<float>(context, 3, 3, lengths, padded, wrong); }),
+  EXPECT_EQ(refusal([&] { lacuna::pack<float>(context, 3, 3, lengths, padded, wrong); }),
             "packed: 7 elements, expected tokens 3 x columns 3");
   std::vector<float> for_six(18);
-  EXPECT_EQ(message_of([&] { lacuna::pack<float>(context, 3, 3, long_one, padded, for_six); }),
+  EXPECT_EQ(refusal([&] { lacuna::pack<float>(context, 3, 3, long_one, padded, for_six); }),
             "lengths[1]: 4, expected 0 to max_length = 3");
-  EXPECT_EQ(message_of([&] { lacuna::unpack<float>(context, 3, 3, {}, packed, padded); }),
+  EXPECT_EQ(refusal([&] { lacuna::unpack<float>(context, 3, 3, {}, packed, padded); }),
             "offsets: 0 elements, expected sequences + 1");
-  EXPECT_EQ(message_of([&] { lacuna::unpack<float>(context, 3, 3, offsets, wrong, padded); }),
+  EXPECT_EQ(refusal([&] { lacuna::unpack<float>(context, 3, 3, offsets, wrong, padded); }),
             "packed: 7 elements, expected tokens 3 x columns 3");
-  EXPECT_EQ(message_of([&] { lacuna::unpack<float>(context, 3, 3, offsets, packed, wrong); }),
+  EXPECT_EQ(refusal([&] { lacuna::unpack<float>(context, 3, 3, offsets, packed, wrong); }),
             "padded: 7 elements, expected sequences * max_length 6 x columns 3");
 }
 

@@ -60,12 +60,7 @@ bool expect_stepwise_agreement(const std::string& text, const StepwiseOptions& o
   const bool gradients = c.layer.cell != reference::Cell::rnn_relu ||
                          same_sides(run, reference::forward(c.layer, parameters, batch),
                                     static_cast<std::size_t>(c.layer.hidden));
-  for (const char* name :
-       {"hidden", "cell", "evolved_hidden", "final_hidden", "final_cell", "d_initial_hidden",
-        "d_initial_cell", "d_weights_x", "d_weights_h", "d_bias", "d_bias_hn", "d_evolve_weight",
-        "d_evolve_bias", "d_s_inf", "d_delta_t"}) {
-    const bool of_cell = std::string(name).ends_with("cell");
-    if (of_cell && !c.layer.has_cell_state()) continue;
+  for (const std::string& name : support::stepwise_results(c.layer)) {
     const std::size_t width = row_width(name, c);
     if (name[0] == 'd' && !gradients) continue;
     // A single sum whose terms cancel has no others beside it to tell their scale.

@@ -44,6 +44,8 @@ class OnePass : public Oracle {};
 
 TEST_P(OnePass, AgreesWithTheOracle) {
   const support::Case c = support::parse_case(GetParam());
+  // On the emulator for normalised layers alone: of the other kernels their own tests have states as wide.
+  if (support::on_emulator && !c.layer.layer_norm) GTEST_SKIP() << "one pass is the CPU's way";
   const lacuna_capacity capacity{c.sequences * c.longest, c.sequences, 0};
   ASSERT_FALSE(lacuna::make_layout(support::library_layer(c), capacity, false, 1).windowed);
   support::expect_agreement(GetParam());

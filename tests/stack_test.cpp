@@ -2,6 +2,8 @@
 // everything and running windows again change nothing but where sums are cut.
 #include <gtest/gtest.h>
 
+#include "support/refusal.h"
+#include "support/stack_by_layers.h"
 #include "support/stack_expect.h"
 
 namespace {
@@ -75,18 +77,18 @@ void budgets_keep_bits(int number) {
     EXPECT_LE(static_cast<double>(info.memory_bytes), 1.1 * static_cast<double>(info.memory_floor));
     EXPECT_GE(info.windows_again, again);
     again = info.windows_again;
-    expect_same_bits(run_stack(plan, weights, data, c.seed), expected,
-                     "budget " + std::to_string(share));
+    // The emulator takes seconds for a run: once with some states kept, once with the fewest.
+    if (!support::on_emulator || share == 0.4 || share == 0.0)
+      expect_same_bits(run_stack(plan, weights, data, c.seed), expected,
+                       "budget " + std::to_string(share));
     if (testing::Test::HasFailure()) return;
   }
   EXPECT_GT(again, most.windows);  // some windows more than once
   options.memory_budget = most.memory_least - 1;
-  try {
-    const lacuna::StackPlan plan(context, c.stack, capacity_of(data), options);
-    ADD_FAILURE() << "a budget below the least was taken";
-  } catch (const lacuna::Error& error) {
-    EXPECT_NE(std::string(error.what()).find("options.memory_budget"), std::string::npos);
-  }
+  EXPECT_NE(support::refusal([&] {
+              const lacuna::StackPlan plan(context, c.stack, capacity_of(data), options);
+            }).find("options.memory_budget"),
+            std::string::npos);
 }
 
 TEST_P(Drawn, ABudgetChangesNoBit) {

@@ -69,7 +69,7 @@ struct Handed {
 };
 
 class Truncated : public testing::TestWithParam<int> {};
-INSTANTIATE_TEST_SUITE_P(Stacks, Truncated, testing::Range(100, 140));
+INSTANTIATE_TEST_SUITE_P(Stacks, Truncated, testing::Range(100, support::on_emulator ? 116 : 140));
 
 TEST_P(Truncated, HasTheBitsOfWindowsRunByHand) {
   using Real = double;

@@ -26,8 +26,11 @@ Checkpoints::Checkpoints(std::int64_t steps, std::int64_t slots)
 }
 
 std::int64_t Checkpoints::fewest_slots(std::int64_t steps, std::int64_t times) {
+  std::int64_t enough = 1;
+  while (enough < steps && Checkpoints(steps, enough).recomputed() > times * steps) enough *= 2;
+  const Checkpoints plan(steps, enough);  // its table has the costs of all fewer slots, too
   std::int64_t slots = 1;
-  while (slots < steps && Checkpoints(steps, slots).recomputed() > times * steps) ++slots;
+  while (slots < steps && plan.recomputed(steps, slots) > times * steps) ++slots;
   return slots;
 }
 

@@ -35,7 +35,7 @@ void wait_copies(int in_flight) {
       std::memcpy(copy.target, copy.source, copy.valid);
       std::memset(static_cast<char*>(copy.target) + copy.valid, 0, copy.bytes - copy.valid);
     }
-    groups.pop_front();
+    groups.erase(groups.begin());
   }
 }
 

@@ -38,6 +38,13 @@ unsigned resident_blocks(const LaunchShape& shape, const Settings& settings) {
   return std::min(blocks, clusters * shape.cluster);
 }
 
+// A thread never unwinds its last frames, and leaves their red zones to the next one on this stack. They lie above where
+// it was left.
+void clear_frames(const Fiber& fiber) {
+  const auto* const left = static_cast<const char*>(fiber.context);
+  sanitizers::unpoison(left, static_cast<std::size_t>(fiber.stack + FiberStacks::bytes - left));
+}
+
 }  // namespace
 
 std::string describe(const Fiber& fiber) {
@@ -79,6 +86,9 @@ Run::Run(const LaunchShape& shape, void* data, void (*body)(void*))
 
 Run::~Run() {
   join_abandoned();
+  for (const auto& cluster : clusters_)
+    for (const auto& block : cluster->blocks)
+      for (const Fiber* fiber : block->fibers) clear_frames(*fiber);
   if (sanitizers::has_tsan())
     for (Fiber& fiber : fibers_)
       if (fiber.tsan) __tsan_destroy_fiber(fiber.tsan);
@@ -148,8 +158,6 @@ void Run::start_block(Cluster& cluster, unsigned number) {
     fiber->warp->lane[fiber->lane] = fiber;
     fiber->warp->alive |= 1u << fiber->lane;
     if (sanitizers::has_tsan()) fiber->tsan = __tsan_create_fiber(0);
-    // A thread never unwinds its last frames, and leaves their red zones to the next one here.
-    sanitizers::unpoison(stack, FiberStacks::bytes);
     FiberStacks::mark_end(stack);
     // Stacks that all began at the same offset of a page would fight for the same cache sets.
     const std::size_t colour = static_cast<std::size_t>(fiber - fibers_.data()) % 61 * 64;
@@ -168,6 +176,7 @@ void Run::reap(Block& block) {
     if (FiberStacks::overflowed(fiber->stack))
       throw Error(describe(*fiber) + ": outgrew its stack of " +
                   std::to_string(FiberStacks::bytes) + " bytes");
+    clear_frames(*fiber);
     free_.push_back(fiber);
   }
   block.fibers.clear();

@@ -3,7 +3,6 @@
 #pragma once
 #include <boost/context/detail/fcontext.hpp>
 #include <cstdint>
-#include <deque>
 #include <exception>
 #include <map>
 #include <memory>
@@ -54,7 +53,7 @@ struct Fiber : ThreadContext {
   unsigned cluster_generation = 0;  // of its latest arrival
 
   std::vector<AsyncCopy> open_copies;
-  std::deque<std::vector<AsyncCopy>> copy_groups;
+  std::vector<std::vector<AsyncCopy>> copy_groups;  // first in, first out; a deque would allocate
 };
 
 struct Warp {

@@ -19,18 +19,22 @@ inline ContextHandle make_context_of(lacuna_backend backend,
   return ContextHandle(context);
 }
 
+// What making a plan in this regime comes to.
+inline lacuna_status plan_status(lacuna_context* context, const lacuna_layer& layer,
+                                 lacuna_regime regime, lacuna_capacity capacity) {
+  lacuna_plan_options options{};
+  options.regime = regime;
+  lacuna_plan* plan = nullptr;
+  const lacuna_status status = lacuna_plan_create(context, &layer, &capacity, &options, &plan);
+  lacuna_plan_destroy(plan);
+  return status;
+}
+
 // Does this device serve a small fp32 layer so? Of GPUs, only those of compute capability 9.0 and newer have clusters.
 inline bool serves(lacuna_regime regime) {
   const ContextHandle context = make_context_of(LACUNA_BACKEND_CUDA);
   const lacuna_layer layer = library_layer(parse_case("rnn_f32_n1_h8_len1_seed1"));
-  const lacuna_capacity capacity{10, 2, 0};
-  lacuna_plan_options options{};
-  options.regime = regime;
-  lacuna_plan* plan = nullptr;
-  const lacuna_status status =
-      lacuna_plan_create(context.get(), &layer, &capacity, &options, &plan);
-  lacuna_plan_destroy(plan);
-  return status == LACUNA_OK;
+  return plan_status(context.get(), layer, regime, {10, 2, 0}) == LACUNA_OK;
 }
 
 inline testing::AssertionResult refused(lacuna_status status, lacuna_status expected,

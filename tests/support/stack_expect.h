@@ -5,7 +5,7 @@
 
 #include <cstring>
 
-#include "support/stack_cases.h"
+#include "support/stack_run.h"
 
 namespace support {
 

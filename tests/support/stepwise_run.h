@@ -22,6 +22,7 @@
 #include "reference/layer_pass.h"
 #include "reference/linear.h"
 #include "support/poisoned_array.h"
+#include "support/stepwise_sums.h"
 
 namespace support {
 
@@ -65,10 +66,6 @@ class StepwiseRun {
   static constexpr Size spare_tokens = 2;  // of arrays larger than what is used
 
   bool lstm() const { return shape_.has_cell; }
-  bool decays() const {
-    return layer_.evolve == reference::Evolve::decay ||
-           layer_.evolve == reference::Evolve::decay_step;
-  }
   bool relaxes() const { return layer_.evolve == reference::Evolve::relax; }
   bool euler() const { return layer_.cell == reference::Cell::rnn_euler; }
   bool evolve_only() const { return layer_.empty_rows == reference::EmptyRows::evolve_only; }
@@ -365,7 +362,8 @@ class StepwiseRun {
     auto d_gates = internal<T>("d_gates", true, room_, shape_.gradient_gates);
     auto reset_operand = internal<T>("reset_operand", reset, room_, 1);
     auto d_euler = internal<R>("d_euler", euler(), room_, 1);
-    auto d_exponent = internal<R>("d_exponent", decays() || relaxes(), room_, state_blocks);
+    auto d_exponent =
+        internal<R>("d_exponent", layer_.evolve != reference::Evolve::none, room_, state_blocks);
     auto d_target = internal<R>("d_target", relaxes(), room_, state_blocks);
     auto d_initial_hidden = output<T>("d_initial_hidden", true, sequences_);
     auto d_initial_cell = output<T>("d_initial_cell", lstm(), sequences_);
@@ -420,83 +418,8 @@ class StepwiseRun {
     check_between_steps("d_state", d_state);
     check_between_steps("d_cell_state", d_cell_state);
     check_between_steps("d_candidate", d_candidate);
-    if (options_.absent.empty()) sum_parameters();
-  }
-
-  // ---- Sums over all tokens ----
-
-  double at(const std::string& name, Size index) const {
-    return static_cast<double>(values.at(name)[static_cast<std::size_t>(index)]);
-  }
-  void put(const std::string& name, const std::vector<double>& sums) {
-    values[name] = std::vector<R>(sums.begin(), sums.end());
-  }
-
-  void sum_parameters() {
-    const Size G = shape_.input_gates, rows = G * hidden_, all = shape_.gradient_gates * hidden_;
-    const Size K = layer_.input_width();
-    std::vector<double> d_x(static_cast<std::size_t>(rows * K)),
-        d_bias(static_cast<std::size_t>(rows)), d_h(static_cast<std::size_t>(rows * hidden_)),
-        d_hn(parameters_.bias_hn.size());
-    for (Size s = 0; s < tokens_; ++s)
-      for (Size row = 0; row < rows; ++row) {
-        const double d = at("d_gates", s * all + row);
-        d_bias[static_cast<std::size_t>(row)] += d;
-        for (Size k = 0; k < K; ++k)
-          d_x[static_cast<std::size_t>(row * K + k)] +=
-              d * oracle_.input[static_cast<std::size_t>(s * K + k)];
-        // The candidate's weights see the reset state, or their own product's gradient.
-        const bool candidate = layer_.is_gru() && row >= 2 * hidden_;
-        const bool before = candidate && shape_.reset_before, after = candidate && !before;
-        const double d_product = after ? at("d_gates", s * all + row + hidden_) : d;
-        if (after) d_hn[static_cast<std::size_t>(row - 2 * hidden_)] += d_product;
-        for (Size k = 0; k < hidden_; ++k)
-          d_h[static_cast<std::size_t>(row * hidden_ + k)] +=
-              d_product * at(before ? "reset_operand" : "tape_h", s * hidden_ + k);
-      }
-    put("d_weights_x", d_x);
-    put("d_weights_h", d_h);
-    put("d_bias", d_bias);
-    put("d_bias_hn", d_hn);
-    sum_evolve();
-  }
-
-  void sum_evolve() {
-    const Size S = relaxes() ? layer_.state_width() : hidden_, D = layer_.features;
-    std::vector<double> d_weight(parameters_.evolve_weight.size()),
-        d_bias(parameters_.evolve_bias.size()), d_target(parameters_.s_inf.size()),
-        d_gap(static_cast<std::size_t>(tokens_)), d_delta(static_cast<std::size_t>(tokens_ * D));
-    for (Size s = 0; s < tokens_; ++s) {
-      double& d_dt = d_gap[static_cast<std::size_t>(s)];
-      for (Size u = 0; u < hidden_ && euler(); ++u) d_dt += at("d_euler", s * hidden_ + u);
-      for (Size u = 0; u < S && (decays() || relaxes()); ++u) {
-        const auto unit = static_cast<std::size_t>(u);
-        const double d = at("d_exponent", s * S + u);
-        if (relaxes()) {
-          const double lambda = parameters_.evolve_weight[unit];
-          d_weight[unit] += d * gap(s) * reference::logistic(lambda);
-          d_target[unit] += at("d_target", s * S + u);
-          d_dt += d * reference::softplus(lambda);
-          continue;
-        }
-        d_bias[unit] += d;
-        if (layer_.evolve == reference::Evolve::decay_step) {
-          d_weight[unit] += d * gap(s);
-          d_dt += d * parameters_.evolve_weight[unit];
-          continue;
-        }
-        for (Size k = 0; k < D; ++k) {
-          const auto token = static_cast<std::size_t>(s * D + k);
-          const auto weight = static_cast<std::size_t>(u * D + k);
-          d_weight[weight] += d * oracle_.observed.delta[token];
-          d_delta[token] += d * parameters_.evolve_weight[weight];
-        }
-      }
-    }
-    put("d_evolve_weight", d_weight);
-    put("d_evolve_bias", d_bias);
-    put("d_s_inf", d_target);
-    put("d_delta_t", reference::observe_backward(layer_, batch_, oracle_.observed, d_gap, d_delta));
+    if (options_.absent.empty())
+      StepwiseSums<R>(layer_, parameters_, batch_, oracle_, values).sum();
   }
 
   const reference::Layer layer_;
@@ -516,6 +439,16 @@ class StepwiseRun {
   Array<T> tape_h_, gates_;
   Array<R> tape_c_;
 };
+
+// What a run gives and the oracle judges.
+inline std::vector<std::string> stepwise_results(const reference::Layer& layer) {
+  std::vector<std::string> names{"hidden",           "evolved_hidden", "final_hidden",
+                                 "d_initial_hidden", "d_weights_x",    "d_weights_h",
+                                 "d_bias",           "d_bias_hn",      "d_evolve_weight",
+                                 "d_evolve_bias",    "d_s_inf",        "d_delta_t"};
+  if (layer.has_cell_state()) names.insert(names.end(), {"cell", "final_cell", "d_initial_cell"});
+  return names;
+}
 
 // Every cell with every evolve, for TestWithParam<std::tuple<const char*, const char*>>.
 inline auto stepwise_models() {
