@@ -16,7 +16,8 @@ std::string hex(std::uint64_t value) {
 }
 
 // Distinct sectors of 32 bytes.
-void count_global(Counts::Global& counts, const std::uint64_t* addresses, std::uint32_t mask, unsigned bytes) {
+void count_global(Counts::Global& counts, const std::uint64_t* addresses, std::uint32_t mask,
+                  unsigned bytes) {
   std::uint64_t sectors[64];
   unsigned n = 0;
   each(mask, [&](unsigned lane) {
@@ -31,7 +32,8 @@ void count_global(Counts::Global& counts, const std::uint64_t* addresses, std::u
 
 // Banks are 4 bytes wide; lanes that want the same word share it. Accesses of 8 and 16 bytes go by half and
 // quarter warps, which is where their least comes from.
-void count_shared(Counts::Shared& counts, const std::uint64_t* addresses, std::uint32_t mask, unsigned bytes) {
+void count_shared(Counts::Shared& counts, const std::uint64_t* addresses, std::uint32_t mask,
+                  unsigned bytes) {
   ++counts.requests;
   const unsigned lanes_at_once = bytes <= 4 ? 32 : bytes == 8 ? 16 : 8;
   for (unsigned first = 0; first < 32; first += lanes_at_once) {
@@ -39,7 +41,8 @@ void count_shared(Counts::Shared& counts, const std::uint64_t* addresses, std::u
     unsigned n = 0;
     for (unsigned lane = first; lane < first + lanes_at_once; ++lane)
       if (mask >> lane & 1)
-        for (unsigned word = 0; word < (bytes + 3) / 4; ++word) words[n++] = addresses[lane] / 4 + word;
+        for (unsigned word = 0; word < (bytes + 3) / 4; ++word)
+          words[n++] = addresses[lane] / 4 + word;
     if (n == 0) continue;
     std::sort(words, words + n);
     n = static_cast<unsigned>(std::unique(words, words + n) - words);
@@ -54,8 +57,10 @@ void count_shared(Counts::Shared& counts, const std::uint64_t* addresses, std::u
 
 std::uint64_t Warp::address(const Instruction& i, unsigned operand, unsigned lane) {
   const Slot slot = i.slot[operand];
-  if (i.address_wide) return lanes<std::uint64_t>(slot)[lane] + static_cast<std::uint64_t>(i.immediate);
-  return static_cast<std::uint32_t>(lanes<std::uint32_t>(slot)[lane] + static_cast<std::uint32_t>(i.immediate));
+  if (i.address_wide)
+    return lanes<std::uint64_t>(slot)[lane] + static_cast<std::uint64_t>(i.immediate);
+  return static_cast<std::uint32_t>(lanes<std::uint32_t>(slot)[lane] +
+                                    static_cast<std::uint32_t>(i.immediate));
 }
 
 void Warp::translate(const Instruction& i, std::uint32_t mask, unsigned operand, bool write,
@@ -68,7 +73,8 @@ void Warp::translate(const Instruction& i, std::uint32_t mask, unsigned operand,
     each(mask, [&](unsigned lane) { addresses[lane] = base[lane] + offset; });
   } else {
     const auto* base = at<std::uint32_t>(i, operand);
-    each(mask, [&](unsigned lane) { addresses[lane] = static_cast<std::uint32_t>(base[lane] + offset); });
+    each(mask,
+         [&](unsigned lane) { addresses[lane] = static_cast<std::uint32_t>(base[lane] + offset); });
   }
   std::uint64_t least = ~std::uint64_t{0}, most = 0, bits = 0;
   for (std::uint32_t rest = mask; rest; rest &= rest - 1) {
@@ -80,7 +86,9 @@ void Warp::translate(const Instruction& i, std::uint32_t mask, unsigned operand,
     while (!bad(addresses[std::countr_zero(rest)])) rest &= rest - 1;
     return static_cast<unsigned>(std::countr_zero(rest));
   };
-  const auto access = [&] { return std::string(write ? "a write" : "a read") + " of " + std::to_string(bytes) + " bytes"; };
+  const auto access = [&] {
+    return std::string(write ? "a write" : "a read") + " of " + std::to_string(bytes) + " bytes";
+  };
   if (bits & (bytes - 1)) {
     const unsigned lane = lane_where([&](std::uint64_t a) { return a & (bytes - 1); });
     fail(i, lane, access() + " at " + hex(addresses[lane]) + ", which is not aligned to them");
@@ -94,7 +102,9 @@ void Warp::translate(const Instruction& i, std::uint32_t mask, unsigned operand,
       each(mask, [&](unsigned lane) { translate(i, 1u << lane, operand, write, pointers); });
       return;
     }
-    space = window == shared_window ? Space::cluster : window == local_window ? Space::local : Space::global;
+    space = window == shared_window  ? Space::cluster
+            : window == local_window ? Space::local
+                                     : Space::global;
     if (space != Space::global) {
       each(mask, [&](unsigned lane) { addresses[lane] &= ~window_mask; });
       most &= ~window_mask;
@@ -106,25 +116,33 @@ void Warp::translate(const Instruction& i, std::uint32_t mask, unsigned operand,
       if (!launch.memory.allows(least, most - least + bytes, write))
         each(mask, [&](unsigned lane) {
           const std::uint64_t a = addresses[lane];
-          if (!launch.memory.allows(a, bytes, write) && !launch.kernel.module->owns(a, bytes, write))
-            fail(i, lane, access() + " at " + hex(a) + ((a & window_mask) || a < 1u << 28
-                                                           ? ", which is no address of global memory (shared, or a null pointer?)"
-                                                           : ", which no allocation holds"));
+          if (!launch.memory.allows(a, bytes, write) &&
+              !launch.kernel.module->owns(a, bytes, write))
+            fail(i, lane,
+                 access() + " at " + hex(a) +
+                     ((a & window_mask) || a < 1u << 28
+                          ? ", which is no address of global memory (shared, or a null pointer?)"
+                          : ", which no allocation holds"));
         });
-      if (launch.counts) count_global(write ? launch.counts->stores : launch.counts->loads, addresses, mask, bytes);
-      each(mask, [&](unsigned lane) { pointers[lane] = reinterpret_cast<std::byte*>(addresses[lane]); });
+      if (launch.counts)
+        count_global(write ? launch.counts->stores : launch.counts->loads, addresses, mask, bytes);
+      each(mask,
+           [&](unsigned lane) { pointers[lane] = reinterpret_cast<std::byte*>(addresses[lane]); });
       break;
     }
     case Space::shared: {
       const std::uint64_t size = block.shared.size();
       if (least < shared_base || most - shared_base + bytes > size) {
-        const unsigned lane = lane_where([&](std::uint64_t a) { return a < shared_base || a - shared_base + bytes > size; });
+        const unsigned lane = lane_where(
+            [&](std::uint64_t a) { return a < shared_base || a - shared_base + bytes > size; });
         const std::uint64_t a = addresses[lane];
-        fail(i, lane, access() + " at " + hex(a) +
-                          (a >> 32 ? ", a generic address where one of .shared is expected"
-                           : a >> cluster_shift
-                               ? ", an address of another block where one of .shared::cta is expected"
-                               : ", beyond the block's " + std::to_string(size) + " bytes of shared memory, which begin at " + hex(shared_base)));
+        fail(i, lane,
+             access() + " at " + hex(a) +
+                 (a >> 32 ? ", a generic address where one of .shared is expected"
+                  : a >> cluster_shift
+                      ? ", an address of another block where one of .shared::cta is expected"
+                      : ", beyond the block's " + std::to_string(size) +
+                            " bytes of shared memory, which begin at " + hex(shared_base)));
       }
       std::byte* const base = block.shared.data();
       each(mask, [&](unsigned lane) { pointers[lane] = base + (addresses[lane] - shared_base); });
@@ -132,10 +150,12 @@ void Warp::translate(const Instruction& i, std::uint32_t mask, unsigned operand,
         each(mask, [&](unsigned lane) {
           const auto a = static_cast<std::uint32_t>(addresses[lane] - shared_base);
           const auto next = block.mbarriers.lower_bound(a > 7 ? a - 7 : 0);
-          if (next != block.mbarriers.end() && next->first < a + bytes) fail(i, lane, access() + " at a live mbarrier");
+          if (next != block.mbarriers.end() && next->first < a + bytes)
+            fail(i, lane, access() + " at a live mbarrier");
         });
       if (launch.counts)
-        count_shared(write ? launch.counts->shared_stores : launch.counts->shared_loads, addresses, mask, bytes);
+        count_shared(write ? launch.counts->shared_stores : launch.counts->shared_loads, addresses,
+                     mask, bytes);
       break;
     }
     case Space::cluster:
@@ -144,14 +164,18 @@ void Warp::translate(const Instruction& i, std::uint32_t mask, unsigned operand,
         Block& owner = owner_of(i, lane, a);
         const std::uint64_t own = (a & ((1u << cluster_shift) - 1)) - shared_base;
         if (own > owner.shared.size() || own + bytes > owner.shared.size())
-          fail(i, lane, access() + " at " + hex(a) + ", beyond a block's " + std::to_string(owner.shared.size()) + " bytes of shared memory");
+          fail(i, lane,
+               access() + " at " + hex(a) + ", beyond a block's " +
+                   std::to_string(owner.shared.size()) + " bytes of shared memory");
         pointers[lane] = owner.shared.data() + own;
       });
       break;
     case Space::local:
       each(mask, [&](unsigned lane) {
         if (addresses[lane] + bytes > program.local)
-          fail(i, lane, access() + " at " + hex(addresses[lane]) + ", beyond the thread's " + std::to_string(program.local) + " bytes of local memory");
+          fail(i, lane,
+               access() + " at " + hex(addresses[lane]) + ", beyond the thread's " +
+                   std::to_string(program.local) + " bytes of local memory");
         pointers[lane] = local.data() + lane * program.local + addresses[lane];
       });
       break;
@@ -159,7 +183,9 @@ void Warp::translate(const Instruction& i, std::uint32_t mask, unsigned operand,
       if (write) fail(i, lane_where([](auto) { return true; }), "parameters are not to be written");
       each(mask, [&](unsigned lane) {
         if (addresses[lane] + bytes > launch.parameters.size())
-          fail(i, lane, access() + " at " + hex(addresses[lane]) + ", beyond the " + std::to_string(launch.parameters.size()) + " bytes of parameters");
+          fail(i, lane,
+               access() + " at " + hex(addresses[lane]) + ", beyond the " +
+                   std::to_string(launch.parameters.size()) + " bytes of parameters");
         pointers[lane] = launch.parameters.data() + addresses[lane];
       });
       break;
@@ -170,8 +196,7 @@ void Warp::translate(const Instruction& i, std::uint32_t mask, unsigned operand,
         pointers[lane] = reinterpret_cast<std::byte*>(addresses[lane]);
       });
       break;
-    case Space::generic:
-      break;
+    case Space::generic: break;
   }
 }
 
@@ -182,8 +207,14 @@ Block& Warp::owner_of(const Instruction& i, unsigned lane, std::uint64_t address
     fail(i, lane, hex(address) + " is no address of the cluster's shared memory");
   Block& owner = *block.cluster->blocks[rank - 1];
   if (&owner != &block) {
-    if (!owner.started) fail(i, lane, "the shared memory of block " + std::to_string(rank - 1) + " of the cluster, which has not begun");
-    if (owner.finished) fail(i, lane, "the shared memory of block " + std::to_string(rank - 1) + " of the cluster, which has ended");
+    if (!owner.started)
+      fail(i, lane,
+           "the shared memory of block " + std::to_string(rank - 1) +
+               " of the cluster, which has not begun");
+    if (owner.finished)
+      fail(i, lane,
+           "the shared memory of block " + std::to_string(rank - 1) +
+               " of the cluster, which has ended");
   }
   return owner;
 }

@@ -9,6 +9,7 @@
 #include "ptx/program.h"
 
 namespace lacuna::ptx {
+inline namespace interpreter {
 
 struct Block;
 struct Launch;
@@ -110,4 +111,5 @@ struct Launch {
   std::uint64_t seen_progress_ = 0, idle_polls_ = 0, idle_slices_ = 0;
 };
 
+}  // namespace interpreter
 }  // namespace lacuna::ptx

@@ -3,10 +3,11 @@
 namespace lacuna::ptx {
 namespace {
 
-constexpr const char* names[] = {"load global", "store global", "load shared", "store shared", "load other", "store other",
-                                 "atomic",      "copy",         "mma",         "matrix",       "exchange",   "fp32",
-                                 "fp64",        "integer",      "predicate",   "move",         "convert",    "special",
-                                 "branch",      "barrier",      "other"};
+constexpr const char* names[] = {
+    "load global", "store global", "load shared", "store shared", "load other", "store other",
+    "atomic",      "copy",         "mma",         "matrix",       "exchange",   "fp32",
+    "fp64",        "integer",      "predicate",   "move",         "convert",    "special",
+    "branch",      "barrier",      "other"};
 static_assert(std::size(names) == static_cast<std::size_t>(Class::count));
 
 }  // namespace

@@ -8,9 +8,10 @@ namespace {
 constexpr struct {
   std::string_view name;
   unsigned bytes;
-} types[] = {{"pred", 0}, {"b8", 1},  {"u8", 1},  {"s8", 1},   {"b16", 2},  {"u16", 2},  {"s16", 2},
-             {"f16", 2},  {"bf16", 2}, {"b32", 4}, {"u32", 4},  {"s32", 4},  {"f32", 4},  {"f16x2", 4},
-             {"bf16x2", 4}, {"tf32", 4}, {"b64", 8}, {"u64", 8}, {"s64", 8}, {"f64", 8}};
+} types[] = {{"pred", 0}, {"b8", 1},  {"u8", 1},  {"s8", 1},    {"b16", 2},
+             {"u16", 2},  {"s16", 2}, {"f16", 2}, {"bf16", 2},  {"b32", 4},
+             {"u32", 4},  {"s32", 4}, {"f32", 4}, {"f16x2", 4}, {"bf16x2", 4},
+             {"tf32", 4}, {"b64", 8}, {"u64", 8}, {"s64", 8},   {"f64", 8}};
 
 }  // namespace
 
@@ -35,7 +36,8 @@ Declaration take_declaration(Lexer& lexer, char end) {
       lexer.take_integer();
     } else if (what == "align") {
       d.alignment = lexer.take_integer();
-      if (d.alignment == 0 || (d.alignment & (d.alignment - 1))) lexer.fail("an alignment that is no power of two");
+      if (d.alignment == 0 || (d.alignment & (d.alignment - 1)))
+        lexer.fail("an alignment that is no power of two");
       aligned = true;
     } else if (what == "ptr" || what == "global" || what == "shared") {
       of_pointee = true;  // what a pointer parameter points at is nothing to the machine

@@ -11,8 +11,8 @@ namespace {
 const Opcodes& opcodes() {
   static const Opcodes all = [] {
     Opcodes table;
-    for (const auto add : {add_integer, add_bits, add_float, add_convert, add_moves, add_control, add_matrix,
-                           add_mbarrier, add_copies})
+    for (const auto add : {add_integer, add_bits, add_float, add_convert, add_moves, add_control,
+                           add_matrix, add_mbarrier, add_copies})
       add(table);
     return table;
   }();
@@ -105,10 +105,11 @@ void Decoder::item() {
     Program::Source source;
     source.file = static_cast<unsigned>(lexer_.take_integer());
     source.line = static_cast<unsigned>(lexer_.take_integer());
-    lexer_.take_integer();  // the column
+    lexer_.take_integer();        // the column
     while (lexer_.accept(",")) {  // function_name …, inlined_at file line column
       lexer_.take();
-      while (integer_of(lexer_.token()) || lexer_.at("+") || lexer_.token().starts_with("$")) lexer_.take();
+      while (integer_of(lexer_.token()) || lexer_.at("+") || lexer_.token().starts_with("$"))
+        lexer_.take();
     }
     program_->sources.push_back(source);
     return;
@@ -169,7 +170,8 @@ Slot Decoder::new_slot(unsigned width) {
 
 std::optional<Register> Decoder::find_register(std::string_view name) {
   for (auto scope = scopes_.rbegin(); scope != scopes_.rend(); ++scope) {
-    if (const auto found = scope->names.find(name); found != scope->names.end()) return found->second;
+    if (const auto found = scope->names.find(name); found != scope->names.end())
+      return found->second;
     for (const Scope::Range& range : scope->ranges) {
       if (!name.starts_with(range.prefix) || name.size() == range.prefix.size()) continue;
       unsigned number = 0;
@@ -288,9 +290,10 @@ unsigned Decoder::source_at_least(const Operand& operand, unsigned width) {
 void Decoder::source(const Operand& operand, unsigned width) {
   switch (operand.kind) {
     case Operand::Kind::integer: {
-      const std::uint64_t bits = width == 8   ? operand.bits
-                                 : width == 0 ? (operand.bits ? all_lanes : 0)
-                                              : operand.bits & ((std::uint64_t{1} << 8 * width) - 1);
+      const std::uint64_t bits = width == 8 ? operand.bits
+                                 : width == 0
+                                     ? (operand.bits ? all_lanes : 0)
+                                     : operand.bits & ((std::uint64_t{1} << 8 * width) - 1);
       return add_slot(constant_slot({no_slot, width, bits}), false);
     }
     case Operand::Kind::single:
@@ -299,10 +302,8 @@ void Decoder::source(const Operand& operand, unsigned width) {
     case Operand::Kind::real:
       if (width != 8) fail("a constant of 64 bits for an operand of " + std::to_string(8 * width));
       return add_slot(constant_slot({no_slot, 8, operand.bits}), false);
-    case Operand::Kind::name:
-      break;
-    default:
-      fail("a register or constant is expected");
+    case Operand::Kind::name: break;
+    default: fail("a register or constant is expected");
   }
   if (!find_register(operand.name)) {
     if (auto place = place_of(operand.name)) {
@@ -327,7 +328,8 @@ void Decoder::address(const Operand& operand, Space space) {
     return add_slot(found->slot, false);
   }
   Space its = space;
-  auto place = operand.name.empty() ? Program::Constant{no_slot, 8, 0} : place_of(operand.name, &its);
+  auto place =
+      operand.name.empty() ? Program::Constant{no_slot, 8, 0} : place_of(operand.name, &its);
   if (!place) fail("'" + std::string(operand.name) + "' is neither register nor variable");
   if (its != space && !(its == Space::global && space == Space::generic))
     fail("'" + std::string(operand.name) + "' lies in another state space than the instruction's");
@@ -358,7 +360,8 @@ std::int64_t Decoder::constant(const Operand& operand) const {
 
 void Decoder::expect_operands(std::size_t least, std::size_t most) const {
   const std::size_t have = statement_->operands.size();
-  if (have < least || have > most) fail(std::to_string(have) + " operands are not what the instruction takes");
+  if (have < least || have > most)
+    fail(std::to_string(have) + " operands are not what the instruction takes");
 }
 
 void Decoder::fail(const std::string& what) const {

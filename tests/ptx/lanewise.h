@@ -39,7 +39,8 @@ void compare(Warp& w, const Instruction& i, std::uint32_t mask) {
   const T* const b = w.at<T>(i, 2);
   std::uint32_t holds = 0;
   if (mask == all_lanes) {
-    for (unsigned lane = 0; lane < 32; ++lane) holds |= std::uint32_t{Op()(a[lane], b[lane])} << lane;
+    for (unsigned lane = 0; lane < 32; ++lane)
+      holds |= std::uint32_t{Op()(a[lane], b[lane])} << lane;
   } else {
     each(mask, [&](unsigned lane) { holds |= std::uint32_t{Op()(a[lane], b[lane])} << lane; });
   }

@@ -25,13 +25,20 @@ Settings& settings() {
   return mine;
 }
 
-void run(const Kernel& kernel, const Shape& shape, const void* const* arguments, const Memory& memory,
-         Counts* counts) {
+void run(const Kernel& kernel, const Shape& shape, const void* const* arguments,
+         const Memory& memory, Counts* counts) {
   Launch(kernel, shape, arguments, memory, counts).run();
 }
 
-Launch::Launch(const Kernel& k, const Shape& s, const void* const* arguments, const Memory& m, Counts* c)
-    : kernel(k), program(k.program()), shape(s), memory(m), counts(c), how(settings()), random(how.seed) {
+Launch::Launch(const Kernel& k, const Shape& s, const void* const* arguments, const Memory& m,
+               Counts* c)
+    : kernel(k),
+      program(k.program()),
+      shape(s),
+      memory(m),
+      counts(c),
+      how(settings()),
+      random(how.seed) {
   for (std::size_t i = 0; i < kernel.facts.parameters.size(); ++i) {
     const Parameter& p = kernel.facts.parameters[i];
     parameters.resize(p.offset + p.bytes);
@@ -47,8 +54,8 @@ void Launch::run() {
     refuse("a block of " + std::to_string(threads) + " threads; at most " +
            std::to_string(std::min(1024u, kernel.facts.most_threads)) + " were compiled for");
   if (shape.cluster == 0 || shape.grid.x % shape.cluster)
-    refuse("a grid of " + std::to_string(shape.grid.x) + " blocks along x is no multiple of clusters of " +
-           std::to_string(shape.cluster));
+    refuse("a grid of " + std::to_string(shape.grid.x) +
+           " blocks along x is no multiple of clusters of " + std::to_string(shape.cluster));
   // Clusters in any order, their blocks in a row along x.
   const std::size_t groups = shape.grid.count() / shape.cluster;
   std::vector<std::size_t> order(groups);
@@ -147,8 +154,9 @@ void Launch::deadlock(const std::string& what) const {
         }
         rest &= ~there;
         if (told++ < 12)
-          text += "; " + warp->thread(lane) + " and in all " + std::to_string(std::popcount(there)) +
-                  " of its warp at " + warp->where(program.code[at]);
+          text += "; " + warp->thread(lane) + " and in all " +
+                  std::to_string(std::popcount(there)) + " of its warp at " +
+                  warp->where(program.code[at]);
       }
     }
   if (told > 12) text += "; and at " + std::to_string(told - 12) + " more places";
@@ -159,7 +167,8 @@ Block::Block(Launch& its_launch, Dim3 its_index)
     : launch(its_launch),
       index(its_index),
       // Poison: what nobody wrote is NaN.
-      shared(its_launch.program.dynamic_offset + its_launch.shape.dynamic_shared, std::byte{0xff}) {}
+      shared(its_launch.program.dynamic_offset + its_launch.shape.dynamic_shared, std::byte{0xff}) {
+}
 
 Block::~Block() = default;
 
@@ -168,12 +177,14 @@ void Block::arrive(unsigned id, unsigned expected, Warp& warp, bool waits, const
   const auto all = static_cast<unsigned>((launch.shape.block.count() + 31) / 32 * 32);
   if (expected == 0) expected = all;
   if (expected % 32 || expected > all)
-    warp.fail(i, 0, "a barrier for " + std::to_string(expected) + " threads; whole warps of the block's " +
-                        std::to_string(all) + " are expected");
+    warp.fail(i, 0,
+              "a barrier for " + std::to_string(expected) +
+                  " threads; whole warps of the block's " + std::to_string(all) + " are expected");
   Barrier& barrier = barriers[id];
   if (barrier.threads > 0 && barrier.expected != expected)
-    warp.fail(i, 0, "a barrier for " + std::to_string(expected) + " threads, at which others came for " +
-                        std::to_string(barrier.expected));
+    warp.fail(i, 0,
+              "a barrier for " + std::to_string(expected) + " threads, at which others came for " +
+                  std::to_string(barrier.expected));
   barrier.expected = expected;
   barrier.threads += 32;
   ++launch.progress;
@@ -207,7 +218,8 @@ void Block::arrive(unsigned id, unsigned expected, Warp& warp, bool waits, const
 void Block::settle(Cluster& cluster) {
   for (const Block* block : cluster.blocks)
     for (const auto& warp : block->warps)
-      if (warp->state != Warp::State::done && !(warp->awaits_cluster && warp->cluster_phase > cluster.phase))
+      if (warp->state != Warp::State::done &&
+          !(warp->awaits_cluster && warp->cluster_phase > cluster.phase))
         return;
   ++cluster.phase;
   for (Block* block : cluster.blocks)

@@ -12,8 +12,7 @@ namespace {
 
 class Reader {
  public:
-  Reader(Module& module)
-      : module_(module), lexer_(module.text, 1, module.name) {}
+  Reader(Module& module) : module_(module), lexer_(module.text, 1, module.name) {}
 
   void read() {
     while (!lexer_.token().empty()) directive();
@@ -22,7 +21,8 @@ class Reader {
  private:
   void directive() {
     bool external = false;
-    while (lexer_.at(".visible") || lexer_.at(".extern") || lexer_.at(".weak") || lexer_.at(".common"))
+    while (lexer_.at(".visible") || lexer_.at(".extern") || lexer_.at(".weak") ||
+           lexer_.at(".common"))
       external |= lexer_.take() == ".extern";
     if (lexer_.at(".version") || lexer_.at(".target") || lexer_.at(".address_size")) {
       lexer_.take();
@@ -34,7 +34,8 @@ class Reader {
       entry();
     } else if (lexer_.accept(".shared")) {
       const Declaration d = take_declaration(lexer_);
-      module_.shared.emplace(d.name, SharedVariable{d.bytes, d.alignment, external && d.bytes == 0});
+      module_.shared.emplace(d.name,
+                             SharedVariable{d.bytes, d.alignment, external && d.bytes == 0});
     } else if (lexer_.at(".global") || lexer_.at(".const")) {
       variable(lexer_.take() == ".const");
     } else if (lexer_.at(".section")) {
@@ -127,7 +128,8 @@ const Kernel* find(const Module& module, std::string_view mangled_name) {
 std::vector<const Kernel*> kernels(const Module& module) {
   std::vector<const Kernel*> all;
   for (const auto& [name, kernel] : module.kernels) all.push_back(kernel.get());
-  std::sort(all.begin(), all.end(), [](const Kernel* a, const Kernel* b) { return a->line < b->line; });
+  std::sort(all.begin(), all.end(),
+            [](const Kernel* a, const Kernel* b) { return a->line < b->line; });
   return all;
 }
 
@@ -140,7 +142,8 @@ Variable find_variable(const Module& module, std::string_view mangled_name) {
 bool Module::owns(std::uintptr_t address, std::size_t bytes, bool write) const {
   for (const auto& [name, global] : globals) {
     const auto begin = reinterpret_cast<std::uintptr_t>(global.data);
-    if (address >= begin && address + bytes <= begin + global.bytes) return !(write && global.constant);
+    if (address >= begin && address + bytes <= begin + global.bytes)
+      return !(write && global.constant);
   }
   return false;
 }

@@ -13,7 +13,9 @@ inline constexpr std::uint32_t canonical_nan = 0x7fffffff;
 
 // Results that are no number are one and the same in single precision, whatever the host makes of them.
 inline float canonical(float x) { return x == x ? x : std::bit_cast<float>(canonical_nan); }
-inline double canonical(double x) { return x == x ? x : std::bit_cast<double>(0x7fffffffffffffffu); }
+inline double canonical(double x) {
+  return x == x ? x : std::bit_cast<double>(0x7fffffffffffffffu);
+}
 
 inline float flush(float x) {
   return std::fabs(x) < std::numeric_limits<float>::min() ? std::copysign(0.0f, x) : x;
@@ -33,7 +35,8 @@ float round_sum(double value, double error) {
   if constexpr (mode == Rounding::nearest) return nearest;
   constexpr float infinity = std::numeric_limits<float>::infinity();
   if (!std::isfinite(value)) return nearest;
-  if (mode == Rounding::zero && std::fabs(nearest) > std::fabs(value)) return std::nextafter(nearest, 0.0f);
+  if (mode == Rounding::zero && std::fabs(nearest) > std::fabs(value))
+    return std::nextafter(nearest, 0.0f);
   if (mode == Rounding::down && nearest > value) return std::nextafter(nearest, -infinity);
   if (mode == Rounding::up && nearest < value) return std::nextafter(nearest, infinity);
   return nearest;
@@ -44,7 +47,9 @@ template <Rounding mode>
 float multiply_add(float a, float b, float c) {
   const double product = double{a} * b, addend = c;
   const double sum = product + addend;
-  if (sum == 0) return static_cast<float>(mode == Rounding::down && (std::signbit(product) || std::signbit(addend)) ? -0.0 : sum);
+  if (sum == 0)
+    return static_cast<float>(
+        mode == Rounding::down && (std::signbit(product) || std::signbit(addend)) ? -0.0 : sum);
   const double part = sum - product;
   return round_sum<mode>(sum, (product - (sum - part)) + (addend - part));
 }
@@ -60,8 +65,10 @@ std::uint16_t to_small_float(double x) {
   if (std::isinf(x)) return sign | infinity;
   const int exponent = std::max(std::ilogb(x), 1 - bias);
   // Whole units in the last place, ties to even.
-  const auto units = static_cast<std::uint64_t>(std::nearbyint(std::scalbn(std::fabs(x), static_cast<int>(fraction) - exponent)));
-  const auto bits = (static_cast<std::int64_t>(exponent + bias - 1) << fraction) + static_cast<std::int64_t>(units);
+  const auto units = static_cast<std::uint64_t>(
+      std::nearbyint(std::scalbn(std::fabs(x), static_cast<int>(fraction) - exponent)));
+  const auto bits = (static_cast<std::int64_t>(exponent + bias - 1) << fraction) +
+                    static_cast<std::int64_t>(units);
   return sign | (bits >= infinity ? infinity : static_cast<std::uint16_t>(bits));
 }
 inline std::uint16_t to_f16(double x) { return to_small_float<10>(x); }
@@ -72,9 +79,12 @@ inline float from_f16(std::uint16_t bits) {
   if (rest > 0x7c00) return std::bit_cast<float>(canonical_nan);
   if (rest == 0x7c00) return std::bit_cast<float>(sign | 0x7f800000u);
   // The same bits further up, and the difference of the two formats' biases by a product, which is exact.
-  return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(std::bit_cast<float>(rest << 13) * 0x1p112f));
+  return std::bit_cast<float>(
+      sign | std::bit_cast<std::uint32_t>(std::bit_cast<float>(rest << 13) * 0x1p112f));
 }
-inline float from_bf16(std::uint16_t bits) { return std::bit_cast<float>(std::uint32_t{bits} << 16); }
+inline float from_bf16(std::uint16_t bits) {
+  return std::bit_cast<float>(std::uint32_t{bits} << 16);
+}
 
 // Ten bits behind the point, ties away from zero.
 inline std::uint32_t to_tf32(float x) {

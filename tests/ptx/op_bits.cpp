@@ -7,14 +7,36 @@
 namespace lacuna::ptx {
 namespace {
 
-struct And { template <class T> T operator()(T a, T b) const { return static_cast<T>(a & b); } };
-struct Or { template <class T> T operator()(T a, T b) const { return static_cast<T>(a | b); } };
-struct Xor { template <class T> T operator()(T a, T b) const { return static_cast<T>(a ^ b); } };
-struct Not { template <class T> T operator()(T a) const { return static_cast<T>(~a); } };
+struct And {
+  template <class T>
+  T operator()(T a, T b) const {
+    return static_cast<T>(a & b);
+  }
+};
+struct Or {
+  template <class T>
+  T operator()(T a, T b) const {
+    return static_cast<T>(a | b);
+  }
+};
+struct Xor {
+  template <class T>
+  T operator()(T a, T b) const {
+    return static_cast<T>(a ^ b);
+  }
+};
+struct Not {
+  template <class T>
+  T operator()(T a) const {
+    return static_cast<T>(~a);
+  }
+};
 // Shifts of the whole width or more give 0, or the sign: they do not wrap.
 struct ShiftLeft {
   template <class T>
-  T operator()(T a, std::uint32_t by) const { return by >= 8 * sizeof(T) ? T{0} : static_cast<T>(a << by); }
+  T operator()(T a, std::uint32_t by) const {
+    return by >= 8 * sizeof(T) ? T{0} : static_cast<T>(a << by);
+  }
 };
 struct ShiftRight {
   template <class T>
@@ -24,13 +46,24 @@ struct ShiftRight {
     return static_cast<T>(a >> by);
   }
 };
-struct Popc { template <class T> std::uint32_t operator()(T a) const { return static_cast<std::uint32_t>(std::popcount(a)); } };
-struct Clz { template <class T> std::uint32_t operator()(T a) const { return static_cast<std::uint32_t>(std::countl_zero(a)); } };
+struct Popc {
+  template <class T>
+  std::uint32_t operator()(T a) const {
+    return static_cast<std::uint32_t>(std::popcount(a));
+  }
+};
+struct Clz {
+  template <class T>
+  std::uint32_t operator()(T a) const {
+    return static_cast<std::uint32_t>(std::countl_zero(a));
+  }
+};
 struct Brev {
   template <class T>
   T operator()(T a) const {
     T reversed = 0;
-    for (unsigned bit = 0; bit < 8 * sizeof(T); ++bit) reversed = static_cast<T>(reversed << 1 | (a >> bit & 1));
+    for (unsigned bit = 0; bit < 8 * sizeof(T); ++bit)
+      reversed = static_cast<T>(reversed << 1 | (a >> bit & 1));
     return reversed;
   }
 };
@@ -42,7 +75,8 @@ struct FieldExtract {
     position &= 255, length &= 255;
     using U = std::make_unsigned_t<T>;
     const auto bits = static_cast<U>(a);
-    const bool sign = std::is_signed_v<T> && length > 0 && (bits >> std::min(position + length - 1, top) & 1);
+    const bool sign =
+        std::is_signed_v<T> && length > 0 && (bits >> std::min(position + length - 1, top) & 1);
     U field = 0;
     for (unsigned i = 0; i <= top; ++i) {
       const bool bit = i < length && position + i <= top ? bits >> (position + i) & 1 : sign;
@@ -66,7 +100,9 @@ void bfi(Warp& w, const Instruction& i, std::uint32_t mask) {
   T* const d = w.at<T>(i, 0);
   const T *const a = w.at<T>(i, 1), *const b = w.at<T>(i, 2);
   const auto *const position = w.at<std::uint32_t>(i, 3), *const length = w.at<std::uint32_t>(i, 4);
-  each(mask, [=](unsigned lane) { d[lane] = field_insert(a[lane], b[lane], position[lane], length[lane]); });
+  each(mask, [=](unsigned lane) {
+    d[lane] = field_insert(a[lane], b[lane], position[lane], length[lane]);
+  });
 }
 
 // Each selector of 4 bits picks one of the 8 bytes of {b, a}; its top bit asks for the byte's sign instead.
@@ -86,13 +122,15 @@ struct Prmt {
 
 void lop3(Warp& w, const Instruction& i, std::uint32_t mask) {
   auto* const d = w.at<std::uint32_t>(i, 0);
-  const auto *const a = w.at<std::uint32_t>(i, 1), *const b = w.at<std::uint32_t>(i, 2), *const c = w.at<std::uint32_t>(i, 3);
+  const auto *const a = w.at<std::uint32_t>(i, 1), *const b = w.at<std::uint32_t>(i, 2),
+                    *const c = w.at<std::uint32_t>(i, 3);
   const auto table = static_cast<unsigned>(i.immediate);
   each(mask, [=](unsigned lane) {
     std::uint32_t result = 0;
     for (unsigned row = 0; row < 8; ++row)
       if (table >> row & 1)
-        result |= (row & 4 ? a[lane] : ~a[lane]) & (row & 2 ? b[lane] : ~b[lane]) & (row & 1 ? c[lane] : ~c[lane]);
+        result |= (row & 4 ? a[lane] : ~a[lane]) & (row & 2 ? b[lane] : ~b[lane]) &
+                  (row & 1 ? c[lane] : ~c[lane]);
     d[lane] = result;
   });
 }
@@ -137,7 +175,8 @@ void add_width(Opcodes& table, const std::string& bits) {
   table["xor.b" + bits] = binary_opcode<U, U, U, Xor>(kind);
   table["not.b" + bits] = unary_opcode<U, U, Not>(kind);
   table["shl.b" + bits] = binary_opcode<U, U, std::uint32_t, ShiftLeft>(kind);
-  table["shr.b" + bits] = table["shr.u" + bits] = binary_opcode<U, U, std::uint32_t, ShiftRight>(kind);
+  table["shr.b" + bits] = table["shr.u" + bits] =
+      binary_opcode<U, U, std::uint32_t, ShiftRight>(kind);
   table["shr.s" + bits] = binary_opcode<S, S, std::uint32_t, ShiftRight>(kind);
 }
 
@@ -160,7 +199,8 @@ void add_bits(Opcodes& table) {
   add_width<std::uint64_t, std::int64_t>(table, "64");
   add_fields<std::uint32_t, std::int32_t>(table, "32");
   add_fields<std::uint64_t, std::int64_t>(table, "64");
-  table["prmt.b32"] = ternary_opcode<std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t, Prmt>(Class::move);
+  table["prmt.b32"] =
+      ternary_opcode<std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t, Prmt>(Class::move);
   table["lop3.b32"] = {lop3, nullptr, Class::integer, decode_lop3};
   using U = std::uint32_t;
   table["shf.l.wrap.b32"] = ternary_opcode<U, U, U, U, Funnel<true, true>>(Class::integer);

@@ -6,7 +6,9 @@
 namespace lacuna::ptx {
 namespace {
 
-void bra(Warp& w, const Instruction& i, std::uint32_t mask) { w.branch(mask, static_cast<std::uint32_t>(i.immediate)); }
+void bra(Warp& w, const Instruction& i, std::uint32_t mask) {
+  w.branch(mask, static_cast<std::uint32_t>(i.immediate));
+}
 void leave(Warp& w, const Instruction&, std::uint32_t mask) { w.leave(mask); }
 void trap(Warp& w, const Instruction& i, std::uint32_t mask) {
   w.fail(i, static_cast<unsigned>(std::countr_zero(mask)), "a trap");
@@ -38,7 +40,8 @@ void bar(Warp& w, const Instruction& i, std::uint32_t mask) {
   const unsigned at = i.results;
   const std::uint32_t id = common(w, i, w.exists, at), threads = common(w, i, w.exists, at + 1);
   if (i.tag < 3 && id < 16) {
-    const std::uint32_t p = (i.negated ? ~w.predicate(i.slot[at + 2u]) : w.predicate(i.slot[at + 2u])) & w.exists;
+    const std::uint32_t p =
+        (i.negated ? ~w.predicate(i.slot[at + 2u]) : w.predicate(i.slot[at + 2u])) & w.exists;
     Barrier& barrier = w.block.barriers[id];
     barrier.any |= p != 0;
     barrier.all &= p == w.exists;
@@ -121,7 +124,8 @@ void shfl(Warp& w, const Instruction& i, std::uint32_t mask) {
     std::uint32_t values[32];
     const auto* const a = w.at<std::uint32_t>(i, a_at);
     std::copy(a, a + 32, values);
-    const auto *const b = w.at<std::uint32_t>(i, a_at + 1), *const c = w.at<std::uint32_t>(i, a_at + 2);
+    const auto *const b = w.at<std::uint32_t>(i, a_at + 1), *const c =
+                                                                w.at<std::uint32_t>(i, a_at + 2);
     auto* const d = w.at<std::uint32_t>(i, 0);
     std::uint32_t inside = 0;
     each(members, [&](unsigned lane) {
@@ -136,7 +140,8 @@ void shfl(Warp& w, const Instruction& i, std::uint32_t mask) {
         default: from = least | (by & ~segment), in = from <= most;
       }
       if (!in) from = lane;
-      if (!(members >> from & 1)) w.fail(i, lane, "it reads lane " + std::to_string(from) + ", which takes no part");
+      if (!(members >> from & 1))
+        w.fail(i, lane, "it reads lane " + std::to_string(from) + ", which takes no part");
       d[lane] = values[from];
       if (in) inside |= 1u << lane;
     });
@@ -168,7 +173,8 @@ void decode_shfl(Decoder& decoder) {
 // tag: 0 any, 1 all, 2 uni, 3 ballot. Slots: d, a, members.
 void vote(Warp& w, const Instruction& i, std::uint32_t mask) {
   together(w, i, mask, 2, [&](std::uint32_t members) {
-    const std::uint32_t a = (i.negated ? ~w.predicate(i.slot[1]) : w.predicate(i.slot[1])) & members;
+    const std::uint32_t a =
+        (i.negated ? ~w.predicate(i.slot[1]) : w.predicate(i.slot[1])) & members;
     if (i.tag == 3) {
       auto* const d = w.at<std::uint32_t>(i, 0);
       each(members, [&](unsigned lane) { d[lane] = a; });
@@ -230,7 +236,8 @@ void match_any(Warp& w, const Instruction& i, std::uint32_t mask) {
     each(members, [&](unsigned lane) {
       alike[lane] = 0;
       for (std::uint32_t rest = members; rest; rest &= rest - 1)
-        if (w.value(i.slot[1], i.source_width, first(rest)) == w.value(i.slot[1], i.source_width, lane))
+        if (w.value(i.slot[1], i.source_width, first(rest)) ==
+            w.value(i.slot[1], i.source_width, lane))
           alike[lane] |= rest & -rest;
     });
     auto* const d = w.at<std::uint32_t>(i, 0);
@@ -272,7 +279,9 @@ void for_members(Decoder& decoder) {
 
 void add_exchanges(Opcodes& table) {
   const Class kind = Class::exchange;
-  const auto add = [&](const char* name, void (*decode)(Decoder&)) { table[name] = {nullptr, nullptr, kind, decode}; };
+  const auto add = [&](const char* name, void (*decode)(Decoder&)) {
+    table[name] = {nullptr, nullptr, kind, decode};
+  };
   add("shfl.sync.up.b32", for_members<decode_shfl<0>>);
   add("shfl.sync.down.b32", for_members<decode_shfl<1>>);
   add("shfl.sync.bfly.b32", for_members<decode_shfl<2>>);
@@ -305,23 +314,27 @@ void add_control(Opcodes& table) {
   const auto barrier = [&](std::initializer_list<const char*> names, void (*decode)(Decoder&)) {
     for (const char* name : names) table[name] = {nullptr, nullptr, Class::barrier, decode};
   };
-  barrier({"bar.sync", "bar.cta.sync", "barrier.sync", "barrier.cta.sync", "barrier.sync.aligned"}, decode_bar<3>);
+  barrier({"bar.sync", "bar.cta.sync", "barrier.sync", "barrier.cta.sync", "barrier.sync.aligned"},
+          decode_bar<3>);
   barrier({"bar.arrive", "bar.cta.arrive", "barrier.arrive", "barrier.cta.arrive"}, decode_bar<4>);
   barrier({"bar.red.or.pred", "bar.cta.red.or.pred"}, decode_bar<0>);
   barrier({"bar.red.and.pred", "bar.cta.red.and.pred"}, decode_bar<1>);
   barrier({"bar.red.popc.u32", "bar.cta.red.popc.u32"}, decode_bar<2>);
   for (const char* order : {"", ".release", ".relaxed"})
     for (const char* aligned : {"", ".aligned"})
-      table[std::string("barrier.cluster.arrive") + order + aligned] = {cluster_arrive, "=", Class::barrier};
+      table[std::string("barrier.cluster.arrive") + order + aligned] = {cluster_arrive, "=",
+                                                                        Class::barrier};
   for (const char* order : {"", ".acquire"})
     for (const char* aligned : {"", ".aligned"})
-      table[std::string("barrier.cluster.wait") + order + aligned] = {cluster_wait, "=", Class::barrier};
+      table[std::string("barrier.cluster.wait") + order + aligned] = {cluster_wait, "=",
+                                                                      Class::barrier};
   table["bar.warp.sync"] = {warp_sync, "=w", Class::barrier};
   // One host thread runs everything: fences have nothing to order.
-  for (const char* fence : {"membar.cta", "membar.gl", "membar.sys", "fence.acq_rel.cta", "fence.acq_rel.cluster",
-                            "fence.acq_rel.gpu", "fence.acq_rel.sys", "fence.sc.cta", "fence.sc.cluster", "fence.sc.gpu",
-                            "fence.sc.sys", "fence.mbarrier_init.release.cluster", "fence.proxy.async",
-                            "fence.proxy.async.shared::cta", "fence.proxy.async.global"})
+  for (const char* fence :
+       {"membar.cta", "membar.gl", "membar.sys", "fence.acq_rel.cta", "fence.acq_rel.cluster",
+        "fence.acq_rel.gpu", "fence.acq_rel.sys", "fence.sc.cta", "fence.sc.cluster",
+        "fence.sc.gpu", "fence.sc.sys", "fence.mbarrier_init.release.cluster", "fence.proxy.async",
+        "fence.proxy.async.shared::cta", "fence.proxy.async.global"})
     table[fence] = {nothing, "=", Class::barrier};
   table["nanosleep.u32"] = {pause, "=w", Class::other};
   add_exchanges(table);

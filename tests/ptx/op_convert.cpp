@@ -19,7 +19,8 @@ std::uint64_t one(std::uint64_t raw) {
   std::memcpy(&from, &raw, sizeof from);  // the low bits: the host is little-endian
   const To to = Op()(from);
   if constexpr (std::is_integral_v<To>) {
-    return static_cast<std::uint64_t>(static_cast<std::conditional_t<std::is_signed_v<To>, std::int64_t, std::uint64_t>>(to));
+    return static_cast<std::uint64_t>(
+        static_cast<std::conditional_t<std::is_signed_v<To>, std::int64_t, std::uint64_t>>(to));
   } else {
     std::uint64_t result = 0;
     std::memcpy(&result, &to, sizeof to);
@@ -38,7 +39,8 @@ template <class To, class From, class Op>
 void decode(Decoder& decoder) {
   decoder.expect_operands(2, 2);
   const auto& operands = decoder.statement().operands;
-  constexpr unsigned to = std::max<unsigned>(sizeof(To), 2), from = std::max<unsigned>(sizeof(From), 2);
+  constexpr unsigned to = std::max<unsigned>(sizeof(To), 2),
+                     from = std::max<unsigned>(sizeof(From), 2);
   Instruction& i = decoder.instruction();
   i.result_width = static_cast<std::uint8_t>(decoder.result_at_least(operands[0], to));
   i.source_width = static_cast<std::uint8_t>(decoder.source_at_least(operands[1], from));
@@ -56,8 +58,18 @@ Opcode opcode() {
 }
 
 template <class To>
-struct Cast { template <class From> To operator()(From a) const { return static_cast<To>(a); } };
-struct Same { template <class T> T operator()(T a) const { return a; } };
+struct Cast {
+  template <class From>
+  To operator()(From a) const {
+    return static_cast<To>(a);
+  }
+};
+struct Same {
+  template <class T>
+  T operator()(T a) const {
+    return a;
+  }
+};
 
 // To whole numbers; what does not fit gives the nearest that does, and NaN gives 0.
 template <Rounding mode, class T>
@@ -82,30 +94,71 @@ struct ToInteger {
   }
 };
 template <Rounding mode>
-struct ToWhole { template <class T> T operator()(T a) const { return canonical(whole<mode>(a)); } };
+struct ToWhole {
+  template <class T>
+  T operator()(T a) const {
+    return canonical(whole<mode>(a));
+  }
+};
 
 template <Rounding mode>
-struct Narrow { float operator()(double a) const { return canonical(round_sum<mode>(a, 0)); } };
-struct Widen { double operator()(float a) const { return canonical(double{a}); } };
-struct Saturate { float operator()(float a) const { return saturate(a); } };
+struct Narrow {
+  float operator()(double a) const { return canonical(round_sum<mode>(a, 0)); }
+};
+struct Widen {
+  double operator()(float a) const { return canonical(double{a}); }
+};
+struct Saturate {
+  float operator()(float a) const { return saturate(a); }
+};
 template <class Op>
-struct Ftz { template <class T> auto operator()(T a) const {
-  const auto in = [](auto x) { if constexpr (std::is_same_v<decltype(x), float>) return flush(x); else return x; };
-  return in(Op()(in(a)));
-} };
-struct ToF16 { template <class T> std::uint16_t operator()(T a) const { return to_f16(a); } };
-struct ToBf16 { template <class T> std::uint16_t operator()(T a) const { return to_bf16(a); } };
-struct FromF16 { float operator()(std::uint16_t a) const { return from_f16(a); } };
-struct FromBf16 { float operator()(std::uint16_t a) const { return canonical(from_bf16(a)); } };
-struct ToTf32 { std::uint32_t operator()(float a) const { return to_tf32(a); } };
+struct Ftz {
+  template <class T>
+  auto operator()(T a) const {
+    const auto in = [](auto x) {
+      if constexpr (std::is_same_v<decltype(x), float>)
+        return flush(x);
+      else
+        return x;
+    };
+    return in(Op()(in(a)));
+  }
+};
+struct ToF16 {
+  template <class T>
+  std::uint16_t operator()(T a) const {
+    return to_f16(a);
+  }
+};
+struct ToBf16 {
+  template <class T>
+  std::uint16_t operator()(T a) const {
+    return to_bf16(a);
+  }
+};
+struct FromF16 {
+  float operator()(std::uint16_t a) const { return from_f16(a); }
+};
+struct FromBf16 {
+  float operator()(std::uint16_t a) const { return canonical(from_bf16(a)); }
+};
+struct ToTf32 {
+  std::uint32_t operator()(float a) const { return to_tf32(a); }
+};
 // The first operand goes into the upper half.
 template <std::uint16_t (*to)(double)>
-struct Pair { std::uint32_t operator()(float high, float low) const { return std::uint32_t{to(high)} << 16 | to(low); } };
+struct Pair {
+  std::uint32_t operator()(float high, float low) const {
+    return std::uint32_t{to(high)} << 16 | to(low);
+  }
+};
 
 template <class Use>
 void for_integers(Use use) {
-  use(std::int8_t{}, "s8"), use(std::uint8_t{}, "u8"), use(std::int16_t{}, "s16"), use(std::uint16_t{}, "u16");
-  use(std::int32_t{}, "s32"), use(std::uint32_t{}, "u32"), use(std::int64_t{}, "s64"), use(std::uint64_t{}, "u64");
+  use(std::int8_t{}, "s8"), use(std::uint8_t{}, "u8"), use(std::int16_t{}, "s16"),
+      use(std::uint16_t{}, "u16");
+  use(std::int32_t{}, "s32"), use(std::uint32_t{}, "u32"), use(std::int64_t{}, "s64"),
+      use(std::uint64_t{}, "u64");
 }
 
 template <class F>
@@ -150,8 +203,10 @@ void add_convert(Opcodes& table) {
   table["cvt.f32.f16"] = opcode<float, std::uint16_t, FromF16>();
   table["cvt.f32.bf16"] = opcode<float, std::uint16_t, FromBf16>();
   table["cvt.rna.tf32.f32"] = opcode<std::uint32_t, float, ToTf32>();
-  table["cvt.rn.f16x2.f32"] = binary_opcode<std::uint32_t, float, float, Pair<to_f16>>(Class::convert);
-  table["cvt.rn.bf16x2.f32"] = binary_opcode<std::uint32_t, float, float, Pair<to_bf16>>(Class::convert);
+  table["cvt.rn.f16x2.f32"] =
+      binary_opcode<std::uint32_t, float, float, Pair<to_f16>>(Class::convert);
+  table["cvt.rn.bf16x2.f32"] =
+      binary_opcode<std::uint32_t, float, float, Pair<to_bf16>>(Class::convert);
 }
 
 }  // namespace lacuna::ptx

@@ -26,16 +26,20 @@ void copy(Warp& w, const Instruction& i, std::uint32_t mask) {
   // Where only some bytes are valid, only those are read.
   each(reading, [&](unsigned lane) {
     if (valid[lane] < i.bytes) {
-      const std::uint64_t from = w.at<std::uint64_t>(i, 1)[lane] + static_cast<std::uint64_t>(i.second_offset);
-      if (from % i.bytes) w.fail(i, lane, "a source that is not aligned to " + std::to_string(i.bytes));
-      if (!w.launch.memory.allows(from, valid[lane], false)) w.fail(i, lane, "a source that no allocation holds");
+      const std::uint64_t from =
+          w.at<std::uint64_t>(i, 1)[lane] + static_cast<std::uint64_t>(i.second_offset);
+      if (from % i.bytes)
+        w.fail(i, lane, "a source that is not aligned to " + std::to_string(i.bytes));
+      if (!w.launch.memory.allows(from, valid[lane], false))
+        w.fail(i, lane, "a source that no allocation holds");
       sources[lane] = reinterpret_cast<std::byte*>(from);
       reading &= ~(1u << lane);
     }
   });
   if (reading) w.translate(reads, reading, 1, false, sources);
   each(mask, [&](unsigned lane) {
-    PendingCopy pending{lane, targets[lane], sources[lane], i.bytes, valid[lane], w.copy_group[lane], false, {}};
+    PendingCopy pending{lane,        targets[lane],      sources[lane], i.bytes,
+                        valid[lane], w.copy_group[lane], false,         {}};
     if (pending.valid && w.launch.random.below(2)) {
       pending.taken = true;
       std::memcpy(pending.data, sources[lane], pending.valid);
@@ -58,7 +62,8 @@ void commit(Warp& w, const Instruction&, std::uint32_t mask) {
 // i.immediate groups may go on.
 void wait(Warp& w, const Instruction& i, std::uint32_t mask) {
   std::erase_if(w.copies, [&](const PendingCopy& copy) {
-    if (!(mask >> copy.lane & 1) || copy.group + i.immediate >= w.copy_group[copy.lane]) return false;
+    if (!(mask >> copy.lane & 1) || copy.group + i.immediate >= w.copy_group[copy.lane])
+      return false;
     land(copy);
     return true;
   });
@@ -76,7 +81,8 @@ void decode_copy(Decoder& decoder) {
   const auto& operands = decoder.statement().operands;
   Instruction& i = decoder.instruction();
   const std::int64_t bytes = decoder.constant(operands[2]);
-  if (bytes != 16 && (only_16 || (bytes != 4 && bytes != 8))) decoder.fail("a copy of " + std::to_string(bytes) + " bytes");
+  if (bytes != 16 && (only_16 || (bytes != 4 && bytes != 8)))
+    decoder.fail("a copy of " + std::to_string(bytes) + " bytes");
   i.bytes = static_cast<std::uint8_t>(bytes);
   decoder.address(operands[0], Space::shared);
   decoder.second_address(operands[1], 8);
@@ -92,8 +98,10 @@ void decode_wait(Decoder& decoder) {
 
 void add_copies(Opcodes& table) {
   for (const char* space : {"shared", "shared::cta"}) {
-    table[std::string("cp.async.ca.") + space + ".global"] = {copy, nullptr, Class::copy, decode_copy<false>};
-    table[std::string("cp.async.cg.") + space + ".global"] = {copy, nullptr, Class::copy, decode_copy<true>};
+    table[std::string("cp.async.ca.") + space + ".global"] = {copy, nullptr, Class::copy,
+                                                              decode_copy<false>};
+    table[std::string("cp.async.cg.") + space + ".global"] = {copy, nullptr, Class::copy,
+                                                              decode_copy<true>};
   }
   table["cp.async.commit_group"] = {commit, "=", Class::copy};
   table["cp.async.wait_group"] = {wait, nullptr, Class::copy, decode_wait};

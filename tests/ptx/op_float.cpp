@@ -9,17 +9,67 @@
 namespace lacuna::ptx {
 namespace {
 
-struct Add { template <class T> T operator()(T a, T b) const { return canonical(a + b); } };
-struct Sub { template <class T> T operator()(T a, T b) const { return canonical(a - b); } };
-struct Mul { template <class T> T operator()(T a, T b) const { return canonical(a * b); } };
-struct Div { template <class T> T operator()(T a, T b) const { return canonical(a / b); } };
-struct Fma { template <class T> T operator()(T a, T b, T c) const { return canonical(std::fma(a, b, c)); } };
-struct Rcp { template <class T> T operator()(T a) const { return canonical(1 / a); } };
-struct Sqrt { template <class T> T operator()(T a) const { return canonical(std::sqrt(a)); } };
-struct Neg { template <class T> T operator()(T a) const { return -a; } };
-struct Abs { template <class T> T operator()(T a) const { return std::fabs(a); } };
+struct Add {
+  template <class T>
+  T operator()(T a, T b) const {
+    return canonical(a + b);
+  }
+};
+struct Sub {
+  template <class T>
+  T operator()(T a, T b) const {
+    return canonical(a - b);
+  }
+};
+struct Mul {
+  template <class T>
+  T operator()(T a, T b) const {
+    return canonical(a * b);
+  }
+};
+struct Div {
+  template <class T>
+  T operator()(T a, T b) const {
+    return canonical(a / b);
+  }
+};
+struct Fma {
+  template <class T>
+  T operator()(T a, T b, T c) const {
+    return canonical(std::fma(a, b, c));
+  }
+};
+struct Rcp {
+  template <class T>
+  T operator()(T a) const {
+    return canonical(1 / a);
+  }
+};
+struct Sqrt {
+  template <class T>
+  T operator()(T a) const {
+    return canonical(std::sqrt(a));
+  }
+};
+struct Neg {
+  template <class T>
+  T operator()(T a) const {
+    return -a;
+  }
+};
+struct Abs {
+  template <class T>
+  T operator()(T a) const {
+    return std::fabs(a);
+  }
+};
 // The sign of a, all else of b.
-struct CopySign { template <class T> T operator()(T a, T b) const { return std::copysign(b, a); } };
+struct CopySign {
+  template <class T>
+  T operator()(T a, T b) const {
+    return std::copysign(b, a);
+  }
+};
 // A number wins over NaN, and -0 is less than +0.
 struct Min {
   template <class T>
@@ -36,27 +86,57 @@ struct Max {
   }
 };
 template <class Op>
-struct OrNan { template <class T> T operator()(T a, T b) const { return a != a || b != b ? canonical(a + b) : Op()(a, b); } };
+struct OrNan {
+  template <class T>
+  T operator()(T a, T b) const {
+    return a != a || b != b ? canonical(a + b) : Op()(a, b);
+  }
+};
 
 template <Rounding mode>
-struct AddBy { float operator()(float a, float b) const { return canonical(multiply_add<mode>(a, 1.0f, b)); } };
+struct AddBy {
+  float operator()(float a, float b) const { return canonical(multiply_add<mode>(a, 1.0f, b)); }
+};
 template <Rounding mode>
-struct SubBy { float operator()(float a, float b) const { return canonical(multiply_add<mode>(a, 1.0f, -b)); } };
+struct SubBy {
+  float operator()(float a, float b) const { return canonical(multiply_add<mode>(a, 1.0f, -b)); }
+};
 template <Rounding mode>
-struct MulBy { float operator()(float a, float b) const { return canonical(round_sum<mode>(double{a} * b, 0)); } };
+struct MulBy {
+  float operator()(float a, float b) const { return canonical(round_sum<mode>(double{a} * b, 0)); }
+};
 template <Rounding mode>
-struct FmaBy { float operator()(float a, float b, float c) const { return canonical(multiply_add<mode>(a, b, c)); } };
+struct FmaBy {
+  float operator()(float a, float b, float c) const {
+    return canonical(multiply_add<mode>(a, b, c));
+  }
+};
 
-struct Ex2 { float operator()(float a) const { return canonical(static_cast<float>(std::exp2(double{a}))); } };
-struct Lg2 { float operator()(float a) const { return canonical(static_cast<float>(std::log2(double{a}))); } };
-struct Sin { float operator()(float a) const { return canonical(static_cast<float>(std::sin(double{a}))); } };
-struct Cos { float operator()(float a) const { return canonical(static_cast<float>(std::cos(double{a}))); } };
-struct Tanh { float operator()(float a) const { return canonical(static_cast<float>(std::tanh(double{a}))); } };
-struct Rsqrt { float operator()(float a) const { return canonical(static_cast<float>(1 / std::sqrt(double{a}))); } };
+struct Ex2 {
+  float operator()(float a) const { return canonical(static_cast<float>(std::exp2(double{a}))); }
+};
+struct Lg2 {
+  float operator()(float a) const { return canonical(static_cast<float>(std::log2(double{a}))); }
+};
+struct Sin {
+  float operator()(float a) const { return canonical(static_cast<float>(std::sin(double{a}))); }
+};
+struct Cos {
+  float operator()(float a) const { return canonical(static_cast<float>(std::cos(double{a}))); }
+};
+struct Tanh {
+  float operator()(float a) const { return canonical(static_cast<float>(std::tanh(double{a}))); }
+};
+struct Rsqrt {
+  float operator()(float a) const {
+    return canonical(static_cast<float>(1 / std::sqrt(double{a})));
+  }
+};
 // Only the upper 32 bits of argument and result count, and subnormal ones are zero.
 struct GrossRcp {
   static double upper(double x) {
-    const double cut = std::bit_cast<double>(std::bit_cast<std::uint64_t>(x) & ~std::uint64_t{0xffffffffu});
+    const double cut =
+        std::bit_cast<double>(std::bit_cast<std::uint64_t>(x) & ~std::uint64_t{0xffffffffu});
     return std::fabs(cut) < std::numeric_limits<double>::min() ? std::copysign(0.0, x) : cut;
   }
   double operator()(double a) const { return a != a ? canonical(a) : upper(1 / upper(a)); }
@@ -64,29 +144,84 @@ struct GrossRcp {
 
 // .ftz: subnormal arguments and results are zero; .sat: results are cut to [0, 1].
 template <class Op>
-struct Ftz { template <class... A> float operator()(A... a) const { return flush(Op()(flush(a)...)); } };
+struct Ftz {
+  template <class... A>
+  float operator()(A... a) const {
+    return flush(Op()(flush(a)...));
+  }
+};
 template <class Op>
-struct Sat { template <class... A> float operator()(A... a) const { return saturate(Op()(a...)); } };
+struct Sat {
+  template <class... A>
+  float operator()(A... a) const {
+    return saturate(Op()(a...));
+  }
+};
 
 // Without NaN, then (…u) with it.
-struct Eq { template <class T> bool operator()(T a, T b) const { return a == b; } };
-struct Ne { template <class T> bool operator()(T a, T b) const { return a < b || a > b; } };
-struct Lt { template <class T> bool operator()(T a, T b) const { return a < b; } };
-struct Le { template <class T> bool operator()(T a, T b) const { return a <= b; } };
-struct Gt { template <class T> bool operator()(T a, T b) const { return a > b; } };
-struct Ge { template <class T> bool operator()(T a, T b) const { return a >= b; } };
-struct Num { template <class T> bool operator()(T a, T b) const { return a == a && b == b; } };
+struct Eq {
+  template <class T>
+  bool operator()(T a, T b) const {
+    return a == b;
+  }
+};
+struct Ne {
+  template <class T>
+  bool operator()(T a, T b) const {
+    return a < b || a > b;
+  }
+};
+struct Lt {
+  template <class T>
+  bool operator()(T a, T b) const {
+    return a < b;
+  }
+};
+struct Le {
+  template <class T>
+  bool operator()(T a, T b) const {
+    return a <= b;
+  }
+};
+struct Gt {
+  template <class T>
+  bool operator()(T a, T b) const {
+    return a > b;
+  }
+};
+struct Ge {
+  template <class T>
+  bool operator()(T a, T b) const {
+    return a >= b;
+  }
+};
+struct Num {
+  template <class T>
+  bool operator()(T a, T b) const {
+    return a == a && b == b;
+  }
+};
 template <class Op>
-struct Not { template <class T> bool operator()(T a, T b) const { return !Op()(a, b); } };
+struct Not {
+  template <class T>
+  bool operator()(T a, T b) const {
+    return !Op()(a, b);
+  }
+};
 template <class Op>
-struct FtzCompare { bool operator()(float a, float b) const { return Op()(flush(a), flush(b)); } };
+struct FtzCompare {
+  bool operator()(float a, float b) const { return Op()(flush(a), flush(b)); }
+};
 
 // name + modifiers + ".f32": with .ftz and .sat, both, or neither.
 template <class Op, std::size_t arguments>
 Opcode float_opcode(Class kind) {
-  if constexpr (arguments == 1) return unary_opcode<float, float, Op>(kind);
-  else if constexpr (arguments == 2) return binary_opcode<float, float, float, Op>(kind);
-  else return ternary_opcode<float, float, float, float, Op>(kind);
+  if constexpr (arguments == 1)
+    return unary_opcode<float, float, Op>(kind);
+  else if constexpr (arguments == 2)
+    return binary_opcode<float, float, float, Op>(kind);
+  else
+    return ternary_opcode<float, float, float, float, Op>(kind);
 }
 template <class Op, std::size_t arguments>
 void add_single(Opcodes& table, const std::string& name, Class kind = Class::fp32) {
@@ -142,7 +277,8 @@ void add_float(Opcodes& table) {
   add_rounded<Rounding::down>(table, "rm");
   add_rounded<Rounding::up>(table, "rp");
   const Class special = Class::special;
-  for (const std::string modifier : {".rn", ".approx", ".full"}) add_single<Div, 2>(table, "div" + modifier, special);
+  for (const std::string modifier : {".rn", ".approx", ".full"})
+    add_single<Div, 2>(table, "div" + modifier, special);
   for (const std::string modifier : {".rn", ".approx"}) {
     add_single<Rcp, 1>(table, "rcp" + modifier, special);
     add_single<Sqrt, 1>(table, "sqrt" + modifier, special);

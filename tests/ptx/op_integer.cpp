@@ -14,24 +14,37 @@ using Unsigned = std::make_unsigned_t<T>;
 template <class T>
 struct Twice;
 template <>
-struct Twice<std::int16_t> { using type = std::int32_t; };
+struct Twice<std::int16_t> {
+  using type = std::int32_t;
+};
 template <>
-struct Twice<std::uint16_t> { using type = std::uint32_t; };
+struct Twice<std::uint16_t> {
+  using type = std::uint32_t;
+};
 template <>
-struct Twice<std::int32_t> { using type = std::int64_t; };
+struct Twice<std::int32_t> {
+  using type = std::int64_t;
+};
 template <>
-struct Twice<std::uint32_t> { using type = std::uint64_t; };
+struct Twice<std::uint32_t> {
+  using type = std::uint64_t;
+};
 template <>
-struct Twice<std::int64_t> { using type = __int128; };
+struct Twice<std::int64_t> {
+  using type = __int128;
+};
 template <>
-struct Twice<std::uint64_t> { using type = unsigned __int128; };
+struct Twice<std::uint64_t> {
+  using type = unsigned __int128;
+};
 template <class T>
 using Wide = typename Twice<T>::type;
 
 // Sums and products wrap, which only unsigned types of C++ do (and only those no narrower than int).
 template <class T>
 T wrapped_product(T a, T b) {
-  return static_cast<T>(static_cast<Wide<Unsigned<T>>>(static_cast<Unsigned<T>>(a)) * static_cast<Unsigned<T>>(b));
+  return static_cast<T>(static_cast<Wide<Unsigned<T>>>(static_cast<Unsigned<T>>(a)) *
+                        static_cast<Unsigned<T>>(b));
 }
 template <class T>
 T wrapped_sum(T a, T b) {
@@ -42,20 +55,61 @@ T high_product(T a, T b) {
   return static_cast<T>(static_cast<Wide<T>>(a) * static_cast<Wide<T>>(b) >> 8 * sizeof(T));
 }
 
-struct Add { template <class T> T operator()(T a, T b) const { return wrapped_sum(a, b); } };
-struct Sub { template <class T> T operator()(T a, T b) const { return static_cast<T>(static_cast<Unsigned<T>>(a) - static_cast<Unsigned<T>>(b)); } };
-struct MulLow { template <class T> T operator()(T a, T b) const { return wrapped_product(a, b); } };
-struct MulHigh { template <class T> T operator()(T a, T b) const { return high_product(a, b); } };
-struct MulWide { template <class T> Wide<T> operator()(T a, T b) const { return static_cast<Wide<T>>(a) * static_cast<Wide<T>>(b); } };
-struct MadLow { template <class T> T operator()(T a, T b, T c) const { return wrapped_sum(wrapped_product(a, b), c); } };
-struct MadHigh { template <class T> T operator()(T a, T b, T c) const { return wrapped_sum(high_product(a, b), c); } };
-struct MadWide { template <class T> Wide<T> operator()(T a, T b, Wide<T> c) const { return wrapped_sum<Wide<T>>(static_cast<Wide<T>>(a) * static_cast<Wide<T>>(b), c); } };
+struct Add {
+  template <class T>
+  T operator()(T a, T b) const {
+    return wrapped_sum(a, b);
+  }
+};
+struct Sub {
+  template <class T>
+  T operator()(T a, T b) const {
+    return static_cast<T>(static_cast<Unsigned<T>>(a) - static_cast<Unsigned<T>>(b));
+  }
+};
+struct MulLow {
+  template <class T>
+  T operator()(T a, T b) const {
+    return wrapped_product(a, b);
+  }
+};
+struct MulHigh {
+  template <class T>
+  T operator()(T a, T b) const {
+    return high_product(a, b);
+  }
+};
+struct MulWide {
+  template <class T>
+  Wide<T> operator()(T a, T b) const {
+    return static_cast<Wide<T>>(a) * static_cast<Wide<T>>(b);
+  }
+};
+struct MadLow {
+  template <class T>
+  T operator()(T a, T b, T c) const {
+    return wrapped_sum(wrapped_product(a, b), c);
+  }
+};
+struct MadHigh {
+  template <class T>
+  T operator()(T a, T b, T c) const {
+    return wrapped_sum(high_product(a, b), c);
+  }
+};
+struct MadWide {
+  template <class T>
+  Wide<T> operator()(T a, T b, Wide<T> c) const {
+    return wrapped_sum<Wide<T>>(static_cast<Wide<T>>(a) * static_cast<Wide<T>>(b), c);
+  }
+};
 // What division by zero gives the document leaves open: all ones, so that it shows.
 struct Div {
   template <class T>
   T operator()(T a, T b) const {
     if (b == 0) return static_cast<T>(~T{0});
-    if (std::is_signed_v<T> && b == static_cast<T>(-1)) return static_cast<T>(0 - static_cast<Unsigned<T>>(a));
+    if (std::is_signed_v<T> && b == static_cast<T>(-1))
+      return static_cast<T>(0 - static_cast<Unsigned<T>>(a));
     return static_cast<T>(a / b);
   }
 };
@@ -67,17 +121,67 @@ struct Rem {
     return static_cast<T>(a % b);
   }
 };
-struct Min { template <class T> T operator()(T a, T b) const { return std::min(a, b); } };
-struct Max { template <class T> T operator()(T a, T b) const { return std::max(a, b); } };
-struct Neg { template <class T> T operator()(T a) const { return static_cast<T>(0 - static_cast<Unsigned<T>>(a)); } };
-struct Abs { template <class T> T operator()(T a) const { return a < 0 ? Neg()(a) : a; } };
+struct Min {
+  template <class T>
+  T operator()(T a, T b) const {
+    return std::min(a, b);
+  }
+};
+struct Max {
+  template <class T>
+  T operator()(T a, T b) const {
+    return std::max(a, b);
+  }
+};
+struct Neg {
+  template <class T>
+  T operator()(T a) const {
+    return static_cast<T>(0 - static_cast<Unsigned<T>>(a));
+  }
+};
+struct Abs {
+  template <class T>
+  T operator()(T a) const {
+    return a < 0 ? Neg()(a) : a;
+  }
+};
 
-struct Eq { template <class T> bool operator()(T a, T b) const { return a == b; } };
-struct Ne { template <class T> bool operator()(T a, T b) const { return a != b; } };
-struct Lt { template <class T> bool operator()(T a, T b) const { return a < b; } };
-struct Le { template <class T> bool operator()(T a, T b) const { return a <= b; } };
-struct Gt { template <class T> bool operator()(T a, T b) const { return a > b; } };
-struct Ge { template <class T> bool operator()(T a, T b) const { return a >= b; } };
+struct Eq {
+  template <class T>
+  bool operator()(T a, T b) const {
+    return a == b;
+  }
+};
+struct Ne {
+  template <class T>
+  bool operator()(T a, T b) const {
+    return a != b;
+  }
+};
+struct Lt {
+  template <class T>
+  bool operator()(T a, T b) const {
+    return a < b;
+  }
+};
+struct Le {
+  template <class T>
+  bool operator()(T a, T b) const {
+    return a <= b;
+  }
+};
+struct Gt {
+  template <class T>
+  bool operator()(T a, T b) const {
+    return a > b;
+  }
+};
+struct Ge {
+  template <class T>
+  bool operator()(T a, T b) const {
+    return a >= b;
+  }
+};
 
 template <class T>
 const char* comparison_shape() {
@@ -87,7 +191,9 @@ const char* comparison_shape() {
 
 template <class T>
 void add_of(Opcodes& table, const std::string& type) {
-  const auto two = [&](const std::string& name, Opcode opcode) { table[name + "." + type] = opcode; };
+  const auto two = [&](const std::string& name, Opcode opcode) {
+    table[name + "." + type] = opcode;
+  };
   const Class kind = Class::integer;
   two("add", binary_opcode<T, T, T, Add>(kind));
   two("sub", binary_opcode<T, T, T, Sub>(kind));

@@ -46,9 +46,11 @@ void mma(Warp& w, const Instruction& i, std::uint32_t mask) {
     const int g = static_cast<int>(lane / 4), t = static_cast<int>(lane % 4);
     for (int e = 0; e < Format::a_elements; ++e)
       a[Format::a_row(e, g)][Format::a_column(e, t)] = Format::element(a_registers, e, lane);
-    for (int e = 0; e < Format::b_elements; ++e) b[Format::b_row(e, t)][g] = Format::element(b_registers, e, lane);
+    for (int e = 0; e < Format::b_elements; ++e)
+      b[Format::b_row(e, t)][g] = Format::element(b_registers, e, lane);
     for (int e = 0; e < 4; ++e)
-      c[g + (e >= 2 ? 8 : 0)][2 * t + (e & 1)] = w.at<float>(i, 10 + static_cast<unsigned>(e))[lane];
+      c[g + (e >= 2 ? 8 : 0)][2 * t + (e & 1)] =
+          w.at<float>(i, 10 + static_cast<unsigned>(e))[lane];
   }
   for (int row = 0; row < 16; ++row)
     for (int k = 0; k < Format::k; ++k)
@@ -56,7 +58,8 @@ void mma(Warp& w, const Instruction& i, std::uint32_t mask) {
   for (int e = 0; e < 4; ++e) {
     float* const d = w.at<float>(i, static_cast<unsigned>(e));
     for (unsigned lane = 0; lane < 32; ++lane)
-      d[lane] = canonical(static_cast<float>(c[lane / 4 + (e >= 2 ? 8 : 0)][2 * (lane % 4) + (e & 1)]));
+      d[lane] =
+          canonical(static_cast<float>(c[lane / 4 + (e >= 2 ? 8 : 0)][2 * (lane % 4) + (e & 1)]));
     w.define(i.slot[static_cast<unsigned>(e)], all_lanes);
   }
 }
@@ -87,7 +90,8 @@ void mma_double(Warp& w, const Instruction& i, std::uint32_t mask) {
 // in its low and high half; of the transpose, for .trans.
 std::uint32_t fragment_of(const std::uint16_t tile[8][8], unsigned lane, bool transposed) {
   const unsigned g = lane / 4, t = 2 * (lane % 4);
-  const std::uint32_t low = transposed ? tile[t][g] : tile[g][t], high = transposed ? tile[t + 1][g] : tile[g][t + 1];
+  const std::uint32_t low = transposed ? tile[t][g] : tile[g][t],
+                      high = transposed ? tile[t + 1][g] : tile[g][t + 1];
   return low | high << 16;
 }
 
@@ -99,7 +103,8 @@ void ldmatrix(Warp& w, const Instruction& i, std::uint32_t mask) {
   w.translate(i, tiles == 4 ? all_lanes : (1u << 8 * tiles) - 1, tiles, false, rows);
   for (unsigned n = 0; n < tiles; ++n) {
     std::uint16_t tile[8][8];
-    for (unsigned row = 0; row < 8; ++row) std::memcpy(tile[row], rows[8 * n + row], sizeof tile[row]);
+    for (unsigned row = 0; row < 8; ++row)
+      std::memcpy(tile[row], rows[8 * n + row], sizeof tile[row]);
     auto* const d = w.at<std::uint32_t>(i, n);
     for (unsigned lane = 0; lane < 32; ++lane) d[lane] = fragment_of(tile, lane, i.tag);
     w.define(i.slot[n], all_lanes);
@@ -111,7 +116,8 @@ void movmatrix(Warp& w, const Instruction& i, std::uint32_t mask) {
   std::uint16_t tile[8][8];
   const auto* const a = w.at<std::uint32_t>(i, 1);
   for (unsigned lane = 0; lane < 32; ++lane)
-    for (unsigned e = 0; e < 2; ++e) tile[lane / 4][2 * (lane % 4) + e] = static_cast<std::uint16_t>(a[lane] >> 16 * e);
+    for (unsigned e = 0; e < 2; ++e)
+      tile[lane / 4][2 * (lane % 4) + e] = static_cast<std::uint16_t>(a[lane] >> 16 * e);
   auto* const d = w.at<std::uint32_t>(i, 0);
   for (unsigned lane = 0; lane < 32; ++lane) d[lane] = fragment_of(tile, lane, true);
   w.define(i.slot[0], all_lanes);
@@ -163,11 +169,16 @@ void decode_movmatrix(Decoder& decoder) {
 
 void add_matrix(Opcodes& table) {
   const auto halves = decode_mma<4, 4, 2, 4, 4>;
-  table["mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32"] = {mma<Halves<from_f16>>, nullptr, Class::mma, halves};
-  table["mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32"] = {mma<Halves<from_bf16>>, nullptr, Class::mma, halves};
-  table["mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32"] = {mma<Tf32>, nullptr, Class::mma, halves};
-  table["mma.sync.aligned.m8n8k4.row.col.f64.f64.f64.f64"] = {mma_double, nullptr, Class::mma, decode_mma<2, 1, 1, 8, 8>};
-  const auto load = [&](const std::string& tiles, void (*plain)(Decoder&), void (*transposed)(Decoder&)) {
+  table["mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32"] = {mma<Halves<from_f16>>, nullptr,
+                                                                Class::mma, halves};
+  table["mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32"] = {mma<Halves<from_bf16>>, nullptr,
+                                                                  Class::mma, halves};
+  table["mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32"] = {mma<Tf32>, nullptr, Class::mma,
+                                                                 halves};
+  table["mma.sync.aligned.m8n8k4.row.col.f64.f64.f64.f64"] = {mma_double, nullptr, Class::mma,
+                                                              decode_mma<2, 1, 1, 8, 8>};
+  const auto load = [&](const std::string& tiles, void (*plain)(Decoder&),
+                        void (*transposed)(Decoder&)) {
     for (const char* space : {"shared", "shared::cta"}) {
       const std::string name = "ldmatrix.sync.aligned.m8n8." + tiles;
       table[name + "." + space + ".b16"] = {nullptr, nullptr, Class::matrix, plain};
@@ -177,7 +188,8 @@ void add_matrix(Opcodes& table) {
   load("x1", decode_ldmatrix<1, false>, decode_ldmatrix<1, true>);
   load("x2", decode_ldmatrix<2, false>, decode_ldmatrix<2, true>);
   load("x4", decode_ldmatrix<4, false>, decode_ldmatrix<4, true>);
-  table["movmatrix.sync.aligned.m8n8.trans.b16"] = {nullptr, nullptr, Class::matrix, decode_movmatrix};
+  table["movmatrix.sync.aligned.m8n8.trans.b16"] = {nullptr, nullptr, Class::matrix,
+                                                    decode_movmatrix};
 }
 
 }  // namespace lacuna::ptx

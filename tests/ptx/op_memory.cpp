@@ -82,20 +82,34 @@ Modifiers modifiers_of(Decoder& decoder) {
     const auto is = [&](std::initializer_list<std::string_view> names) {
       return std::find(names.begin(), names.end(), part) != names.end();
     };
-    if (is({"global"})) m.space = Space::global;
-    else if (is({"shared", "shared::cta"})) m.space = Space::shared;
-    else if (is({"shared::cluster"})) m.space = Space::cluster;
-    else if (is({"local"})) m.space = Space::local;
-    else if (is({"param", "param::entry"})) m.space = Space::parameter;
-    else if (is({"const"})) m.space = Space::constant;
-    else if (is({"v2"})) m.vector = 2;
-    else if (is({"v4"})) m.vector = 4;
-    else if (is({"acquire", "volatile", "relaxed", "acq_rel"})) m.polls = true;
-    else if (is({"weak", "release", "cta", "cluster", "gpu", "sys", "nc", "ca", "cg", "cs", "lu", "cv", "wb", "wt",
-                 "L1::no_allocate", "L1::evict_last", "L1::evict_first", "L1::evict_normal"})) continue;
-    else if (is({"add", "min", "max", "and", "or", "xor", "exch", "cas", "inc", "dec"})) m.operation = part;
-    else if (is_type(part) && part != "pred" && part != "f16" && part != "bf16") m.type = part;
-    else decoder.fail("'." + std::string(part) + "' is not implemented");
+    if (is({"global"}))
+      m.space = Space::global;
+    else if (is({"shared", "shared::cta"}))
+      m.space = Space::shared;
+    else if (is({"shared::cluster"}))
+      m.space = Space::cluster;
+    else if (is({"local"}))
+      m.space = Space::local;
+    else if (is({"param", "param::entry"}))
+      m.space = Space::parameter;
+    else if (is({"const"}))
+      m.space = Space::constant;
+    else if (is({"v2"}))
+      m.vector = 2;
+    else if (is({"v4"}))
+      m.vector = 4;
+    else if (is({"acquire", "volatile", "relaxed", "acq_rel"}))
+      m.polls = true;
+    else if (is({"weak", "release", "cta", "cluster", "gpu", "sys", "nc", "ca", "cg", "cs", "lu",
+                 "cv", "wb", "wt", "L1::no_allocate", "L1::evict_last", "L1::evict_first",
+                 "L1::evict_normal"}))
+      continue;
+    else if (is({"add", "min", "max", "and", "or", "xor", "exch", "cas", "inc", "dec"}))
+      m.operation = part;
+    else if (is_type(part) && part != "pred" && part != "f16" && part != "bf16")
+      m.type = part;
+    else
+      decoder.fail("'." + std::string(part) + "' is not implemented");
   }
   if (m.type.empty()) decoder.fail("it names no type");
   return m;
@@ -123,7 +137,7 @@ void decode_load(Decoder& decoder) {
   decoder.address(operands[1], m.space);
   i.handler = load_of(m.type, width);
   i.tag = m.polls;
-  i.kind = m.space == Space::shared || m.space == Space::cluster  ? Class::load_shared
+  i.kind = m.space == Space::shared || m.space == Space::cluster   ? Class::load_shared
            : m.space == Space::global || m.space == Space::generic ? Class::load_global
                                                                    : Class::load_other;
 }
@@ -145,22 +159,72 @@ void decode_store(Decoder& decoder) {
     width = its;
   }
   i.handler = store_of(m.type, width);
-  i.kind = m.space == Space::shared || m.space == Space::cluster  ? Class::store_shared
+  i.kind = m.space == Space::shared || m.space == Space::cluster   ? Class::store_shared
            : m.space == Space::global || m.space == Space::generic ? Class::store_global
                                                                    : Class::store_other;
 }
 
 // atom and red: old = *p; *p = op(old, a [, b]).
-struct Add { template <class T> T operator()(T old, T a, T) const { return static_cast<T>(old + a); } };
-struct Min { template <class T> T operator()(T old, T a, T) const { return std::min(old, a); } };
-struct Max { template <class T> T operator()(T old, T a, T) const { return std::max(old, a); } };
-struct And { template <class T> T operator()(T old, T a, T) const { return old & a; } };
-struct Or { template <class T> T operator()(T old, T a, T) const { return old | a; } };
-struct Xor { template <class T> T operator()(T old, T a, T) const { return old ^ a; } };
-struct Exch { template <class T> T operator()(T, T a, T) const { return a; } };
-struct Cas { template <class T> T operator()(T old, T a, T b) const { return old == a ? b : old; } };
-struct Inc { template <class T> T operator()(T old, T a, T) const { return old >= a ? T{0} : old + 1; } };
-struct Dec { template <class T> T operator()(T old, T a, T) const { return old == 0 || old > a ? a : old - 1; } };
+struct Add {
+  template <class T>
+  T operator()(T old, T a, T) const {
+    return static_cast<T>(old + a);
+  }
+};
+struct Min {
+  template <class T>
+  T operator()(T old, T a, T) const {
+    return std::min(old, a);
+  }
+};
+struct Max {
+  template <class T>
+  T operator()(T old, T a, T) const {
+    return std::max(old, a);
+  }
+};
+struct And {
+  template <class T>
+  T operator()(T old, T a, T) const {
+    return old & a;
+  }
+};
+struct Or {
+  template <class T>
+  T operator()(T old, T a, T) const {
+    return old | a;
+  }
+};
+struct Xor {
+  template <class T>
+  T operator()(T old, T a, T) const {
+    return old ^ a;
+  }
+};
+struct Exch {
+  template <class T>
+  T operator()(T, T a, T) const {
+    return a;
+  }
+};
+struct Cas {
+  template <class T>
+  T operator()(T old, T a, T b) const {
+    return old == a ? b : old;
+  }
+};
+struct Inc {
+  template <class T>
+  T operator()(T old, T a, T) const {
+    return old >= a ? T{0} : old + 1;
+  }
+};
+struct Dec {
+  template <class T>
+  T operator()(T old, T a, T) const {
+    return old == 0 || old > a ? a : old - 1;
+  }
+};
 
 template <class T, class Op>
 void atomic(Warp& w, const Instruction& i, std::uint32_t mask) {
@@ -209,13 +273,13 @@ void decode_atomic(Decoder& decoder) {
   decoder.address(operands[returns], m.space);
   for (unsigned v = 0; v < values; ++v) decoder.source(operands[returns + 1 + v], i.bytes);
   i.kind = Class::atomic;
-  i.handler = m.type == "f32"                     ? atomic_on<float>(m.operation)
-              : m.type == "f64"                   ? atomic_on<double>(m.operation)
-              : m.type == "s32"                   ? atomic_on<std::int32_t>(m.operation)
-              : m.type == "s64"                   ? atomic_on<std::int64_t>(m.operation)
-              : i.bytes == 4                      ? atomic_on<std::uint32_t>(m.operation)
-              : i.bytes == 8                      ? atomic_on<std::uint64_t>(m.operation)
-                                                  : nullptr;
+  i.handler = m.type == "f32"   ? atomic_on<float>(m.operation)
+              : m.type == "f64" ? atomic_on<double>(m.operation)
+              : m.type == "s32" ? atomic_on<std::int32_t>(m.operation)
+              : m.type == "s64" ? atomic_on<std::int64_t>(m.operation)
+              : i.bytes == 4    ? atomic_on<std::uint32_t>(m.operation)
+              : i.bytes == 8    ? atomic_on<std::uint64_t>(m.operation)
+                                : nullptr;
   if (!i.handler) decoder.fail("this operation is not implemented on this type");
 }
 

@@ -6,7 +6,12 @@
 namespace lacuna::ptx {
 namespace {
 
-struct Same { template <class T> T operator()(T a) const { return a; } };
+struct Same {
+  template <class T>
+  T operator()(T a) const {
+    return a;
+  }
+};
 
 // {a, b, …} into one register, or one register into them: the first is the lowest.
 void pack(Warp& w, const Instruction& i, std::uint32_t mask) {
@@ -33,9 +38,11 @@ void clock(Warp& w, const Instruction& i, std::uint32_t mask) {
 }
 
 template <unsigned width>
-constexpr Handler copy = width == 2   ? static_cast<Handler>(unary<std::uint16_t, std::uint16_t, Same>)
-                         : width == 4 ? static_cast<Handler>(unary<std::uint32_t, std::uint32_t, Same>)
-                                      : static_cast<Handler>(unary<std::uint64_t, std::uint64_t, Same>);
+constexpr Handler copy = width == 2
+                             ? static_cast<Handler>(unary<std::uint16_t, std::uint16_t, Same>)
+                         : width == 4
+                             ? static_cast<Handler>(unary<std::uint32_t, std::uint32_t, Same>)
+                             : static_cast<Handler>(unary<std::uint64_t, std::uint64_t, Same>);
 
 template <unsigned width>
 void decode_mov(Decoder& decoder) {
@@ -98,8 +105,7 @@ void from_generic(Warp& w, const Instruction& i, std::uint32_t mask) {
   T* const d = w.at<T>(i, 0);
   const auto* const a = w.at<std::uint64_t>(i, 1);
   each(mask, [&](unsigned lane) {
-    if ((a[lane] & window_mask) != window)
-      w.fail(i, lane, "its address is of another state space");
+    if ((a[lane] & window_mask) != window) w.fail(i, lane, "its address is of another state space");
     d[lane] = static_cast<T>(a[lane] & ~window_mask);
   });
 }
@@ -108,18 +114,26 @@ void from_generic(Warp& w, const Instruction& i, std::uint32_t mask) {
 
 void add_moves(Opcodes& table) {
   const Class kind = Class::move;
-  for (const char* type : {"b16", "u16", "s16"}) table[std::string("mov.") + type] = {nullptr, nullptr, kind, decode_mov<2>};
-  for (const char* type : {"b32", "u32", "s32", "f32"}) table[std::string("mov.") + type] = {nullptr, nullptr, kind, decode_mov<4>};
-  for (const char* type : {"b64", "u64", "s64", "f64"}) table[std::string("mov.") + type] = {nullptr, nullptr, kind, decode_mov<8>};
+  for (const char* type : {"b16", "u16", "s16"})
+    table[std::string("mov.") + type] = {nullptr, nullptr, kind, decode_mov<2>};
+  for (const char* type : {"b32", "u32", "s32", "f32"})
+    table[std::string("mov.") + type] = {nullptr, nullptr, kind, decode_mov<4>};
+  for (const char* type : {"b64", "u64", "s64", "f64"})
+    table[std::string("mov.") + type] = {nullptr, nullptr, kind, decode_mov<8>};
   table["mov.pred"] = {mov_predicate, "p=p", kind};
-  for (const char* type : {"b16", "u16", "s16"}) table[std::string("selp.") + type] = {selp<std::uint16_t>, "h=hhp", kind};
-  for (const char* type : {"b32", "u32", "s32", "f32"}) table[std::string("selp.") + type] = {selp<std::uint32_t>, "w=wwp", kind};
-  for (const char* type : {"b64", "u64", "s64", "f64"}) table[std::string("selp.") + type] = {selp<std::uint64_t>, "d=ddp", kind};
+  for (const char* type : {"b16", "u16", "s16"})
+    table[std::string("selp.") + type] = {selp<std::uint16_t>, "h=hhp", kind};
+  for (const char* type : {"b32", "u32", "s32", "f32"})
+    table[std::string("selp.") + type] = {selp<std::uint32_t>, "w=wwp", kind};
+  for (const char* type : {"b64", "u64", "s64", "f64"})
+    table[std::string("selp.") + type] = {selp<std::uint64_t>, "d=ddp", kind};
   using U64 = std::uint64_t;
   table["cvta.global.u64"] = table["cvta.const.u64"] = {copy<8>, "d=d", kind};
   table["cvta.to.global.u64"] = {from_generic<U64, 0>, "d=d", kind};
-  table["cvta.shared.u64"] = table["cvta.shared::cluster.u64"] = {to_generic<U64, shared_window>, "d=d", kind};
-  table["cvta.to.shared.u64"] = table["cvta.to.shared::cluster.u64"] = {from_generic<U64, shared_window>, "d=d", kind};
+  table["cvta.shared.u64"] =
+      table["cvta.shared::cluster.u64"] = {to_generic<U64, shared_window>, "d=d", kind};
+  table["cvta.to.shared.u64"] =
+      table["cvta.to.shared::cluster.u64"] = {from_generic<U64, shared_window>, "d=d", kind};
   table["cvta.local.u64"] = {to_generic<U64, local_window>, "d=d", kind};
   table["cvta.to.local.u64"] = {from_generic<U64, local_window>, "d=d", kind};
 }

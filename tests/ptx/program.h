@@ -15,6 +15,9 @@
 
 namespace lacuna::ptx {
 
+// The stand-in for the CUDA runtime has blocks and launches of its own in lacuna::ptx.
+inline namespace interpreter {
+
 struct Warp;
 struct Instruction;
 
@@ -45,12 +48,13 @@ struct Instruction {
   // slot[0 … results) are written by the lanes that execute it; slot[first_source … + sources) are read.
   // What a handler writes for other lanes as well is no result in this sense.
   std::uint8_t results = 0, first_source = 0, sources = 0;
-  std::uint8_t bytes = 0;                 // of one element in memory
-  std::uint8_t vector = 1;                // elements
-  std::uint8_t result_width = 0, source_width = 0;  // of registers, where the opcode leaves them open
-  std::uint8_t tag = 0;                   // tells siblings of one handler apart
-  std::int64_t immediate = 0;             // an address' offset, a branch's target, a constant of the opcode
-  std::int64_t second_offset = 0;         // of the second address, where there are two
+  std::uint8_t bytes = 0;   // of one element in memory
+  std::uint8_t vector = 1;  // elements
+  std::uint8_t result_width = 0,
+               source_width = 0;  // of registers, where the opcode leaves them open
+  std::uint8_t tag = 0;           // tells siblings of one handler apart
+  std::int64_t immediate = 0;     // an address' offset, a branch's target, a constant of the opcode
+  std::int64_t second_offset = 0;  // of the second address, where there are two
   std::array<Slot, 14> slot{};
   std::uint32_t index = 0;  // in Program::code
   std::uint32_t line = 0;
@@ -58,9 +62,30 @@ struct Instruction {
 };
 
 enum class Special : std::uint8_t {
-  tid_x, tid_y, tid_z, ntid_x, ntid_y, ntid_z, ctaid_x, ctaid_y, ctaid_z, nctaid_x, nctaid_y, nctaid_z,
-  laneid, warpid, lanemask_eq, lanemask_le, lanemask_lt, lanemask_ge, lanemask_gt,
-  cluster_ctarank, cluster_nctarank, clusterid_x, nclusterid_x, dynamic_smem_size
+  tid_x,
+  tid_y,
+  tid_z,
+  ntid_x,
+  ntid_y,
+  ntid_z,
+  ctaid_x,
+  ctaid_y,
+  ctaid_z,
+  nctaid_x,
+  nctaid_y,
+  nctaid_z,
+  laneid,
+  warpid,
+  lanemask_eq,
+  lanemask_le,
+  lanemask_lt,
+  lanemask_ge,
+  lanemask_gt,
+  cluster_ctarank,
+  cluster_nctarank,
+  clusterid_x,
+  nclusterid_x,
+  dynamic_smem_size
 };
 
 struct Program {
@@ -93,8 +118,11 @@ inline constexpr std::uint32_t shared_base = 1024;
 // A shared::cluster address is its block's rank + 1 above these bits; 0 there is the own block.
 inline constexpr unsigned cluster_shift = 24;
 // Generic addresses of shared and local memory: where no host pointer points.
-inline constexpr std::uint64_t shared_window = 0x1000'0000'0000'0000, local_window = 0x2000'0000'0000'0000,
+inline constexpr std::uint64_t shared_window = 0x1000'0000'0000'0000,
+                               local_window = 0x2000'0000'0000'0000,
                                window_mask = 0xf000'0000'0000'0000;
+
+}  // namespace interpreter
 
 class Kernel {
  public:

@@ -51,12 +51,12 @@ class Lexer {
   std::string_view text() const { return text_; }
 
   bool at(std::string_view what) const { return token_ == what; }
-  std::string_view take();                 // the token, and on to the next
-  bool accept(std::string_view what);      // on to the next if the token is that
-  void expect(std::string_view what);      // the same, or a Fault
-  std::uint64_t take_integer();            // or a Fault
-  void skip_past(std::string_view what);   // to behind the next such token
-  void skip_block();                       // behind the brace that closes the one at the token
+  std::string_view take();                // the token, and on to the next
+  bool accept(std::string_view what);     // on to the next if the token is that
+  void expect(std::string_view what);     // the same, or a Fault
+  std::uint64_t take_integer();           // or a Fault
+  void skip_past(std::string_view what);  // to behind the next such token
+  void skip_block();                      // behind the brace that closes the one at the token
   [[noreturn]] void fail(const std::string& what) const;
 
  private:

@@ -49,7 +49,8 @@ Warp::Warp(Block& its_block, unsigned its_index)
       index(its_index),
       defined(program.slots, 0),
       local(program.local * 32, std::byte{0xff}),
-      storage_(std::make_unique_for_overwrite<std::byte[]>(std::size_t{program.slots} * slot_bytes + slot_bytes)) {
+      storage_(std::make_unique_for_overwrite<std::byte[]>(std::size_t{program.slots} * slot_bytes +
+                                                           slot_bytes)) {
   const auto at = reinterpret_cast<std::uintptr_t>(storage_.get());
   file = storage_.get() + (slot_bytes - at % slot_bytes) % slot_bytes;
   const std::size_t threads = launch.shape.block.count();
@@ -60,7 +61,8 @@ Warp::Warp(Block& its_block, unsigned its_index)
     if (constant.width == 0)
       predicate(constant.slot) = static_cast<std::uint32_t>(constant.bits);
     else
-      for (unsigned lane = 0; lane < 32; ++lane) set_value(constant.slot, constant.width, lane, constant.bits);
+      for (unsigned lane = 0; lane < 32; ++lane)
+        set_value(constant.slot, constant.width, lane, constant.bits);
   }
   for (const auto& use : program.specials) {
     defined[use.slot] = all_lanes;
@@ -138,7 +140,8 @@ void Warp::run(unsigned budget) {
     std::uint32_t mask = active;
     if (i.guard != no_slot) {
       if (check && (mask & ~defined[i.guard]))
-        fail(i, static_cast<unsigned>(std::countr_zero(mask & ~defined[i.guard])), "its guard was never written");
+        fail(i, static_cast<unsigned>(std::countr_zero(mask & ~defined[i.guard])),
+             "its guard was never written");
       mask &= i.guard_negated ? ~predicate(i.guard) : predicate(i.guard);
     }
     ++pc;
@@ -164,7 +167,8 @@ bool Warp::gather(const Instruction& i, std::uint32_t mask, std::uint32_t member
   if (members & ~exists || members & exited)
     fail(i, static_cast<unsigned>(std::countr_zero(mask)),
          "it is for the lanes " + std::to_string(members) + " (a mask), of which " +
-             std::to_string(members & (exited | ~exists)) + (members & ~exists ? " do not exist" : " have exited"));
+             std::to_string(members & (exited | ~exists)) +
+             (members & ~exists ? " do not exist" : " have exited"));
   std::uint32_t arrived = mask;
   each(waiting, [&](unsigned lane) {
     if (lane_pc[lane] == here) arrived |= 1u << lane;
@@ -233,8 +237,9 @@ std::string Warp::where(const Instruction& i) const {
   if (i.source) {
     const auto& source = program.sources[i.source - 1];
     const auto file = module.files.find(source.file);
-    text += " (" + (file == module.files.end() ? "file " + std::to_string(source.file) : file->second) + ":" +
-            std::to_string(source.line) + ")";
+    text += " (" +
+            (file == module.files.end() ? "file " + std::to_string(source.file) : file->second) +
+            ":" + std::to_string(source.line) + ")";
   }
   return text + ", '" + std::string(program.statements[i.index]) + "'";
 }

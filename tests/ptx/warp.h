@@ -11,6 +11,7 @@
 #include "ptx/program.h"
 
 namespace lacuna::ptx {
+inline namespace interpreter {
 
 // A cp.async whose bytes have not landed.
 struct PendingCopy {
@@ -47,7 +48,8 @@ struct Warp {
 
   // Host pointers for the lanes of `mask`, to i.bytes · i.vector bytes at the address in slot `operand`.
   // Faults for what may not be touched.
-  void translate(const Instruction& i, std::uint32_t mask, unsigned operand, bool write, std::byte** pointers);
+  void translate(const Instruction& i, std::uint32_t mask, unsigned operand, bool write,
+                 std::byte** pointers);
   // Whose shared memory a shared::cluster address points into.
   Block& owner_of(const Instruction& i, unsigned lane, std::uint64_t address);
   std::uint64_t address(const Instruction& i, unsigned operand, unsigned lane);
@@ -80,15 +82,15 @@ struct Warp {
   std::uint32_t exists = 0, exited = 0;
   std::uint32_t waiting = 0;  // lanes at a collective instruction, for others
   std::uint32_t active = 0;
-  std::uint32_t pc = 0;          // of the active lanes
+  std::uint32_t pc = 0;           // of the active lanes
   std::uint32_t next_stop = ~0u;  // where the nearest of the other lanes stands
   std::array<std::uint32_t, 32> lane_pc{};
   State state = State::ready;
   bool stopped = false, polled = false;
   bool awaits_cluster = false;  // between barrier.cluster.arrive and .wait
   unsigned cluster_phase = 0;   // that it then waits for
-  unsigned barrier = 0;      // at which it stands
-  std::uint32_t stands = 0;  // its instruction
+  unsigned barrier = 0;         // at which it stands
+  std::uint32_t stands = 0;     // its instruction
 
  private:
   void regroup(bool any = false);
@@ -107,4 +109,5 @@ inline void each(std::uint32_t mask, F f) {
   }
 }
 
+}  // namespace interpreter
 }  // namespace lacuna::ptx
