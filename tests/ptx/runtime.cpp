@@ -46,6 +46,9 @@ void Runtime::perform(const Work& work) noexcept {
            : what.find("trap") != std::string::npos     ? cudaErrorLaunchFailure
                                                         : cudaErrorIllegalAddress;
     std::fprintf(stderr, "PTX machine: %s\n", what.c_str());
+  } catch (const Refusal& refusal) {
+    lost = refusal.code;
+    std::fprintf(stderr, "CUDA stand-in: in a stream: %s\n", refusal.text.c_str());
   } catch (const std::exception& error) {
     lost = cudaErrorUnknown;
     std::fprintf(stderr, "PTX machine: %s\n", error.what());

@@ -47,17 +47,15 @@ HostKernel& host_kernel(const void* stub) {
   HostKernel& kernel = found->second;
   if (kernel.kernel != nullptr) return kernel;
   Program& program = *kernel.program;
-  if (!program.module) {
-    if (program.text.empty())
-      throw Refusal{cudaErrorInvalidPtx, "no PTX for " + kernel.name +
-                                             ": its source has to be compiled with --no-compress"};
-    try {
-      program.module = parse(program.text, kernel.name);
-    } catch (const Fault& fault) {
-      throw Refusal{cudaErrorInvalidPtx, fault.what()};
-    }
+  if (program.text.empty())
+    throw Refusal{cudaErrorInvalidPtx, "no PTX for " + kernel.name +
+                                           ": its source has to be compiled with --no-compress"};
+  try {
+    if (!program.module) program.module = parse(program.text, kernel.name);
+    kernel.kernel = find(*program.module, kernel.name);
+  } catch (const Fault& fault) {
+    throw Refusal{cudaErrorInvalidPtx, fault.what()};
   }
-  kernel.kernel = find(*program.module, kernel.name);
   if (kernel.kernel == nullptr)
     throw Refusal{cudaErrorInvalidDeviceFunction, "the PTX has no kernel " + kernel.name};
   return kernel;

@@ -40,13 +40,13 @@ inline constexpr char sample_text[] = R"(
 .address_size 64
 
 // out[block * threads + thread] = value
-.visible .entry fill(.param .u64 fill_out, .param .u32 fill_value)
+.visible .entry fill(.param .u64 fill_param_0, .param .u32 fill_param_1)
 .maxntid 256, 1, 1
 {
   .reg .b32 %r<6>;
   .reg .b64 %rd<5>;
-  ld.param.u64 %rd1, [fill_out];
-  ld.param.u32 %r1, [fill_value];
+  ld.param.u64 %rd1, [fill_param_0];
+  ld.param.u32 %r1, [fill_param_1];
   cvta.to.global.u64 %rd2, %rd1;
   mov.u32 %r2, %ctaid.x;
   mov.u32 %r3, %ntid.x;
