@@ -84,13 +84,13 @@ enum class Class {
   atomic,
   copy,  // cp.async, st.async
   mma,
-  matrix,  // ldmatrix, movmatrix
+  matrix,    // ldmatrix, movmatrix
   exchange,  // shfl, vote, match, redux
   fp32,
   fp64,
   integer,
   predicate,  // setp, and logic on predicates
-  move,  // mov, selp, cvta, prmt
+  move,       // mov, selp, cvta, prmt
   convert,
   special,  // ex2, rcp, sqrt ..., division
   branch,
@@ -124,7 +124,8 @@ struct Counts {
 
 // How the next launches of this host thread are run.
 struct Settings {
-  std::uint64_t seed = 1;  // the order of blocks, warps and asynchronous arrivals; the same again, the same order
+  std::uint64_t seed =
+      1;  // the order of blocks, warps and asynchronous arrivals; the same again, the same order
   // Part the lanes of warps at random, as independent thread scheduling may: finds a missing bar.warp.sync,
   // and costs speed.
   bool part_lanes = false;
@@ -135,6 +136,7 @@ Settings& settings();
 
 // Runs all blocks to their end. arguments[i] points at the i-th parameter's bytes. Throws Fault. Adds to
 // *counts. Global addresses are host addresses.
-void run(const Kernel&, const Shape&, const void* const* arguments, const Memory&, Counts* counts = nullptr);
+void run(const Kernel&, const Shape&, const void* const* arguments, const Memory&,
+         Counts* counts = nullptr);
 
 }  // namespace lacuna::ptx
