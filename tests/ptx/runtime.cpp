@@ -17,6 +17,8 @@ std::optional<std::uint64_t> from_environment(const char* name) {
 Runtime::Runtime()
     : devices(static_cast<int>(from_environment("LACUNA_PTX_DEVICES").value_or(1))),
       device_bytes(from_environment("LACUNA_PTX_MEMORY").value_or(std::uint64_t{4} << 30)),
+      seed(from_environment("LACUNA_PTX_SEED").value_or(1)),
+      part_lanes(from_environment("LACUNA_PTX_LANES").value_or(0) != 0),
       verbose(from_environment("LACUNA_PTX_VERBOSE").value_or(0) != 0),
       streams(devices, from_environment("LACUNA_PTX_STREAMS")) {}
 

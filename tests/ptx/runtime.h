@@ -7,7 +7,9 @@
 //   LACUNA_PTX_STREAMS   a seed: work waits in its streams until somebody waits for it, and streams run in a random order
 //                        as far as events and synchronisations leave one (default: work runs where it is queued)
 //   LACUNA_PTX_MEMORY    bytes of memory of a GPU (default 4 GiB)
-//   LACUNA_PTX_VERBOSE   every launch is printed
+//   LACUNA_PTX_SEED      the order of blocks and warps (default 1)
+//   LACUNA_PTX_LANES     1: lanes of a warp part at random, as they may
+//   LACUNA_PTX_VERBOSE   1: every launch is printed
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -38,7 +40,8 @@ class Runtime {
 
   const int devices;
   const std::size_t device_bytes;
-  const bool verbose;
+  const std::uint64_t seed;
+  const bool part_lanes, verbose;
   Allocations memory;
   Streams streams;
   std::recursive_mutex lock;

@@ -51,7 +51,7 @@ HostKernel& host_kernel(const void* stub) {
     throw Refusal{cudaErrorInvalidPtx, "no PTX for " + kernel.name +
                                            ": its source has to be compiled with --no-compress"};
   try {
-    if (!program.module) program.module = parse(program.text, kernel.name);
+    if (!program.module) program.module = parse(program.text, "PTX");
     kernel.kernel = find(*program.module, kernel.name);
   } catch (const Fault& fault) {
     throw Refusal{cudaErrorInvalidPtx, fault.what()};
