@@ -58,11 +58,18 @@ Warp::Warp(Block& its_block, unsigned its_index)
     if (index * 32 + lane < threads) exists |= 1u << lane;
   for (const auto& constant : program.constants) {
     defined[constant.slot] = all_lanes;
-    if (constant.width == 0)
-      predicate(constant.slot) = static_cast<std::uint32_t>(constant.bits);
-    else
-      for (unsigned lane = 0; lane < 32; ++lane)
-        set_value(constant.slot, constant.width, lane, constant.bits);
+    switch (constant.width) {
+      case 0: predicate(constant.slot) = static_cast<std::uint32_t>(constant.bits); break;
+      case 2:
+        std::fill_n(lanes<std::uint16_t>(constant.slot), 32,
+                    static_cast<std::uint16_t>(constant.bits));
+        break;
+      case 4:
+        std::fill_n(lanes<std::uint32_t>(constant.slot), 32,
+                    static_cast<std::uint32_t>(constant.bits));
+        break;
+      default: std::fill_n(lanes<std::uint64_t>(constant.slot), 32, constant.bits);
+    }
   }
   for (const auto& use : program.specials) {
     defined[use.slot] = all_lanes;
