@@ -1,11 +1,5 @@
 # Tests for a GPU on the PTX machine: the very objects that the device tests link, over stand-ins for the CUDA runtime and
 # cuBLASLt (tests/ptx), which run their kernels' PTX on the CPU.
-file(GLOB ptx_machine_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/ptx/*.cpp)
-list(FILTER ptx_machine_sources EXCLUDE REGEX "/(runtime|blas)[a-z_]*\\.cpp$|_test\\.cpp$")
-add_library(lacuna_ptx_machine STATIC ${ptx_machine_sources})
-target_include_directories(lacuna_ptx_machine PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
-target_link_libraries(lacuna_ptx_machine PRIVATE lacuna_compile)
-
 file(GLOB ptx_runtime_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/ptx/runtime*.cpp
      ${CMAKE_CURRENT_SOURCE_DIR}/ptx/blas*.cpp)
 list(FILTER ptx_runtime_sources EXCLUDE REGEX "_test\\.cpp$")
@@ -13,13 +7,14 @@ add_library(lacuna_ptx_runtime STATIC ${ptx_runtime_sources})
 target_include_directories(lacuna_ptx_runtime SYSTEM PUBLIC ${CUDAToolkit_INCLUDE_DIRS})
 target_link_libraries(lacuna_ptx_runtime PUBLIC lacuna_ptx_machine PRIVATE lacuna_compile)
 
-# Cases that the stand-ins and the machine have to pass by themselves.
-file(GLOB ptx_unit_tests CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/ptx/*_test.cpp)
-add_executable(ptx_test ${ptx_unit_tests})
-target_link_libraries(ptx_test PRIVATE lacuna_ptx_runtime lacuna_compile GTest::gtest
-                                       GTest::gtest_main)
-add_test(NAME ptx_machine COMMAND ptx_test)
-set_tests_properties(ptx_machine PROPERTIES LABELS ptx TIMEOUT 300)
+# Cases that the stand-ins have to pass by themselves.
+file(GLOB ptx_runtime_tests CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/ptx/runtime_*_test.cpp
+     ${CMAKE_CURRENT_SOURCE_DIR}/ptx/blas_*test.cpp)
+add_executable(ptx_runtime_test ${ptx_runtime_tests})
+target_link_libraries(ptx_runtime_test PRIVATE lacuna_ptx_runtime lacuna_compile GTest::gtest
+                                               GTest::gtest_main)
+add_test(NAME ptx_runtime COMMAND ptx_runtime_test)
+set_tests_properties(ptx_runtime PROPERTIES LABELS ptx TIMEOUT 300)
 
 # lacuna_link_on_ptx(TARGET FROM): the objects of FROM linked again, with the stand-ins where NVIDIA's libraries would be.
 function(lacuna_link_on_ptx target from)

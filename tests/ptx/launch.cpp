@@ -10,9 +10,9 @@
 namespace lacuna::ptx {
 namespace {
 
-// A launch in which warps only poll for so long, each of them many times, is hung; so is one that computes
-// for so long and writes nothing.
-constexpr std::uint64_t most_idle_polls = 500, most_idle_slices = 500'000;
+// A launch in which warps poll so often, each of them, while nobody writes is hung; so is one that computes for so
+// many time slices and writes nothing.
+constexpr std::uint64_t most_idle_polls = 5000, most_idle_slices = 500'000;
 
 std::size_t blocks_together(const Shape& shape) {
   return shape.cooperative ? shape.grid.count() : shape.cluster;
@@ -126,10 +126,10 @@ void Launch::step() {
     idle_polls_ = idle_slices_ = 0;
     return;
   }
-  idle_polls_ = warp.polled ? idle_polls_ + 1 : 0;
+  ++(warp.polled ? idle_polls_ : idle_slices_);
   if (idle_polls_ > most_idle_polls * (ready.size() + 1) && arrivals.empty())
     deadlock("hung: all that can go on only poll, and nobody writes");
-  if (++idle_slices_ > most_idle_slices) deadlock("hung: nothing was written for very long");
+  if (idle_slices_ > most_idle_slices) deadlock("hung: nothing was written for very long");
 }
 
 void Launch::make_ready(Warp& warp) {
