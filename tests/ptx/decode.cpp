@@ -318,6 +318,7 @@ void Decoder::source(const Operand& operand, unsigned width) {
 
 void Decoder::address(const Operand& operand, Space space) {
   if (operand.kind != Operand::Kind::address) fail("an address is expected: [register + offset]");
+  next_must_be_written();
   instruction_.space = space;
   if (const auto found = find_register(operand.name)) {
     if (found->width < 4) fail("an address of less than 32 bits");
@@ -341,6 +342,7 @@ void Decoder::address(const Operand& operand, Space space) {
 
 void Decoder::second_address(const Operand& operand, unsigned width) {
   if (operand.kind != Operand::Kind::address) fail("an address is expected: [register + offset]");
+  next_must_be_written();
   Operand base = operand;
   base.kind = Operand::Kind::name;
   base.offset = 0;

@@ -33,6 +33,10 @@ class Decoder {
   // A second one, in a register of that width.
   void second_address(const Operand&, unsigned width);
   void target(const Operand&);  // a label
+  // The next source: an address, a mask, or what is stored for all to see.
+  void next_must_be_written() {
+    instruction_.must_be_written |= static_cast<std::uint16_t>(1u << instruction_.sources);
+  }
   // For instructions that lanes execute together: the handler defines the results, for all of them.
   void handler_defines_results() { instruction_.results = 0; }
   std::int64_t constant(const Operand&) const;

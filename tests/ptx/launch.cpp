@@ -7,12 +7,25 @@
 #include "ptx/block.h"
 #include "ptx/warp.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 namespace lacuna::ptx {
 namespace {
 
 // A launch in which warps poll so often, each of them, while nobody writes is hung; so is one that computes for so
 // many time slices and writes nothing.
 constexpr std::uint64_t most_idle_polls = 5000, most_idle_slices = 500'000;
+
+// Register files come and go with every block. Without this the C library would hand such memory back to the kernel and
+// ask for it again, which takes longer than running the block.
+void keep_freed_memory() {
+#ifdef __GLIBC__
+  static const bool once = mallopt(M_MMAP_THRESHOLD, 1 << 30) && mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  (void)once;
+#endif
+}
 
 std::size_t blocks_together(const Shape& shape) {
   return shape.cooperative ? shape.grid.count() : shape.cluster;
@@ -27,6 +40,7 @@ Settings& settings() {
 
 void run(const Kernel& kernel, const Shape& shape, const void* const* arguments,
          const Memory& memory, Counts* counts) {
+  keep_freed_memory();
   Launch(kernel, shape, arguments, memory, counts).run();
 }
 

@@ -173,17 +173,27 @@ TEST(Memory, AddressesOfTheWrongSpaceAreFaults) {
   expect_in(fault("ld.global.u32 %r0, [s];\n"), "another state space");
 }
 
-TEST(Memory, ReadingARegisterThatNobodyWroteIsAFault) {
+TEST(Memory, UsingWhatNobodyWroteIsAFault) {
   Bounds memory;
-  auto* const array = memory.array<float>(4);
+  auto* const array = memory.array<std::uint32_t>(4);
   const std::string some_lanes =
       "setp.lt.u32 %p0, %t, 5;\n@%p0 mov.u32 %r0, 1;\nadd.s32 %r2, %r0, 1;\n";
-  const std::string fault =
-      fault_of([&] { launch(kernel(some_lanes), {.block = {32}}, memory, {array}); });
-  expect_in(fault, "never written");
-  expect_in(fault, "thread (5, 0, 0)");
+  const auto body = [&](const std::string& use) {
+    launch(kernel(some_lanes + use), {.block = {32}}, memory, {array});
+  };
+  const auto fault = [&](const std::string& use) {
+    const std::string text = fault_of([&] { body(use); });
+    expect_in(text, "never written");
+    expect_in(text, "thread (5, 0, 0)");
+  };
+  fault("st.global.u32 [%a0], %r2;\n");
+  fault("cvt.u64.u32 %d0, %r2;\nadd.s64 %d0, %d0, %a0;\nld.global.u32 %r1, [%d0];\n");
+  fault("setp.eq.u32 %p1, %r2, 1;\n@%p1 bra L;\nL:\n");
+  fault("selp.b32 %r3, %t, %r2, %p0;\nst.global.u32 [%a0], %r3;\n");
+  // Computed, and selected away or not used: compilers do that.
+  body("selp.b32 %r3, %r2, %t, %p0;\nst.global.u32 [%a0], %r3;\n");
   settings().check_registers = false;
-  launch(kernel(some_lanes), {.block = {32}}, memory, {array});
+  body("st.global.u32 [%a0], %r2;\n");
   settings() = {};
 }
 

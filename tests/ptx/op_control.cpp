@@ -62,6 +62,7 @@ void decode_bar(Decoder& decoder) {
     i.result_width = tag == 2 ? 4 : 0;
     decoder.result(operands[0], i.result_width);
   }
+  decoder.next_must_be_written();
   decoder.source(operands[reduces], 4);
   Operand all;  // 0: all threads of the block
   all.kind = Operand::Kind::integer;
@@ -167,7 +168,10 @@ void decode_shfl(Decoder& decoder) {
   } else {
     decoder.result(operands[0], 4);
   }
-  for (unsigned s = 1; s < 5; ++s) decoder.source(operands[s], 4);
+  for (unsigned s = 1; s < 5; ++s) {
+    if (s > 1) decoder.next_must_be_written();
+    decoder.source(operands[s], 4);
+  }
 }
 
 // tag: 0 any, 1 all, 2 uni, 3 ballot. Slots: d, a, members.
@@ -197,6 +201,7 @@ void decode_vote(Decoder& decoder) {
   decoder.result(operands[0], tag == 3 ? 4 : 0);
   i.negated = operands[1].negated;
   decoder.source(operands[1], 0);
+  decoder.next_must_be_written();
   decoder.source(operands[2], 4);
 }
 
@@ -256,6 +261,7 @@ void decode_redux(Decoder& decoder) {
   i.negated = is_signed;
   decoder.result(operands[0], 4);
   decoder.source(operands[1], 4);
+  decoder.next_must_be_written();
   decoder.source(operands[2], 4);
 }
 
@@ -268,6 +274,7 @@ void decode_match(Decoder& decoder) {
   i.source_width = width;
   decoder.result(operands[0], 4);
   decoder.source(operands[1], width);
+  decoder.next_must_be_written();
   decoder.source(operands[2], 4);
 }
 

@@ -154,6 +154,7 @@ void decode_store(Decoder& decoder) {
   if (elements.size() != m.vector) decoder.fail("as many registers as elements are expected");
   unsigned width = 0;
   for (const Operand& element : elements) {
+    if (m.space == Space::global) decoder.next_must_be_written();
     const unsigned its = decoder.source_at_least(element, i.bytes);
     if (width && its != width) decoder.fail("registers of one width are expected");
     width = its;

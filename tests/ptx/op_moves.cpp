@@ -92,6 +92,17 @@ void selp(Warp& w, const Instruction& i, std::uint32_t mask) {
   each(mask, [=](unsigned lane) { d[lane] = p >> lane & 1 ? a[lane] : b[lane]; });
 }
 
+template <unsigned width>
+void decode_selp(Decoder& decoder) {
+  decoder.expect_operands(4, 4);
+  const auto& operands = decoder.statement().operands;
+  decoder.result(operands[0], width);
+  decoder.source(operands[1], width);
+  decoder.source(operands[2], width);
+  decoder.source(operands[3], 0);
+  decoder.instruction().selects = true;
+}
+
 // From a state space's own addresses to generic ones, and back.
 template <class T, std::uint64_t window>
 void to_generic(Warp& w, const Instruction& i, std::uint32_t mask) {
@@ -122,11 +133,11 @@ void add_moves(Opcodes& table) {
     table[std::string("mov.") + type] = {nullptr, nullptr, kind, decode_mov<8>};
   table["mov.pred"] = {mov_predicate, "p=p", kind};
   for (const char* type : {"b16", "u16", "s16"})
-    table[std::string("selp.") + type] = {selp<std::uint16_t>, "h=hhp", kind};
+    table[std::string("selp.") + type] = {selp<std::uint16_t>, nullptr, kind, decode_selp<2>};
   for (const char* type : {"b32", "u32", "s32", "f32"})
-    table[std::string("selp.") + type] = {selp<std::uint32_t>, "w=wwp", kind};
+    table[std::string("selp.") + type] = {selp<std::uint32_t>, nullptr, kind, decode_selp<4>};
   for (const char* type : {"b64", "u64", "s64", "f64"})
-    table[std::string("selp.") + type] = {selp<std::uint64_t>, "d=ddp", kind};
+    table[std::string("selp.") + type] = {selp<std::uint64_t>, nullptr, kind, decode_selp<8>};
   using U64 = std::uint64_t;
   table["cvta.global.u64"] = table["cvta.const.u64"] = {copy<8>, "d=d", kind};
   table["cvta.to.global.u64"] = {from_generic<U64, 0>, "d=d", kind};

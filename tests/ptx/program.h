@@ -43,11 +43,14 @@ struct Instruction {
   bool guard_negated = false;
   bool address_wide = true;  // the address register has 64 bits
   bool negated = false;      // a source predicate is taken negated
+  bool selects = false;      // selp: only the source that is taken need be written
   Space space = Space::generic;
   Class kind = Class::other;
   // slot[0 … results) are written by the lanes that execute it; slot[first_source … + sources) are read.
   // What a handler writes for other lanes as well is no result in this sense.
   std::uint8_t results = 0, first_source = 0, sources = 0;
+  std::uint16_t must_be_written =
+      0;                    // a bit per source: a register that was never written is a fault there
   std::uint8_t bytes = 0;   // of one element in memory
   std::uint8_t vector = 1;  // elements
   std::uint8_t result_width = 0,

@@ -85,8 +85,6 @@ void launch(const void* stub, const Shape& shape, void** given, cudaStream_t str
   Settings chosen;
   chosen.seed = Runtime::get().seed;
   chosen.part_lanes = Runtime::get().part_lanes;
-  // nvcc computes with what was never written where it selects the result away, and CUB stores it unread.
-  chosen.check_registers = false;
   queue(stream, [=, device = Runtime::device()] {
     settings() = chosen;
     run(*code, shape, arguments.pointers().data(), DeviceMemory(Runtime::get().memory, device));

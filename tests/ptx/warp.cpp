@@ -58,11 +58,18 @@ Warp::Warp(Block& its_block, unsigned its_index)
     if (index * 32 + lane < threads) exists |= 1u << lane;
   for (const auto& constant : program.constants) {
     defined[constant.slot] = all_lanes;
-    if (constant.width == 0)
-      predicate(constant.slot) = static_cast<std::uint32_t>(constant.bits);
-    else
-      for (unsigned lane = 0; lane < 32; ++lane)
-        set_value(constant.slot, constant.width, lane, constant.bits);
+    switch (constant.width) {
+      case 0: predicate(constant.slot) = static_cast<std::uint32_t>(constant.bits); break;
+      case 2:
+        std::fill_n(lanes<std::uint16_t>(constant.slot), 32,
+                    static_cast<std::uint16_t>(constant.bits));
+        break;
+      case 4:
+        std::fill_n(lanes<std::uint32_t>(constant.slot), 32,
+                    static_cast<std::uint32_t>(constant.bits));
+        break;
+      default: std::fill_n(lanes<std::uint64_t>(constant.slot), 32, constant.bits);
+    }
   }
   for (const auto& use : program.specials) {
     defined[use.slot] = all_lanes;
@@ -141,7 +148,7 @@ void Warp::run(unsigned budget) {
     if (i.guard != no_slot) {
       if (check && (mask & ~defined[i.guard]))
         fail(i, static_cast<unsigned>(std::countr_zero(mask & ~defined[i.guard])),
-             "its guard was never written");
+             "its guard comes from a register that was never written");
       mask &= i.guard_negated ? ~predicate(i.guard) : predicate(i.guard);
     }
     ++pc;
@@ -151,15 +158,32 @@ void Warp::run(unsigned budget) {
       ++executed.warps;
       executed.threads += static_cast<unsigned>(std::popcount(mask));
     }
-    if (check)
-      for (unsigned s = 0; s < i.sources; ++s)
-        if (const std::uint32_t missing = mask & ~defined[i.slot[i.first_source + s]])
-          fail(i, static_cast<unsigned>(std::countr_zero(missing)),
-               "source operand " + std::to_string(s + 1) + " is a register that was never written");
+    const std::uint32_t unwritten = check ? unwritten_sources(i, mask) : 0;
     i.handler(*this, i, mask);
-    for (unsigned r = 0; r < i.results; ++r) defined[i.slot[r]] |= mask;
+    for (unsigned r = 0; r < i.results; ++r)
+      defined[i.slot[r]] = (defined[i.slot[r]] | mask) & ~unwritten;
   }
   save();
+}
+
+// Lanes whose result depends on a register that was never written. Compilers compute such results and select them
+// away, so that only their use is a fault: as an address, a mask, a guard, or stored in global memory.
+std::uint32_t Warp::unwritten_sources(const Instruction& i, std::uint32_t mask) {
+  std::uint32_t lanes = 0;
+  for (unsigned s = 0; s < i.sources; ++s) {
+    const std::uint32_t missing = mask & ~defined[i.slot[i.first_source + s]];
+    if (missing && (i.must_be_written >> s & 1))
+      fail(i, static_cast<unsigned>(std::countr_zero(missing)),
+           "source operand " + std::to_string(s + 1) +
+               " comes from a register that was never written");
+    lanes |= missing;
+  }
+  if (lanes && i.selects) {
+    const std::uint32_t a = defined[i.slot[1]], b = defined[i.slot[2]], p = defined[i.slot[3]];
+    const std::uint32_t chosen = predicate(i.slot[3]);
+    lanes = mask & ~(p & ((chosen & a) | (~chosen & b)));
+  }
+  return lanes;
 }
 
 bool Warp::gather(const Instruction& i, std::uint32_t mask, std::uint32_t members) {

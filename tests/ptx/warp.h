@@ -74,7 +74,8 @@ struct Warp {
   const Program& program;
   const unsigned index;
   std::byte* file;
-  std::vector<std::uint32_t> defined;  // by slot: lanes in which the register was written
+  std::vector<std::uint32_t>
+      defined;  // by slot: lanes whose register was written, and from written ones
   std::vector<std::byte> local;
   std::vector<PendingCopy> copies;
   std::array<unsigned, 32> copy_group{};
@@ -93,6 +94,7 @@ struct Warp {
   std::uint32_t stands = 0;     // its instruction
 
  private:
+  std::uint32_t unwritten_sources(const Instruction& i, std::uint32_t mask);
   void regroup(bool any = false);
   void save();
   std::unique_ptr<std::byte[]> storage_;
