@@ -2,7 +2,8 @@
 // workspace or alignment do not fit. Attributes beyond those that plain products need are not implemented, and say so.
 //
 // An algorithm that the heuristic finds has needs of its own: a workspace, which is overwritten, and pointers as aligned as
-// the preference promised (256 bytes unless it is told otherwise) and the leading dimension allows.
+// the preference promised (256 bytes unless it is told otherwise), as far as the leading dimension keeps that from column to
+// column.
 #include <cublasLt.h>
 
 #include <algorithm>
@@ -44,7 +45,7 @@ struct Algorithm {
 };
 constexpr std::uint64_t algorithm_magic = 0x6c6163756e61;
 constexpr std::uint64_t wanted_workspace_bytes = 1 << 20;
-constexpr std::uint32_t widest_load = 16;
+constexpr std::uint32_t default_alignment = 256;
 
 // The library's opaque types are plain words, in which ours lie.
 template <class T, class Opaque>
@@ -145,11 +146,11 @@ double scale(const Operation& operation, const void* factor) {
   return attribute<float>(factor, sizeof(float));
 }
 
-// The greatest power of two that divides it, up to the widest load.
+// The greatest power of two that divides it, up to the default.
 std::uint32_t alignment_of(std::uint64_t bytes) {
-  const std::uint64_t lowest = bytes & (~bytes + 1);
-  return lowest == 0 ? widest_load
-                     : static_cast<std::uint32_t>(std::min<std::uint64_t>(lowest, widest_load));
+  std::uint32_t alignment = default_alignment;
+  while (bytes % alignment != 0) alignment /= 2;
+  return alignment;
 }
 
 }  // namespace
@@ -219,7 +220,9 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t descriptor,
 cublasStatus_t cublasLtMatmulPreferenceInit_internal(cublasLtMatmulPreference_t preference,
                                                      std::size_t) {
   return blas_call("cublasLtMatmulPreferenceInit", [&] {
-    set(preference, Preference{0, {256, 256, 256, 256}});
+    set(preference,
+        Preference{0,
+                   {default_alignment, default_alignment, default_alignment, default_alignment}});
   });
 }
 
