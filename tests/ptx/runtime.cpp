@@ -45,8 +45,8 @@ void Runtime::perform(const Work& work) noexcept {
   } catch (const Fault& fault) {
     const std::string what = fault.what();
     lost = what.find("not aligned") != std::string::npos ? cudaErrorMisalignedAddress
-           : what.find("trap") != std::string::npos     ? cudaErrorLaunchFailure
-                                                        : cudaErrorIllegalAddress;
+           : what.find("trap") != std::string::npos      ? cudaErrorLaunchFailure
+                                                         : cudaErrorIllegalAddress;
     std::fprintf(stderr, "PTX machine: %s\n", what.c_str());
   } catch (const Refusal& refusal) {
     lost = refusal.code;
