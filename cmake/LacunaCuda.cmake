@@ -51,3 +51,10 @@ function(lacuna_record_kernels target)
     target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:-Xptxas=-v>)
   endif()
 endfunction()
+
+# The PTX machine (tests/ptx) reads a program's kernels out of its own fat binaries, as they are registered.
+function(lacuna_keep_ptx_readable target)
+  if("ptx" IN_LIST LACUNA_TESTS)
+    target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:--no-compress>)
+  endif()
+endfunction()

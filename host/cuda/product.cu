@@ -119,6 +119,14 @@ void Device::multiply(simt::Stream stream, const Product<T>& p, ProductChoices& 
     check(cublasLtMatmulPreferenceSetAttribute(
               &preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &bytes, sizeof bytes),
           what);
+    // Operands may begin at any row or gate, whose strides are padded to 16 bytes (layout.cu); said nothing, cuBLASLt counts
+    // on 256.
+    const std::uint32_t alignment = 16;
+    for (const auto matrix :
+         {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+          CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES})
+      check(cublasLtMatmulPreferenceSetAttribute(&preference, matrix, &alignment, sizeof alignment),
+            what);
     const std::uint32_t schemes =
         CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE | CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE;
     check(cublasLtMatmulPreferenceSetAttribute(

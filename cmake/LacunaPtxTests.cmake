@@ -1,0 +1,51 @@
+# Tests for a GPU on the PTX machine: the very objects that the device tests link, over stand-ins for the CUDA runtime and
+# cuBLASLt (tests/ptx), which run their kernels' PTX on the CPU.
+file(GLOB ptx_runtime_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/ptx/runtime*.cpp
+     ${CMAKE_CURRENT_SOURCE_DIR}/ptx/blas*.cpp)
+list(FILTER ptx_runtime_sources EXCLUDE REGEX "_test\\.cpp$")
+add_library(lacuna_ptx_runtime STATIC ${ptx_runtime_sources})
+target_include_directories(lacuna_ptx_runtime SYSTEM PUBLIC ${CUDAToolkit_INCLUDE_DIRS})
+target_link_libraries(lacuna_ptx_runtime PUBLIC lacuna_ptx_machine PRIVATE lacuna_compile)
+
+# Cases that the stand-ins have to pass by themselves.
+file(GLOB ptx_runtime_tests CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/ptx/runtime_*_test.cpp
+     ${CMAKE_CURRENT_SOURCE_DIR}/ptx/blas_*test.cpp)
+add_executable(ptx_runtime_test ${ptx_runtime_tests})
+target_link_libraries(ptx_runtime_test PRIVATE lacuna_ptx_runtime lacuna_compile GTest::gtest
+                                               GTest::gtest_main)
+add_test(NAME ptx_runtime COMMAND ptx_runtime_test)
+set_tests_properties(ptx_runtime PROPERTIES LABELS ptx TIMEOUT 300)
+
+# lacuna_link_on_ptx(TARGET FROM): the objects of FROM linked again, with the stand-ins where NVIDIA's libraries would be.
+function(lacuna_link_on_ptx target from)
+  add_executable(${target} $<TARGET_OBJECTS:${from}>)
+  add_dependencies(${target} ${from})
+  target_link_libraries(${target} PRIVATE ${ARGN} lacuna_ptx_runtime)
+  set_target_properties(${target} PROPERTIES LINKER_LANGUAGE CXX)
+endfunction()
+
+if(TARGET lacuna_conformance)
+  lacuna_link_on_ptx(lacuna_conformance_ptx lacuna_conformance lacuna_emulator)
+  add_test(NAME conformance_on_ptx COMMAND lacuna_conformance_ptx)
+  set_tests_properties(conformance_on_ptx PROPERTIES LABELS ptx TIMEOUT 300)
+endif()
+
+# lacuna_add_ptx_test(NAME SHARDS [FILTER] [STREAMS seed]): of the cases that FILTER names, every SHARDS-th is run.
+function(lacuna_add_ptx_test name shards)
+  set(target ${name}_ptx_test)
+  # The library as a file: as a target it would bring NVIDIA's libraries along.
+  lacuna_link_on_ptx(
+    ${target} ${name}_device_test $<TARGET_OBJECTS:lacuna_device_main> $<TARGET_FILE:lacuna_objects>
+    lacuna_support lacuna_reference GTest::gtest Threads::Threads)
+  add_test(NAME ${target} COMMAND ${target} --gtest_brief=1 --gtest_filter=${ARGV2}
+           WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  set_tests_properties(
+    ${target} PROPERTIES LABELS ptx TIMEOUT 900 ENVIRONMENT
+                         "GTEST_TOTAL_SHARDS=${shards};GTEST_SHARD_INDEX=0")
+endfunction()
+
+foreach(source ${backend_tests})
+  get_filename_component(name ${source} NAME_WE)
+  string(REGEX REPLACE "_test$" "" name ${name})
+  lacuna_add_ptx_test(${name} 1 *)
+endforeach()
