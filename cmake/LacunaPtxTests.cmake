@@ -30,22 +30,45 @@ if(TARGET lacuna_conformance)
   set_tests_properties(conformance_on_ptx PROPERTIES LABELS ptx TIMEOUT 300)
 endif()
 
-# lacuna_add_ptx_test(NAME SHARDS [FILTER] [STREAMS seed]): of the cases that FILTER names, every SHARDS-th is run.
-function(lacuna_add_ptx_test name shards)
-  set(target ${name}_ptx_test)
-  # The library as a file: as a target it would bring NVIDIA's libraries along.
-  lacuna_link_on_ptx(
-    ${target} ${name}_device_test $<TARGET_OBJECTS:lacuna_device_main> $<TARGET_FILE:lacuna_objects>
-    lacuna_support lacuna_reference GTest::gtest Threads::Threads)
-  add_test(NAME ${target} COMMAND ${target} --gtest_brief=1 --gtest_filter=${ARGV2}
+# lacuna_run_on_ptx(TEST TARGET [FILTER filter] [ENVIRONMENT variables]...)
+function(lacuna_run_on_ptx test target)
+  cmake_parse_arguments(PARSE_ARGV 2 run "" FILTER ENVIRONMENT)
+  if(NOT run_FILTER)
+    set(run_FILTER *)
+  endif()
+  add_test(NAME ${test} COMMAND ${target} --gtest_brief=1 --gtest_filter=${run_FILTER}
            WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
-  set_tests_properties(
-    ${target} PROPERTIES LABELS ptx TIMEOUT 900 ENVIRONMENT
-                         "GTEST_TOTAL_SHARDS=${shards};GTEST_SHARD_INDEX=0")
+  set_tests_properties(${test} PROPERTIES LABELS ptx TIMEOUT 900 ENVIRONMENT "${run_ENVIRONMENT}")
 endfunction()
 
-foreach(source ${backend_tests})
+# Programs of which ctest runs every so-manieth case: together they would take twice as long as all the others.
+set(ptx_share_stack_truncation 8)
+set(ptx_share_recurrence_oracle 4)
+set(ptx_share_stack 3)
+set(ptx_share_properties_order 3)
+set(ptx_share_properties_pieces 3)
+set(ptx_share_cuda_split 2)
+set(ptx_filter_stack -*Fortieth*) # 60,000 tokens
+
+list(TRANSFORM front_door_tests REPLACE ".+" "${CMAKE_CURRENT_SOURCE_DIR}/\\0_test.cpp"
+     OUTPUT_VARIABLE ptx_front_door_tests)
+foreach(source ${backend_tests} ${ptx_front_door_tests})
   get_filename_component(name ${source} NAME_WE)
   string(REGEX REPLACE "_test$" "" name ${name})
-  lacuna_add_ptx_test(${name} 1 *)
+  # The library as a file: as a target it would bring NVIDIA's libraries along.
+  lacuna_link_on_ptx(
+    ${name}_ptx_test ${name}_device_test $<TARGET_OBJECTS:lacuna_device_main>
+    $<TARGET_FILE:lacuna_objects> lacuna_support lacuna_reference GTest::gtest Threads::Threads)
+  set(share 1)
+  if(DEFINED ptx_share_${name})
+    set(share ${ptx_share_${name}})
+  endif()
+  lacuna_run_on_ptx(${name}_ptx_test ${name}_ptx_test FILTER ${ptx_filter_${name}} ENVIRONMENT
+                    GTEST_TOTAL_SHARDS=${share} GTEST_SHARD_INDEX=0)
 endforeach()
+
+# Once more with work that waits in its streams, and with parted lanes.
+foreach(name cuda_stack cuda_graph cuda_training)
+  lacuna_run_on_ptx(${name}_ptx_delayed ${name}_ptx_test ENVIRONMENT LACUNA_PTX_STREAMS=1)
+endforeach()
+lacuna_run_on_ptx(cuda_graph_ptx_parted cuda_graph_ptx_test ENVIRONMENT LACUNA_PTX_LANES=1)
