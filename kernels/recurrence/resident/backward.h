@@ -88,16 +88,19 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
 
   // What is known of the next token before its turn, as it lies in memory.
   struct Token : Meeting {
-    OnItsWay<T> gates[Cell::saved_gates][pairs] = {};
-    OnItsWay<T> d_h[pairs] = {};    // dL/d(output) of the token
-    float c[1][pairs] = {};         // of the tape: evolved
-    OnItsWay<T> h[1][pairs] = {};   // the same, where something reads it. fetches_h
-    float exponent[1][pairs] = {};  // of decay. fetches_exponent
+    TwoOnTheirWay<T> gates[Cell::saved_gates][2] = {};
+    OnItsWay<T> d_h[pairs] = {};                // dL/d(output) of the token
+    TwoOnTheirWay<float> cells[1][2] = {};      // c of the tape: evolved
+    TwoOnTheirWay<T> states[1][2] = {};         // h, where something reads it. fetches_h
+    TwoOnTheirWay<float> exponents[1][2] = {};  // of decay. fetches_exponent
 
     SIMT_DEVICE void saved(Number<T> (&to)[Cell::saved_gates], int pair) const {
       SIMT_UNROLL
-      for (int g = 0; g < Cell::saved_gates; ++g) to[g] = Number<T>(arrived<T>(gates[g][pair]));
+      for (int g = 0; g < Cell::saved_gates; ++g) to[g] = Number<T>(arrived<T>(gates[g], pair));
     }
+    SIMT_DEVICE float c(int pair) const { return arrived<float>(cells[0], pair); }
+    SIMT_DEVICE float h(int pair) const { return arrived<T>(states[0], pair); }
+    SIMT_DEVICE float exponent(int pair) const { return arrived<float>(exponents[0], pair); }
   };
   using R = Number<T>;
   using Gradients = float[Cell::gradient_gates][pairs];
@@ -121,7 +124,7 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
               const int target = division.block_at(own_.rank, distance(fragment / per_target()));
               const int to = target * division.slice + own_.row * units_per_warp + row;
               const int gate_unit =
-                  own_.rank * division.slice + unit_at(fragment % per_target() * Op::depth + k);
+                  own_.rank * division.slice + fragment % per_target() * Op::depth + k;
               const bool inside = to < args.units && gate_unit < args.units;
               return inside ? simt::to_float(
                                   args.weights[(block * args.units + gate_unit) * args.units + to])
@@ -173,26 +176,26 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
     this->template advance<Cell>(lane_, token);
     kept(args_.gates, token, token.gates);
     given(args_.d_hidden_out, token, token.d_h);
-    if constexpr (Cell::has_cell) kept(args_.tape_c, token, token.c);
+    if constexpr (Cell::has_cell) kept(args_.tape_c, token, token.cells);
     const lacuna_evolve kind = args_.evolve.kind;
     if constexpr (fetches_h)
-      if (Cell::backward_reads_h || does_evolve(kind, 0)) kept(args_.tape_h, token, token.h);
+      if (Cell::backward_reads_h || does_evolve(kind, 0)) kept(args_.tape_h, token, token.states);
     if constexpr (fetches_exponent) {
-      if (kind == LACUNA_EVOLVE_DECAY) kept(args_.evolve.exponent, token, token.exponent);
+      if (kind == LACUNA_EVOLVE_DECAY) kept(args_.evolve.exponent, token, token.exponents);
     }
   }
   SIMT_DEVICE float h_of(const Token& token, int pair) const {
-    if constexpr (fetches_h) return arrived<T>(token.h[0][pair]);
+    if constexpr (fetches_h) return token.h(pair);
     return this->kept_one(args_.tape_h, token, pair);
   }
   SIMT_DEVICE float exponent_of(const Token& token, int pair) const {
-    if constexpr (fetches_exponent) return token.exponent[0][pair];
+    if constexpr (fetches_exponent) return token.exponent(pair);
     if (args_.evolve.kind != LACUNA_EVOLVE_DECAY) return 0;
     return this->kept_one(args_.evolve.exponent, token, pair);
   }
   // What a cell's backward reads.
   SIMT_DEVICE UnitState<R> state_of(const Token& token, int pair) const {
-    return {R(Cell::backward_reads_h ? h_of(token, pair) : 0), R(token.c[0][pair])};
+    return {R(Cell::backward_reads_h ? h_of(token, pair) : 0), R(token.c(pair))};
   }
 
   SIMT_DEVICE void walk(const Token& now, Token& next, std::int32_t step) {
@@ -240,12 +243,18 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
     keep(args_.d_hidden_rows, token, [&](int pair) { return d_h_[pair]; });
   }
 
-  SIMT_DEVICE void publish(Stored* buffer, int gate, int pair, float value) const {
-    // All of a thread's places are in one fragment.
+  // A gate's gradients, or those of a gate of the products.
+  SIMT_DEVICE void publish(Stored* buffer, int gate, const float (&values)[pairs]) const {
+    // A thread's units are in one fragment.
     const int place = own_.place(0);
     const int first = at(place / Op::depth, gate) + place % Op::depth;
-    column(buffer, own_.lane(pair))[first + own_.place(pair) - place] =
-        Op::stored(is_present(pair) ? value : 0);
+    SIMT_UNROLL
+    for (int side = 0; side < 2; ++side) {
+      const int one = Own::pair_of(side, 0), other = Own::pair_of(side, 1);
+      simt::store(
+          column(buffer, own_.lane(side)) + first,
+          Op::stored(is_present(one) ? values[one] : 0, is_present(other) ? values[other] : 0));
+    }
   }
 
   template <int gates>
@@ -342,10 +351,10 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
       d_dt[i] = fires ? of_dt.value() : 0;
       SIMT_UNROLL
       for (int g = 0; g < Cell::gradient_gates; ++g) d_gates[g][i] = fires ? d[g].value() : 0;
-      SIMT_UNROLL
-      for (int g = 0; g < Cell::product_gates; ++g)
-        publish(buffer, g, i, d_gates[Cell::product_gradient(g)][i]);
     }
+    SIMT_UNROLL
+    for (int g = 0; g < Cell::product_gates; ++g)
+      publish(buffer, g, d_gates[Cell::product_gradient(g)]);
     this->template keep<Cell::gradient_gates>(
         args_.d_gates, token, [&](int gate, int pair) { return d_gates[gate][pair]; });
     if constexpr (Cell::reads_gap) keep(args_.d_euler, token, [&](int pair) { return d_dt[pair]; });
@@ -366,9 +375,9 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
       d_h_[i] = fires ? direct.value() : d_h_[i];
       d_gates[1][i] = fires ? d_z.value() : 0;
       d_gates[2][i] = fires ? d_n.value() : 0;
-      publish(buffer, 1, i, d_gates[1][i]);
-      publish(buffer, 2, i, d_gates[2][i]);
     }
+    publish(buffer, 1, d_gates[1]);
+    publish(buffer, 2, d_gates[2]);
     gradients_are_there();
     add_product<2, 3>(buffer, d_reset);
     SIMT_UNROLL
@@ -380,8 +389,8 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
       d_h_[i] += Cell::backward_reset(s[0], h, R(d_reset[i]), d_r).value();
       d_gates[0][i] = d_r.value();
       reset_h[i] = (s[0] * h).value();
-      publish(buffer, 0, i, d_gates[0][i]);
     }
+    publish(buffer, 0, d_gates[0]);
     this->template keep<Cell::gradient_gates>(
         args_.d_gates, token, [&](int gate, int pair) { return d_gates[gate][pair]; });
     keep(args_.reset_operand, token, [&](int pair) { return reset_h[pair]; });
@@ -397,7 +406,7 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
     if (!before.fires(pair)) return h_of(before, pair);
     R s[Cell::saved_gates];
     before.saved(s, pair);
-    const UnitState<R> state{R(h_of(before, pair)), R(before.c[0][pair])};
+    const UnitState<R> state{R(h_of(before, pair)), R(before.c(pair))};
     return Cell::next_h(s, state, R(before.dt_of(pair))).value();
   }
 
@@ -412,7 +421,7 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
       });
     if constexpr (Cell::has_cell)
       if (relaxes)
-        evolve_part<1>(token, d_c_, [&](int pair, const Evolution&) { return token.c[0][pair]; });
+        evolve_part<1>(token, d_c_, [&](int pair, const Evolution&) { return token.c(pair); });
     if (!token.place[0].first && !token.place[1].first) return;
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
