@@ -99,19 +99,29 @@ class TileAccess {
     }
   }
 
-  // Arrays with `rows` rows of the library for each token, of which those from `first` to `end`; null: not wanted. Zeros
-  // beside the state, nothing beyond. value(row, pair).
+  // 0 where a unit is not present, or the cell does not fire. Warps that have no such unit pass by.
+  template <int rows>
+  SIMT_DEVICE void clear_idle(const Meeting& at, float (&values)[rows][pairs]) const {
+    if (is_present(pairs - 1) && at.fires(0) && at.fires(1)) return;
+    SIMT_UNROLL
+    for (int i = 0; i < pairs; ++i) {
+      if (is_present(i) && at.fires(i)) continue;
+      SIMT_UNROLL
+      for (int row = 0; row < rows; ++row) values[row][i] = 0;
+    }
+  }
+
+  // Arrays with `rows` rows of the library for each token, of which those from `first` to `end`; null: not wanted.
+  // value(row, pair): 0 where the unit is not present. Nothing is written beyond the array's units.
   template <int rows, int first = 0, int end = rows, class X, class F>
   SIMT_DEVICE void keep(X* array, const Meeting& at, F&& value) const {
     if (array == nullptr || own_.unit(0) >= units()) return;
     each_lane(at, [&](int side, std::int32_t token) {
-      X* to = row_of(array, token, rows * units()) + first * units();
+      X* const to = row_of(array, token, rows * units());
       SIMT_UNROLL
-      for (int row = first; row < end; ++row, to += units()) {
-        const int one = Own::pair_of(side, 0), other = Own::pair_of(side, 1);
-        store_two(to, is_present(one) ? value(row, one) : 0,
-                  is_present(other) ? value(row, other) : 0);
-      }
+      for (int row = first; row < end; ++row)
+        store_two(to + row * units(), value(row, Own::pair_of(side, 0)),
+                  value(row, Own::pair_of(side, 1)));
     });
   }
   template <class X, class F>
@@ -123,9 +133,9 @@ class TileAccess {
   SIMT_DEVICE void kept(const X* array, const Meeting& at, TwoOnTheirWay<X> (&to)[rows][2]) const {
     if (!is_present(0)) return;
     each_lane(at, [&](int side, std::int32_t token) {
-      const X* from = row_of(array, token, rows * units());
+      const X* const from = row_of(array, token, rows * units());
       SIMT_UNROLL
-      for (int row = 0; row < rows; ++row, from += units()) to[row][side] = two_sent(from);
+      for (int row = 0; row < rows; ++row) to[row][side] = two_sent(from + row * units());
     });
   }
   // One row for each token. 0 where there is none.

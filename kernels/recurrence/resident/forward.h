@@ -350,7 +350,7 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
   template <int channel>
   SIMT_DEVICE void walk(const Token& now, Token& next, std::int32_t step, std::int32_t steps) {
     simt::note_step(step);
-    own_.forget_addresses();
+    own_.template forget_addresses<Gather::in_group>();
     next = {};
     look_ahead(next);
     Saved saved;
@@ -369,11 +369,11 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
 
   // The state before a token: evolved.
   SIMT_DEVICE void begin(const Token& token) {
-    if (token.place[0].first || token.place[1].first) {
+    if (token.place[0].first() || token.place[1].first()) {
       SIMT_UNROLL
       for (int i = 0; i < pairs; ++i) {
         const Place& place = token.place_of(i);
-        if (!place.first) continue;
+        if (!place.first()) continue;
         h_[i] = given_sequence(args_.initial_hidden, place.sequence, i);
         if constexpr (Cell::has_cell) c_[i] = given_sequence(args_.initial_cell, place.sequence, i);
       }
@@ -454,18 +454,18 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
   }
 
   // Gives gates and the state after a token to whoever asked for them.
-  SIMT_DEVICE void finish(const Token& token, const Saved& saved, const float (&h)[pairs],
+  SIMT_DEVICE void finish(const Token& token, Saved& saved, const float (&h)[pairs],
                           const float (&c)[pairs]) const {
-    this->template keep<Cell::saved_gates>(args_.gates, token, [&](int gate, int pair) {
-      return token.fires(pair) ? saved[gate][pair] : 0;
-    });
+    this->clear_idle(token, saved);
+    this->template keep<Cell::saved_gates>(args_.gates, token,
+                                           [&](int gate, int pair) { return saved[gate][pair]; });
     give(args_.hidden_out, token, [&](int pair) { return h[pair]; });
     if constexpr (Cell::has_cell) give(args_.cell_out, token, [&](int pair) { return c[pair]; });
-    if (!token.place[0].last && !token.place[1].last) return;
+    if (!token.place[0].last() && !token.place[1].last()) return;
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
       const Place& place = token.place_of(i);
-      if (!place.last) continue;
+      if (!place.last()) continue;
       give_sequence(args_.final_hidden, place.sequence, i, h[i]);
       if constexpr (Cell::has_cell) give_sequence(args_.final_cell, place.sequence, i, c[i]);
     }

@@ -13,6 +13,7 @@
 //                     and lets no small gradient vanish, as fp16 would
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <type_traits>
 
@@ -24,6 +25,16 @@ namespace lacuna::resident {
 
 // A type of operands: floats, rounded to 11 bits.
 struct Tf32 {};
+
+// A number of which the tensor core, reading tf32, takes the first 11 bits: those of the nearest such number. Two
+// instructions, for this is much of what a step issues. A NaN must be plain_nan().
+SIMT_DEVICE std::uint32_t nearest_tf32(float value) {
+  return simt::bits_as<std::uint32_t>(value) + 0x1000u;
+}
+// A NaN of all ones would be rounded up to 0.
+SIMT_DEVICE float plain_nan(float value) {
+  return value == value ? value : simt::bits_as<float>(0x7fc00000u);
+}
 
 // What one product adds to.
 struct PlainSum {
@@ -82,7 +93,7 @@ struct Operand<Tf32> {
   static constexpr int depth = 8;
   using Stored = std::uint32_t;
   SIMT_DEVICE static simt::Vec<Stored, 2> stored(float first, float second) {
-    return {simt::to_tf32(first), simt::to_tf32(second)};
+    return {nearest_tf32(plain_nan(first)), nearest_tf32(plain_nan(second))};
   }
 
   using Sum = PlainSum;
@@ -123,27 +134,18 @@ struct Operand<float> {
     // An infinite factor has no second part, and NaN for it; the products of first parts are right there by themselves.
     SIMT_DEVICE float total(int pair) const {
       const float all = large[pair];
-      return is_finite(all) ? all + small[pair] : all;
+      return fabsf(all) < HUGE_VALF ? all + small[pair] : all;
     }
   };
 
-  SIMT_DEVICE static bool is_finite(float value) {
-    constexpr std::uint32_t exponent = 0x7f800000u;
-    return (simt::bits_as<std::uint32_t>(value) & exponent) != exponent;
-  }
-
   // A float in two parts: the nearest number of 11 bits, and the rest, of at most 12, of which the tensor core reads the
-  // first 11. Rounded here by two instructions, for this is most of what a step issues: a NaN must be plain_nan().
+  // first 11.
   struct Two {
     std::uint32_t large, small;
     SIMT_DEVICE explicit Two(float value)
-        : large((simt::bits_as<std::uint32_t>(value) + 0x1000u) & ~0x1fffu),
+        : large(nearest_tf32(value) & ~0x1fffu),
           small(simt::bits_as<std::uint32_t>(value - simt::bits_as<float>(large))) {}
   };
-  // A NaN of all ones would be rounded up to 0.
-  SIMT_DEVICE static float plain_nan(float value) {
-    return value == value ? value : simt::bits_as<float>(0x7fc00000u);
-  }
 
   template <class F>
   SIMT_DEVICE static void load_weights(std::uint32_t (&to)[4], int thread, F&& weight) {

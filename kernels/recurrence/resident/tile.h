@@ -71,9 +71,13 @@ struct Own {
     first_unit = rank * division.slice + row * units_per_warp;
   }
 
-  // Called in every step, so that what follows from the units, an address for each array, is not kept in registers between.
+  // Called in every step, so that what follows from the units, an address for each array, is not kept in registers between;
+  // nor, in groups, which have none to spare, what follows from the thread: places in shared memory.
+  template <bool in_group>
   SIMT_DEVICE void forget_addresses() {
     first_unit = static_cast<int>(simt::opaque(static_cast<std::uint32_t>(first_unit)));
+    if constexpr (in_group)
+      thread = static_cast<int>(simt::opaque(static_cast<std::uint32_t>(thread)));
   }
 
   SIMT_DEVICE int unit(int pair) const { return first_unit + of_warp(pair); }
