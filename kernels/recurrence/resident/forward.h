@@ -350,7 +350,7 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
   template <int channel>
   SIMT_DEVICE void walk(const Token& now, Token& next, std::int32_t step, std::int32_t steps) {
     simt::note_step(step);
-    own_.template forget_addresses<Gather::in_group>();
+    own_.template forget_addresses<Gather::in_group || blocks == 4>();
     next = {};
     look_ahead(next);
     Saved saved;

@@ -72,11 +72,11 @@ struct Own {
   }
 
   // Called in every step, so that what follows from the units, an address for each array, is not kept in registers between;
-  // nor, in groups, which have none to spare, what follows from the thread: places in shared memory.
-  template <bool in_group>
+  // nor, where these are short, what follows from the thread: places in shared memory.
+  template <bool thread_too>
   SIMT_DEVICE void forget_addresses() {
     first_unit = static_cast<int>(simt::opaque(static_cast<std::uint32_t>(first_unit)));
-    if constexpr (in_group)
+    if constexpr (thread_too)
       thread = static_cast<int>(simt::opaque(static_cast<std::uint32_t>(thread)));
   }
 
