@@ -350,7 +350,8 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
   template <int channel>
   SIMT_DEVICE void walk(const Token& now, Token& next, std::int32_t step, std::int32_t steps) {
     simt::note_step(step);
-    own_.template forget_addresses<Gather::in_group || blocks == 4>();
+    // Found by trying, as kept_fragments.
+    own_.template forget_addresses<Gather::in_group || (blocks == 4 && sizeof(T) == 2)>();
     next = {};
     look_ahead(next);
     Saved saved;
