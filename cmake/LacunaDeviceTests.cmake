@@ -63,3 +63,15 @@ lacuna_add_planted_kernels(spill "scale<float>.*sm_80: 8 bytes of spill stores, 
 lacuna_add_planted_kernels(stack "scale<float>.*sm_80: 48 bytes of stack")
 lacuna_add_planted_kernels(stale "no kernel needs the exception 'gone'")
 lacuna_add_planted_kernels(empty "no report of any kernel")
+
+# What a step of the recurrences on chip issues, from their machine code: the table of docs/regimes.md. Passed by where the
+# CUDA toolkit at hand has no nvdisasm.
+set(objects $<TARGET_OBJECTS:lacuna_objects>)
+add_test(
+  NAME package.step_loop
+  COMMAND
+    ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/cmake/count_step_loop.py --kernel resident:: --arch
+    sm_90a --table ${PROJECT_BINARY_DIR}/step_loop.md
+    "$<FILTER:${objects},INCLUDE,cuda/engine_f(16|32)\\.cu>"
+  COMMAND_EXPAND_LISTS)
+set_tests_properties(package.step_loop PROPERTIES LABELS "package" TIMEOUT 300 SKIP_RETURN_CODE 77)

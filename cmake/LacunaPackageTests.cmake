@@ -103,6 +103,20 @@ if(Python3_FOUND)
   lacuna_add_planted_coverage(uncompiled "kernel.h: has a kernel, and no line that was compiled")
 endif()
 
+# The same of what counts a step's instructions: planted listings, whose numbers were counted by hand.
+function(lacuna_add_planted_step_loop name expected)
+  add_test(NAME package.step_loop_${name}
+           COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/cmake/count_step_loop.py --steps 1
+                   ${CMAKE_CURRENT_SOURCE_DIR}/step_loops/${name}.sass)
+  set_tests_properties(package.step_loop_${name} PROPERTIES LABELS "package" TIMEOUT 60
+                                                            PASS_REGULAR_EXPRESSION "${expected}")
+endfunction()
+if(Python3_FOUND)
+  lacuna_add_planted_step_loop(
+    planted "`planted` . 14 . 28 . 1 . 3 . 1 . 2 . 1 . 2 . 1 . 1 . 2 . 2 .")
+  lacuna_add_planted_step_loop(no_step "no step loop in")
+endif()
+
 # The benchmarks' Python knows the C ABI by heart.
 if(Python3_FOUND AND "cpu" IN_LIST LACUNA_TESTS)
   add_test(NAME package.python_abi

@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """What a step of the recurrences on chip issues, from the machine code of kernels that were compiled here.
 
-    count_step_loop.py [--steps N] [--kernel PART] FILE...
+    count_step_loop.py [--steps N] [--kernel PATTERN] [--arch ARCH] [--table OUT] FILE...
 
-FILE is a cubin, or an object or library that holds some; nvdisasm, and cuobjdump for the latter, have to
-be in the PATH or in $CUDA_HOME/bin. The step loop is the largest loop that holds tensor core products and
+FILE is a cubin, an object or library that holds some, or a listing (.sass) that nvdisasm -c has made of one;
+nvdisasm, and cuobjdump for objects, have to be in the PATH or in $CUDA_HOME/bin: without them nothing is
+counted, and the exit status is 77. The step loop is the largest loop that holds tensor core products and
 barriers; it holds --steps steps, 2 as these kernels are written. Numbers are of one warp and one step, and of
 all code that lies in the loop, whether it is taken or not: what an array that nobody wants, another kind of
-evolve or a sequence's end would need counts, too. Nothing is measured.
+evolve or a sequence's end would need counts, too. Nothing is measured. Files without any step loop are an
+error.
 
     issue       cycles that two warps of each scheduler take to issue it all, one instruction a cycle
     early use   loads from global memory whose number is used before a tensor core product follows: each
@@ -39,28 +41,37 @@ KINDS = {
     "barriers": "BAR SYNCS",
 }
 WARPS_PER_SCHEDULER = 2
+SKIPPED = 77  # what CTest is told to take for "not tested"
 
 
 def tool(name):
     beside = pathlib.Path(os.environ.get("CUDA_HOME", "/usr/local/cuda")) / "bin" / name
     found = shutil.which(name) or (str(beside) if beside.is_file() else None)
     if not found:
-        sys.exit(f"{name} not found: put it into the PATH or set CUDA_HOME")
+        print(f"{name} not found: put it into the PATH or set CUDA_HOME", file=sys.stderr)
+        sys.exit(SKIPPED)
     return found
 
 
-def cubins(path, folder):
-    if path.suffix == ".cubin":
-        return [path]
-    subprocess.run([tool("cuobjdump"), "-xelf", "all", str(path.resolve())], cwd=folder, check=True,
-                   stdout=subprocess.DEVNULL)
-    return sorted(pathlib.Path(folder).glob("*.cubin"))
+def listings(path, arch):
+    """The text of every cubin in a file; where cuobjdump names their architecture, of `arch` alone."""
+    def listing(cubin):
+        return subprocess.run([tool("nvdisasm"), "-c", str(cubin)], capture_output=True, text=True,
+                              check=True).stdout
+    if path.suffix == ".sass":
+        yield path.read_text(encoding="utf-8")
+    elif path.suffix == ".cubin":
+        yield listing(path)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            subprocess.run([tool("cuobjdump"), "-xelf", "all", str(path.resolve())], cwd=folder,
+                           check=True, stdout=subprocess.DEVNULL)
+            for cubin in sorted(pathlib.Path(folder).glob(f"*{arch}*.cubin")):
+                yield listing(cubin)
 
 
-def functions(cubin):
+def functions(text):
     """(name, instructions, labels): an instruction is (its name, operands)."""
-    text = subprocess.run([tool("nvdisasm"), "-c", str(cubin)], capture_output=True, text=True,
-                          check=True).stdout
     name, instructions, labels = None, [], {}
     for line in text.splitlines():
         if found := FUNCTION.match(line):
@@ -93,13 +104,21 @@ def step_loop(instructions, labels):
     return best
 
 
+def loaded(name, operands):
+    """A pattern for the registers that a load fills."""
+    first = int(re.match(r"U?R(\d+)", operands)[1])
+    wide = re.search(r"\.(64|128)\b", name)
+    registers = range(first, first + (int(wide[1]) // 32 if wide else 1))
+    return re.compile(r"\bR(" + "|".join(map(str, registers)) + r")\b")
+
+
 def early_uses(loop):
     """Loads whose first use, in the order of the code, stands before any product that follows them."""
     count = 0
     for at, (name, operands) in enumerate(loop):
         if not name.startswith("LDG"):
             continue
-        target = re.compile(rf"\b{operands.split(',')[0].strip()}\b")
+        target = loaded(name, operands)
         for later, arguments in loop[at + 1:]:
             if later.startswith("HMMA"):
                 break
@@ -134,25 +153,31 @@ def demangled(name):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--steps", type=int, default=2, help="steps that a pass of the loop makes")
-    parser.add_argument("--kernel", default="", help="only kernels whose name contains this")
+    parser.add_argument("--kernel", default="", help="only kernels whose name matches this")
+    parser.add_argument("--arch", default="", help="of objects and libraries, only this architecture's code")
+    parser.add_argument("--table", type=pathlib.Path, help="where the table goes besides")
     parser.add_argument("files", nargs="+", type=pathlib.Path)
     options = parser.parse_args()
+    rows = []
+    for text in (text for path in options.files for text in listings(path, options.arch)):
+        for name, instructions, labels in functions(text):
+            where = step_loop(instructions, labels)
+            name = demangled(name)
+            if not where or not re.search(options.kernel, name):
+                continue
+            loop = instructions[where[0]:where[1]]
+            everything = round(len(loop) / options.steps)
+            rows.append([f"`{name}`", everything, WARPS_PER_SCHEDULER * everything,
+                         *count(loop, options.steps).values(),
+                         round(early_uses(loop) / options.steps)])
+    if not rows:
+        sys.exit(f"Error: no step loop in {', '.join(map(str, options.files))}")
     head = ["kernel", "all", "issue", *KINDS, "integer, moves", "early use"]
-    print("| " + " | ".join(head) + " |\n|" + " --- |" * len(head))
-    for path in options.files:
-        with tempfile.TemporaryDirectory() as folder:
-            for cubin in cubins(path, folder):
-                for name, instructions, labels in functions(cubin):
-                    where = step_loop(instructions, labels)
-                    name = demangled(name)
-                    if not where or options.kernel not in name:
-                        continue
-                    loop = instructions[where[0]:where[1]]
-                    everything = round(len(loop) / options.steps)
-                    row = [f"`{name}`", everything, WARPS_PER_SCHEDULER * everything,
-                           *count(loop, options.steps).values(),
-                           round(early_uses(loop) / options.steps)]
-                    print("| " + " | ".join(map(str, row)) + " |")
+    rows.sort(key=lambda row: row[0])
+    table = "".join("| " + " | ".join(map(str, row)) + " |\n" for row in [head, ["---"] * len(head), *rows])
+    print(table, end="")
+    if options.table:
+        options.table.write_text(table, encoding="utf-8")
 
 
 if __name__ == "__main__":

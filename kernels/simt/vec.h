@@ -37,7 +37,10 @@ template <int N, class T>
 SIMT_DEVICE void store(T* target, const Vec<T, N>& value, Site site = Site::current()) {
 #if SIMT_ON_DEVICE
   (void)site;
-  *reinterpret_cast<Vec<T, N>*>(target) = value;
+  if constexpr (sizeof(Vec<T, N>) == sizeof(unsigned))  // halves of a word would be stored apart
+    *reinterpret_cast<unsigned*>(target) = bits_as<unsigned>(value);
+  else
+    *reinterpret_cast<Vec<T, N>*>(target) = value;
 #else
   emulator::require_aligned(target, sizeof(Vec<T, N>), "vector store", site);
   for (int i = 0; i < N; ++i) target[i] = value[i];

@@ -33,6 +33,31 @@ SIMT_DEVICE float arrived(OnItsWay<X> number) {
     return number;
 }
 
+// Those of a thread's two units, which come by one access: 16 bits each in one register.
+template <class X>
+using TwoOnTheirWay = std::conditional_t<sizeof(X) == 2, std::uint32_t, simt::Vec<X, 2>>;
+
+template <class X>
+SIMT_DEVICE TwoOnTheirWay<X> two_sent(const X* from) {
+  return simt::bits_as<TwoOnTheirWay<X>>(simt::load<2>(from));
+}
+// Of a row's two lanes, a pair's number.
+template <class X>
+SIMT_DEVICE float arrived(const TwoOnTheirWay<X> (&row)[2], int pair) {
+  const TwoOnTheirWay<X>& two = row[Own::side(pair)];
+  if constexpr (sizeof(X) == 2)
+    return Own::which(pair) == 0 ? simt::unpack_low<X>(two) : simt::unpack_high<X>(two);
+  else
+    return two[Own::which(pair)];
+}
+template <class X>
+SIMT_DEVICE void store_two(X* to, float first, float second) {
+  if constexpr (sizeof(X) == 2)
+    simt::store(to, simt::bits_as<simt::Vec<X, 2>>(simt::pack<X>(first, second)));
+  else
+    simt::store(to, simt::Vec<X, 2>{first, second});
+}
+
 // The tokens at which a thread's two lanes stand.
 struct Meeting {
   Place place[2];
@@ -54,7 +79,7 @@ class TileAccess {
   SIMT_DEVICE int hidden() const { return static_cast<int>(args_.hidden); }
   SIMT_DEVICE int units() const { return static_cast<int>(args_.units); }
   SIMT_DEVICE bool is_present(int pair) const { return own_.unit(pair) < hidden(); }
-  // The thread's first unit of a row. The second is Own::beyond() it.
+  // The thread's first unit of a row. The second is the next, and Own::which() of a pair leads to it.
   template <class X>
   SIMT_DEVICE X* row_of(X* array, std::int32_t row, int width) const {
     return array + (simt::wide_product(row, width) + own_.unit(0));
@@ -74,37 +99,43 @@ class TileAccess {
     }
   }
 
-  // Arrays with `rows` rows of the library for each token, of which those from `first` to `end`; null: not wanted. Zeros
-  // beside the state, nothing beyond. value(row, pair).
+  // 0 where a unit is not present, or the cell does not fire. Warps that have no such unit pass by.
+  template <int rows>
+  SIMT_DEVICE void clear_idle(const Meeting& at, float (&values)[rows][pairs]) const {
+    if (is_present(pairs - 1) && at.fires(0) && at.fires(1)) return;
+    SIMT_UNROLL
+    for (int i = 0; i < pairs; ++i) {
+      if (is_present(i) && at.fires(i)) continue;
+      SIMT_UNROLL
+      for (int row = 0; row < rows; ++row) values[row][i] = 0;
+    }
+  }
+
+  // Arrays with `rows` rows of the library for each token, of which those from `first` to `end`; null: not wanted.
+  // value(row, pair): 0 where the unit is not present. Nothing is written beyond the array's units.
   template <int rows, int first = 0, int end = rows, class X, class F>
   SIMT_DEVICE void keep(X* array, const Meeting& at, F&& value) const {
-    if (array == nullptr) return;
+    if (array == nullptr || own_.unit(0) >= units()) return;
     each_lane(at, [&](int side, std::int32_t token) {
-      X* to = row_of(array, token, rows * units()) + first * units();
+      X* const to = row_of(array, token, rows * units());
       SIMT_UNROLL
-      for (int row = first; row < end; ++row, to += units()) {
-        SIMT_UNROLL
-        for (int i = side; i < pairs; i += 2)
-          if (own_.unit(i) < units())
-            to[Own::beyond(i)] = simt::from_float<X>(is_present(i) ? value(row, i) : 0);
-      }
+      for (int row = first; row < end; ++row)
+        store_two(to + row * units(), value(row, Own::pair_of(side, 0)),
+                  value(row, Own::pair_of(side, 1)));
     });
   }
   template <class X, class F>
   SIMT_DEVICE void keep(X* array, const Meeting& at, F&& value) const {
     keep<1>(array, at, [&](int, int pair) { return value(pair); });
   }
-  // What they hold; what is not present remains as it was.
+  // What they hold, of both lanes. Where neither unit is present it remains as it was.
   template <int rows, class X>
-  SIMT_DEVICE void kept(const X* array, const Meeting& at, OnItsWay<X> (&to)[rows][pairs]) const {
+  SIMT_DEVICE void kept(const X* array, const Meeting& at, TwoOnTheirWay<X> (&to)[rows][2]) const {
+    if (!is_present(0)) return;
     each_lane(at, [&](int side, std::int32_t token) {
-      const X* from = row_of(array, token, rows * units());
+      const X* const from = row_of(array, token, rows * units());
       SIMT_UNROLL
-      for (int row = 0; row < rows; ++row, from += units()) {
-        SIMT_UNROLL
-        for (int i = side; i < pairs; i += 2)
-          if (is_present(i)) to[row][i] = sent(from[Own::beyond(i)]);
-      }
+      for (int row = 0; row < rows; ++row) to[row][side] = two_sent(from + row * units());
     });
   }
   // One row for each token. 0 where there is none.
@@ -112,7 +143,7 @@ class TileAccess {
   SIMT_DEVICE float kept_one(const X* array, const Meeting& at, int pair) const {
     const Place& place = at.place_of(pair);
     if (!place.exists() || !is_present(pair)) return 0;
-    return simt::to_float(row_of(array, place.token, units())[Own::beyond(pair)]);
+    return simt::to_float(row_of(array, place.token, units())[Own::which(pair)]);
   }
 
   // Arrays of the caller, a row for each token; null: not wanted, and nothing is read.
@@ -123,7 +154,7 @@ class TileAccess {
       X* const to = row_of(array, token, hidden());
       SIMT_UNROLL
       for (int i = side; i < pairs; i += 2)
-        if (is_present(i)) to[Own::beyond(i)] = simt::from_float<X>(value(i));
+        if (is_present(i)) to[Own::which(i)] = simt::from_float<X>(value(i));
     });
   }
   template <class X>
@@ -133,7 +164,7 @@ class TileAccess {
       const X* const from = row_of(array, token, hidden());
       SIMT_UNROLL
       for (int i = side; i < pairs; i += 2)
-        if (is_present(i)) to[i] = sent(from[Own::beyond(i)]);
+        if (is_present(i)) to[i] = sent(from[Own::which(i)]);
     });
   }
 
@@ -141,12 +172,12 @@ class TileAccess {
   template <class X>
   SIMT_DEVICE void give_sequence(X* array, std::int32_t sequence, int pair, float value) const {
     if (array && is_present(pair))
-      row_of(array, sequence, hidden())[Own::beyond(pair)] = simt::from_float<X>(value);
+      row_of(array, sequence, hidden())[Own::which(pair)] = simt::from_float<X>(value);
   }
   template <class X>
   SIMT_DEVICE float given_sequence(const X* array, std::int32_t sequence, int pair) const {
     return array && is_present(pair)
-               ? simt::to_float(row_of(array, sequence, hidden())[Own::beyond(pair)])
+               ? simt::to_float(row_of(array, sequence, hidden())[Own::which(pair)])
                : 0;
   }
   // Of sequences without tokens, what comes out is what went in.

@@ -88,16 +88,19 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
 
   // What is known of the next token before its turn, as it lies in memory.
   struct Token : Meeting {
-    OnItsWay<T> gates[Cell::saved_gates][pairs] = {};
-    OnItsWay<T> d_h[pairs] = {};    // dL/d(output) of the token
-    float c[1][pairs] = {};         // of the tape: evolved
-    OnItsWay<T> h[1][pairs] = {};   // the same, where something reads it. fetches_h
-    float exponent[1][pairs] = {};  // of decay. fetches_exponent
+    TwoOnTheirWay<T> gates[Cell::saved_gates][2] = {};
+    OnItsWay<T> d_h[pairs] = {};                // dL/d(output) of the token
+    TwoOnTheirWay<float> cells[1][2] = {};      // c of the tape: evolved
+    TwoOnTheirWay<T> states[1][2] = {};         // h, where something reads it. fetches_h
+    TwoOnTheirWay<float> exponents[1][2] = {};  // of decay. fetches_exponent
 
     SIMT_DEVICE void saved(Number<T> (&to)[Cell::saved_gates], int pair) const {
       SIMT_UNROLL
-      for (int g = 0; g < Cell::saved_gates; ++g) to[g] = Number<T>(arrived<T>(gates[g][pair]));
+      for (int g = 0; g < Cell::saved_gates; ++g) to[g] = Number<T>(arrived<T>(gates[g], pair));
     }
+    SIMT_DEVICE float c(int pair) const { return arrived<float>(cells[0], pair); }
+    SIMT_DEVICE float h(int pair) const { return arrived<T>(states[0], pair); }
+    SIMT_DEVICE float exponent(int pair) const { return arrived<float>(exponents[0], pair); }
   };
   using R = Number<T>;
   using Gradients = float[Cell::gradient_gates][pairs];
@@ -121,7 +124,7 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
               const int target = division.block_at(own_.rank, distance(fragment / per_target()));
               const int to = target * division.slice + own_.row * units_per_warp + row;
               const int gate_unit =
-                  own_.rank * division.slice + unit_at(fragment % per_target() * Op::depth + k);
+                  own_.rank * division.slice + fragment % per_target() * Op::depth + k;
               const bool inside = to < args.units && gate_unit < args.units;
               return inside ? simt::to_float(
                                   args.weights[(block * args.units + gate_unit) * args.units + to])
@@ -173,31 +176,31 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
     this->template advance<Cell>(lane_, token);
     kept(args_.gates, token, token.gates);
     given(args_.d_hidden_out, token, token.d_h);
-    if constexpr (Cell::has_cell) kept(args_.tape_c, token, token.c);
+    if constexpr (Cell::has_cell) kept(args_.tape_c, token, token.cells);
     const lacuna_evolve kind = args_.evolve.kind;
     if constexpr (fetches_h)
-      if (Cell::backward_reads_h || does_evolve(kind, 0)) kept(args_.tape_h, token, token.h);
+      if (Cell::backward_reads_h || does_evolve(kind, 0)) kept(args_.tape_h, token, token.states);
     if constexpr (fetches_exponent) {
-      if (kind == LACUNA_EVOLVE_DECAY) kept(args_.evolve.exponent, token, token.exponent);
+      if (kind == LACUNA_EVOLVE_DECAY) kept(args_.evolve.exponent, token, token.exponents);
     }
   }
   SIMT_DEVICE float h_of(const Token& token, int pair) const {
-    if constexpr (fetches_h) return arrived<T>(token.h[0][pair]);
+    if constexpr (fetches_h) return token.h(pair);
     return this->kept_one(args_.tape_h, token, pair);
   }
   SIMT_DEVICE float exponent_of(const Token& token, int pair) const {
-    if constexpr (fetches_exponent) return token.exponent[0][pair];
+    if constexpr (fetches_exponent) return token.exponent(pair);
     if (args_.evolve.kind != LACUNA_EVOLVE_DECAY) return 0;
     return this->kept_one(args_.evolve.exponent, token, pair);
   }
   // What a cell's backward reads.
   SIMT_DEVICE UnitState<R> state_of(const Token& token, int pair) const {
-    return {R(Cell::backward_reads_h ? h_of(token, pair) : 0), R(token.c[0][pair])};
+    return {R(Cell::backward_reads_h ? h_of(token, pair) : 0), R(token.c(pair))};
   }
 
   SIMT_DEVICE void walk(const Token& now, Token& next, std::int32_t step) {
     simt::note_step(step);
-    own_.forget_addresses();
+    own_.template forget_addresses<Scatter::in_group>();
     next = {};
     look_ahead(next);
     Stored* const buffer = buffer_of(step);
@@ -219,11 +222,11 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
       d_h[i] = arrived<T>(token.d_h[i]);
       d_c[i] = arrived<T>(d_cell_out[i]);
     }
-    if (token.place[0].last || token.place[1].last) {
+    if (token.place[0].last() || token.place[1].last()) {
       SIMT_UNROLL
       for (int i = 0; i < pairs; ++i) {
         const Place& place = token.place_of(i);
-        if (!place.last) continue;
+        if (!place.last()) continue;
         d_h[i] += given_sequence(args_.d_final_hidden, place.sequence, i);
         d_h_[i] = 0;
         if constexpr (Cell::has_cell) {
@@ -237,15 +240,19 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
       d_h_[i] = d_h[i] + d_h_[i];
       if constexpr (Cell::has_cell) d_c_[i] = d_c[i] + d_c_[i];
     }
-    keep(args_.d_hidden_rows, token, [&](int pair) { return d_h_[pair]; });
+    keep(args_.d_hidden_rows, token, [&](int pair) { return is_present(pair) ? d_h_[pair] : 0; });
   }
 
-  SIMT_DEVICE void publish(Stored* buffer, int gate, int pair, float value) const {
-    // All of a thread's places are in one fragment.
+  // What a gate of the products is multiplied by: 0 where the unit is not present.
+  SIMT_DEVICE void publish(Stored* buffer, int gate, const float (&values)[pairs]) const {
+    // A thread's units are in one fragment.
     const int place = own_.place(0);
     const int first = at(place / Op::depth, gate) + place % Op::depth;
-    column(buffer, own_.lane(pair))[first + own_.place(pair) - place] =
-        Op::stored(is_present(pair) ? value : 0);
+    SIMT_UNROLL
+    for (int side = 0; side < 2; ++side) {
+      simt::store(column(buffer, own_.lane(side)) + first,
+                  Op::stored(values[Own::pair_of(side, 0)], values[Own::pair_of(side, 1)]));
+    }
   }
 
   template <int gates>
@@ -329,7 +336,7 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
   // What the product waits for comes first; what goes to memory, for the sums over all tokens, follows.
   SIMT_DEVICE void update(const Token& token, Stored* buffer) {
     Gradients d_gates;
-    float d_dt[pairs] = {};
+    float d_dt[1][pairs];
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
       R s[Cell::saved_gates], d[Cell::gradient_gates], of_dt;
@@ -339,23 +346,27 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
       const bool fires = token.fires(i);
       d_h_[i] = fires ? direct.h.value() : d_h_[i];
       d_c_[i] = fires ? direct.c.value() : d_c_[i];
-      d_dt[i] = fires ? of_dt.value() : 0;
+      d_dt[0][i] = of_dt.value();
       SIMT_UNROLL
-      for (int g = 0; g < Cell::gradient_gates; ++g) d_gates[g][i] = fires ? d[g].value() : 0;
-      SIMT_UNROLL
-      for (int g = 0; g < Cell::product_gates; ++g)
-        publish(buffer, g, i, d_gates[Cell::product_gradient(g)][i]);
+      for (int g = 0; g < Cell::gradient_gates; ++g) d_gates[g][i] = d[g].value();
     }
+    this->clear_idle(token, d_gates);
+    SIMT_UNROLL
+    for (int g = 0; g < Cell::product_gates; ++g)
+      publish(buffer, g, d_gates[Cell::product_gradient(g)]);
     this->template keep<Cell::gradient_gates>(
         args_.d_gates, token, [&](int gate, int pair) { return d_gates[gate][pair]; });
-    if constexpr (Cell::reads_gap) keep(args_.d_euler, token, [&](int pair) { return d_dt[pair]; });
+    if constexpr (Cell::reads_gap) {
+      this->clear_idle(token, d_dt);
+      keep(args_.d_euler, token, [&](int pair) { return d_dt[0][pair]; });
+    }
     gradients_are_there();
     add_product<0, blocks>(buffer, d_h_);
   }
 
   SIMT_DEVICE void update_in_halves(const Token& token, Stored* buffer) {
-    float d_reset[pairs] = {}, reset_h[pairs];
-    Gradients d_gates;
+    float d_reset[pairs] = {}, reset_h[1][pairs];
+    Gradients d_gates = {};
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
       R s[Cell::saved_gates], d_z, d_n;
@@ -364,27 +375,30 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
           Cell::backward_candidate(s[1], s[2], R(h_of(token, i)), R(d_h_[i]), d_z, d_n);
       const bool fires = token.fires(i);
       d_h_[i] = fires ? direct.value() : d_h_[i];
-      d_gates[1][i] = fires ? d_z.value() : 0;
-      d_gates[2][i] = fires ? d_n.value() : 0;
-      publish(buffer, 1, i, d_gates[1][i]);
-      publish(buffer, 2, i, d_gates[2][i]);
+      d_gates[1][i] = d_z.value();
+      d_gates[2][i] = d_n.value();
     }
+    this->clear_idle(token, d_gates);
+    publish(buffer, 1, d_gates[1]);
+    publish(buffer, 2, d_gates[2]);
     gradients_are_there();
     add_product<2, 3>(buffer, d_reset);
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
-      // Where the token does not fire, r and d_reset are 0, and so is all that follows.
+      // Where the token does not fire, r and d_reset are 0, and so is what d_h receives.
       R s[Cell::saved_gates], d_r;
       token.saved(s, i);
       const R h(h_of(token, i));
       d_h_[i] += Cell::backward_reset(s[0], h, R(d_reset[i]), d_r).value();
       d_gates[0][i] = d_r.value();
-      reset_h[i] = (s[0] * h).value();
-      publish(buffer, 0, i, d_gates[0][i]);
+      reset_h[0][i] = (s[0] * h).value();
     }
+    this->clear_idle(token, d_gates);
+    this->clear_idle(token, reset_h);
+    publish(buffer, 0, d_gates[0]);
     this->template keep<Cell::gradient_gates>(
         args_.d_gates, token, [&](int gate, int pair) { return d_gates[gate][pair]; });
-    keep(args_.reset_operand, token, [&](int pair) { return reset_h[pair]; });
+    keep(args_.reset_operand, token, [&](int pair) { return reset_h[0][pair]; });
     gradients_are_there();
     add_product<0, 2>(buffer, d_h_);
   }
@@ -393,11 +407,11 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
   // its own, which `before` holds already.
   SIMT_DEVICE float h_before(const Token& token, const Token& before, int pair) const {
     const Place& place = token.place_of(pair);
-    if (place.first) return given_sequence(args_.initial_hidden, place.sequence, pair);
+    if (place.first()) return given_sequence(args_.initial_hidden, place.sequence, pair);
     if (!before.fires(pair)) return h_of(before, pair);
     R s[Cell::saved_gates];
     before.saved(s, pair);
-    const UnitState<R> state{R(h_of(before, pair)), R(before.c[0][pair])};
+    const UnitState<R> state{R(h_of(before, pair)), R(before.c(pair))};
     return Cell::next_h(s, state, R(before.dt_of(pair))).value();
   }
 
@@ -412,12 +426,12 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
       });
     if constexpr (Cell::has_cell)
       if (relaxes)
-        evolve_part<1>(token, d_c_, [&](int pair, const Evolution&) { return token.c[0][pair]; });
-    if (!token.place[0].first && !token.place[1].first) return;
+        evolve_part<1>(token, d_c_, [&](int pair, const Evolution&) { return token.c(pair); });
+    if (!token.place[0].first() && !token.place[1].first()) return;
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
       const Place& place = token.place_of(i);
-      if (!place.first) continue;
+      if (!place.first()) continue;
       give_sequence(args_.d_initial_hidden, place.sequence, i, d_h_[i]);
       if constexpr (Cell::has_cell) give_sequence(args_.d_initial_cell, place.sequence, i, d_c_[i]);
     }
@@ -429,15 +443,17 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
     constexpr int parts = Cell::has_cell ? 2 : 1;
     const lacuna_evolve kind = args_.evolve.kind;
     const bool relaxes = kind == LACUNA_EVOLVE_RELAX;
-    float d_exponent[pairs], d_target[pairs];
+    float d_exponent[pairs] = {}, d_target[pairs] = {};
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
       const Evolution time =
           evolution(kind, evolve_.of(own_, i), exponent_of(token, i), token.dt_of(i), part);
       const float state = evolved(i, time);
-      d_exponent[i] = relaxes ? relax_d_exponent(time.target, state, d[i])
-                              : decay_d_pre(time.exponent, state, d[i]);
-      d_target[i] = relax_d_target(time.factor, d[i]);
+      if (is_present(i)) {
+        d_exponent[i] = relaxes ? relax_d_exponent(time.target, state, d[i])
+                                : decay_d_pre(time.exponent, state, d[i]);
+        d_target[i] = relax_d_target(time.factor, d[i]);
+      }
       d[i] = time.factor * d[i];
     }
     const auto exponents = [&](int, int pair) { return d_exponent[pair]; };

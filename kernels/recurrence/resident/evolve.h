@@ -39,9 +39,7 @@ class UnitNumbers {
     }
     simt::sync_warp();
   }
-  SIMT_DEVICE simt::Float4 of(const Own& own, int pair) const {
-    return numbers_[own.row * units_per_warp + simt::fragment::c_row(own.thread, pair)];
-  }
+  SIMT_DEVICE simt::Float4 of(const Own& own, int pair) const { return numbers_[own.place(pair)]; }
 
  private:
   simt::Float4* numbers_;

@@ -174,8 +174,12 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
 
   // What is known of the next token before its turn, as it lies in memory.
   struct Token : Meeting {
-    float input[Cell::input_gates][pairs] = {};  // W_x x. Arbitrary where the token does not fire
-    float exponent[1][pairs] = {};               // of decay
+    TwoOnTheirWay<float> x[Cell::input_gates][2] =
+        {};                                     // W_x x. Arbitrary where the token does not fire
+    TwoOnTheirWay<float> exponents[1][2] = {};  // of decay
+
+    SIMT_DEVICE float input(int gate, int pair) const { return arrived<float>(x[gate], pair); }
+    SIMT_DEVICE float exponent(int pair) const { return arrived<float>(exponents[0], pair); }
   };
   using R = Number<T>;
   using Saved = float[Cell::saved_gates][pairs];
@@ -232,7 +236,7 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
   // Of the state, around the circle from this block's slice on.
   SIMT_DEVICE int unit_multiplied(int position) const {
     const int at = own_.rank * division_.slice + position;
-    return unit_at(at < division_.units() ? at : at - division_.units());
+    return at < division_.units() ? at : at - division_.units();
   }
 
   // To all who multiply it. Nothing is sent that nobody awaits.
@@ -240,7 +244,7 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
     SIMT_UNROLL
     for (int side = 0; side < 2; ++side)
       gather_.publish(channel, own_.lane(side), own_.place(side),
-                      {Op::stored(values[side]), Op::stored(values[side + 2])});
+                      Op::stored(values[Own::pair_of(side, 0)], values[Own::pair_of(side, 1)]));
   }
 
   template <int first, int end>
@@ -337,16 +341,17 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
 
   SIMT_DEVICE void look_ahead(Token& token) {
     this->template advance<Cell>(lane_, token);
-    kept(args_.gx, token, token.input);
+    kept(args_.gx, token, token.x);
     if (args_.evolve.kind == LACUNA_EVOLVE_DECAY)
-      kept(args_.evolve.exponent, token, token.exponent);
+      kept(args_.evolve.exponent, token, token.exponents);
   }
 
   // What others wait for comes first: the state, evolved for the next token. What goes to memory follows.
   template <int channel>
   SIMT_DEVICE void walk(const Token& now, Token& next, std::int32_t step, std::int32_t steps) {
     simt::note_step(step);
-    own_.forget_addresses();
+    // Found by trying, as kept_fragments.
+    own_.template forget_addresses<Gather::in_group || (blocks == 4 && sizeof(T) == 2)>();
     next = {};
     look_ahead(next);
     Saved saved;
@@ -365,11 +370,11 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
 
   // The state before a token: evolved.
   SIMT_DEVICE void begin(const Token& token) {
-    if (token.place[0].first || token.place[1].first) {
+    if (token.place[0].first() || token.place[1].first()) {
       SIMT_UNROLL
       for (int i = 0; i < pairs; ++i) {
         const Place& place = token.place_of(i);
-        if (!place.first) continue;
+        if (!place.first()) continue;
         h_[i] = given_sequence(args_.initial_hidden, place.sequence, i);
         if constexpr (Cell::has_cell) c_[i] = given_sequence(args_.initial_cell, place.sequence, i);
       }
@@ -386,7 +391,7 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
       const Evolution time =
-          evolution(kind, evolve_.of(own_, i), token.exponent[0][i], token.dt_of(i), part);
+          evolution(kind, evolve_.of(own_, i), token.exponent(i), token.dt_of(i), part);
       state[i] = relax(time.factor, time.target, state[i]);
     }
   }
@@ -407,7 +412,7 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
       const simt::Float4 bias = biases_.of(own_, i);
       R x[Cell::input_gates], p[Cell::product_gates], s[Cell::saved_gates];
       SIMT_UNROLL
-      for (int g = 0; g < Cell::input_gates; ++g) x[g] = R(token.input[g][i] + bias[g]);
+      for (int g = 0; g < Cell::input_gates; ++g) x[g] = R(token.input(g, i) + bias[g]);
       SIMT_UNROLL
       for (int g = 0; g < Cell::product_gates; ++g) p[g] = R(products[g][i]);
       if constexpr (Cell::hidden_bias)
@@ -429,7 +434,7 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
       const simt::Float4 bias = biases_.of(own_, i);
       R r, z;
       reset_h[i] = Cell::template forward_reset<R>(
-                       {R(token.input[0][i] + bias[0]), R(token.input[1][i] + bias[1])},
+                       {R(token.input(0, i) + bias[0]), R(token.input(1, i) + bias[1])},
                        {R(products[0][i]), R(products[1][i])}, R(h_[i]), r, z)
                        .value();
       saved[0][i] = r.value();
@@ -442,7 +447,7 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
       R n;
-      const R next = Cell::forward_candidate(R(token.input[2][i] + biases_.of(own_, i)[2]),
+      const R next = Cell::forward_candidate(R(token.input(2, i) + biases_.of(own_, i)[2]),
                                              R(candidate[0][i]), R(saved[1][i]), R(h_[i]), n);
       saved[2][i] = n.value();
       h_[i] = token.fires(i) ? next.value() : h_[i];
@@ -450,18 +455,18 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
   }
 
   // Gives gates and the state after a token to whoever asked for them.
-  SIMT_DEVICE void finish(const Token& token, const Saved& saved, const float (&h)[pairs],
+  SIMT_DEVICE void finish(const Token& token, Saved& saved, const float (&h)[pairs],
                           const float (&c)[pairs]) const {
-    this->template keep<Cell::saved_gates>(args_.gates, token, [&](int gate, int pair) {
-      return token.fires(pair) ? saved[gate][pair] : 0;
-    });
+    this->clear_idle(token, saved);
+    this->template keep<Cell::saved_gates>(args_.gates, token,
+                                           [&](int gate, int pair) { return saved[gate][pair]; });
     give(args_.hidden_out, token, [&](int pair) { return h[pair]; });
     if constexpr (Cell::has_cell) give(args_.cell_out, token, [&](int pair) { return c[pair]; });
-    if (!token.place[0].last && !token.place[1].last) return;
+    if (!token.place[0].last() && !token.place[1].last()) return;
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
       const Place& place = token.place_of(i);
-      if (!place.last) continue;
+      if (!place.last()) continue;
       give_sequence(args_.final_hidden, place.sequence, i, h[i]);
       if constexpr (Cell::has_cell) give_sequence(args_.final_cell, place.sequence, i, c[i]);
     }

@@ -16,11 +16,16 @@ SIMT_BOTH std::int64_t dealt_row(std::int64_t round, std::int64_t lane, std::int
 
 // Numbers of 32 bits, for registers are what a tile has least of: batches of 2^31 tokens go stepwise.
 struct Place {
-  std::int32_t token = -1;           // < 0: the lane has none left
-  std::int32_t sequence = -1;        // whose
-  bool first = false, last = false;  // of its sequence's tokens, in the order they are read
+  static constexpr std::uint32_t is_first = 1, is_last = 2;
+
+  std::int32_t token = -1;     // < 0: the lane has none left
+  std::int32_t sequence = -1;  // whose
+  std::uint32_t ends =
+      0;  // of its sequence's tokens, in the order they are read: is_first, is_last
 
   SIMT_DEVICE bool exists() const { return token >= 0; }
+  SIMT_DEVICE bool first() const { return (ends & is_first) != 0; }
+  SIMT_DEVICE bool last() const { return (ends & is_last) != 0; }
 };
 
 // backward: the same sequences, each from its last token to its first.
@@ -50,7 +55,9 @@ class Lane {
     }
     --left_;
     const bool ends = left_ == 0;
-    const Place place{token_, sequence_, backward ? ends : begins, backward ? begins : ends};
+    constexpr auto at_begin = backward ? Place::is_last : Place::is_first;
+    constexpr auto at_end = backward ? Place::is_first : Place::is_last;
+    const Place place{token_, sequence_, (begins ? at_begin : 0) | (ends ? at_end : 0)};
     token_ += is_reading_down() ? -1 : 1;
     return place;
   }

@@ -2,6 +2,9 @@
 // shared memory; the other factor, a few columns of state or gradients, comes from shared memory anew in
 // every step.
 //
+// Within a fragment, rows and depth are numbered as they lie in memory, and shuffled for the tensor core: weights and
+// columns in the same way.
+//
 // Two kinds of tensor core products serve all types:
 //   16-bit operands   as they are
 //   float             tf32, of which a float is two: w = w1 + w2 with 11 bits each. w1 s1 + (w1 s2 + w2 s1) is right to
@@ -10,6 +13,7 @@
 //                     and lets no small gradient vanish, as fp16 would
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <type_traits>
 
@@ -22,21 +26,38 @@ namespace lacuna::resident {
 // A type of operands: floats, rounded to 11 bits.
 struct Tf32 {};
 
+// A number of which the tensor core, reading tf32, takes the first 11 bits: those of the nearest such number. Two
+// instructions, for this is much of what a step issues. A NaN must be plain_nan().
+SIMT_DEVICE std::uint32_t nearest_tf32(float value) {
+  return simt::bits_as<std::uint32_t>(value) + 0x1000u;
+}
+// A NaN of all ones would be rounded up to 0.
+SIMT_DEVICE float plain_nan(float value) {
+  return value == value ? value : simt::bits_as<float>(0x7fc00000u);
+}
+
 // What one product adds to.
 struct PlainSum {
   float all[pairs] = {};
   SIMT_DEVICE float total(int pair) const { return all[pair]; }
 };
 
+// Where in a fragment's depth the tensor core's k lies: all that a thread reads of a column is side by side.
+template <int depth>
+SIMT_BOTH constexpr int place_of(int k) {
+  constexpr int half = depth / 2, each = half / 4;
+  return k % half / each * (2 * each) + k / half * each + k % each;
+}
+
 // E: the type of the operands, as they lie in shared memory: Stored. A fragment of the weights is 16 rows by `depth`, one of
 // a column `depth` long.
 template <class E>
 struct Operand {
   static constexpr int depth = 16;
-  static constexpr int padding =
-      8;  // behind a column, so that eight columns have banks of their own
   using Stored = E;
-  SIMT_DEVICE static Stored stored(float value) { return simt::from_float<E>(value); }
+  SIMT_DEVICE static simt::Vec<Stored, 2> stored(float first, float second) {
+    return simt::bits_as<simt::Vec<Stored, 2>>(simt::pack<E>(first, second));
+  }
 
   using Sum = PlainSum;
 
@@ -45,18 +66,19 @@ struct Operand {
   SIMT_DEVICE static void load_weights(std::uint32_t (&to)[4], int thread, F&& weight) {
     SIMT_UNROLL
     for (int r = 0; r < 4; ++r) {
-      const int i = simt::fragment::a16_row(thread, r), k = simt::fragment::a16_k(thread, r);
-      to[r] = simt::pack<E>(weight(i, k), weight(i, k + 1));
+      const int row = unit_of_row(simt::fragment::a16_row(thread, r));
+      const int k = place_of<depth>(simt::fragment::a16_k(thread, r));
+      to[r] = simt::pack<E>(weight(row, k), weight(row, k + 1));
     }
   }
 
   struct Column {
     std::uint32_t bits[2];
     SIMT_DEVICE Column(const Stored* column, int thread) {
-      SIMT_UNROLL
-      for (int r = 0; r < 2; ++r)
-        bits[r] =
-            simt::bits_as<std::uint32_t>(simt::load<2>(column + simt::fragment::b16_k(thread, r)));
+      const auto both = simt::bits_as<simt::Vec<std::uint32_t, 2>>(
+          simt::load<4>(column + place_of<depth>(simt::fragment::b16_k(thread, 0))));
+      bits[0] = both[0];
+      bits[1] = both[1];
     }
   };
 
@@ -69,9 +91,10 @@ struct Operand {
 template <>
 struct Operand<Tf32> {
   static constexpr int depth = 8;
-  static constexpr int padding = 4;
   using Stored = std::uint32_t;
-  SIMT_DEVICE static Stored stored(float value) { return simt::to_tf32(value); }
+  SIMT_DEVICE static simt::Vec<Stored, 2> stored(float first, float second) {
+    return {nearest_tf32(plain_nan(first)), nearest_tf32(plain_nan(second))};
+  }
 
   using Sum = PlainSum;
 
@@ -79,15 +102,16 @@ struct Operand<Tf32> {
   SIMT_DEVICE static void load_weights(std::uint32_t (&to)[4], int thread, F&& weight) {
     SIMT_UNROLL
     for (int r = 0; r < 4; ++r)
-      to[r] = simt::to_tf32(
-          weight(simt::fragment::a32_row(thread, r), simt::fragment::a32_k(thread, r)));
+      to[r] = simt::to_tf32(weight(unit_of_row(simt::fragment::a32_row(thread, r)),
+                                   place_of<depth>(simt::fragment::a32_k(thread, r))));
   }
 
   struct Column {
     std::uint32_t bits[2];
     SIMT_DEVICE Column(const Stored* column, int thread) {
-      SIMT_UNROLL
-      for (int r = 0; r < 2; ++r) bits[r] = column[simt::fragment::b32_k(thread, r)];
+      const auto both = simt::load<2>(column + place_of<depth>(simt::fragment::b32_k(thread, 0)));
+      bits[0] = both[0];
+      bits[1] = both[1];
     }
   };
 
@@ -100,51 +124,45 @@ struct Operand<Tf32> {
 template <>
 struct Operand<float> {
   static constexpr int depth = Operand<Tf32>::depth;
-  static constexpr int padding = Operand<Tf32>::padding;
   using Stored = float;
-  SIMT_DEVICE static Stored stored(float value) { return plain_nan(value); }
+  SIMT_DEVICE static simt::Vec<Stored, 2> stored(float first, float second) {
+    return {plain_nan(first), plain_nan(second)};
+  }
 
   struct Sum {
     float large[pairs] = {}, small[pairs] = {};
     // An infinite factor has no second part, and NaN for it; the products of first parts are right there by themselves.
     SIMT_DEVICE float total(int pair) const {
       const float all = large[pair];
-      return is_finite(all) ? all + small[pair] : all;
+      return fabsf(all) < HUGE_VALF ? all + small[pair] : all;
     }
   };
 
-  SIMT_DEVICE static bool is_finite(float value) {
-    constexpr std::uint32_t exponent = 0x7f800000u;
-    return (simt::bits_as<std::uint32_t>(value) & exponent) != exponent;
-  }
-
   // A float in two parts: the nearest number of 11 bits, and the rest, of at most 12, of which the tensor core reads the
-  // first 11. Rounded here by two instructions, for this is most of what a step issues: a NaN must be plain_nan().
+  // first 11.
   struct Two {
     std::uint32_t large, small;
     SIMT_DEVICE explicit Two(float value)
-        : large((simt::bits_as<std::uint32_t>(value) + 0x1000u) & ~0x1fffu),
+        : large(nearest_tf32(value) & ~0x1fffu),
           small(simt::bits_as<std::uint32_t>(value - simt::bits_as<float>(large))) {}
   };
-  // A NaN of all ones would be rounded up to 0.
-  SIMT_DEVICE static float plain_nan(float value) {
-    return value == value ? value : simt::bits_as<float>(0x7fc00000u);
-  }
 
   template <class F>
   SIMT_DEVICE static void load_weights(std::uint32_t (&to)[4], int thread, F&& weight) {
     SIMT_UNROLL
     for (int r = 0; r < 4; ++r)
       to[r] = simt::bits_as<std::uint32_t>(
-          plain_nan(weight(simt::fragment::a32_row(thread, r), simt::fragment::a32_k(thread, r))));
+          plain_nan(weight(unit_of_row(simt::fragment::a32_row(thread, r)),
+                           place_of<depth>(simt::fragment::a32_k(thread, r)))));
   }
 
   struct Column {
     std::uint32_t large[2], small[2];
     SIMT_DEVICE Column(const Stored* column, int thread) {
+      const auto both = simt::load<2>(column + place_of<depth>(simt::fragment::b32_k(thread, 0)));
       SIMT_UNROLL
       for (int r = 0; r < 2; ++r) {
-        const Two two(column[simt::fragment::b32_k(thread, r)]);
+        const Two two(both[r]);
         large[r] = two.large;
         small[r] = two.small;
       }
@@ -167,10 +185,11 @@ struct Operand<float> {
   }
 };
 
-// Elements from one column in shared memory to the next.
+// Elements from one column in shared memory to the next: an odd number of times 32 bytes, so that four columns, of which
+// half a warp reads 32 bytes each, have banks of their own. `units`: whole warps.
 template <class E>
 SIMT_BOTH constexpr int column_stride(int units) {
-  return units + Operand<E>::padding;
+  return units | 32 / static_cast<int>(sizeof(typename Operand<E>::Stored));
 }
 
 // How many fragments of each matrix a thread's 255 registers have room for beside the rest of a step. Found by trying:
@@ -178,7 +197,7 @@ SIMT_BOTH constexpr int column_stride(int units) {
 template <class E>
 SIMT_BOTH constexpr int kept_fragments(int blocks, bool backward, bool in_group) {
   const bool split = std::is_same_v<E, float>;
-  if (blocks == 4) return backward || in_group ? (split ? 5 : 6) : 7;
+  if (blocks == 4) return (backward || in_group ? 6 : 7) - (split ? 1 : 0);
   return blocks == 3 && split ? 7 : 8;
 }
 

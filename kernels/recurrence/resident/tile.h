@@ -1,7 +1,7 @@
 // How a tile divides its work. A tile is eight lanes and all units of the state, walked by one block (resident) or by the
 // blocks of a group (split), each of which has a slice of the units. A warp has 16 units, and of every product's 16 x 8
-// result a thread holds four numbers, two units by two lanes. As each gate is such a product, a thread finds all gates of
-// its four (unit, lane) pairs in its own registers.
+// result a thread holds four numbers, two neighbouring units by two lanes. As each gate is such a product, a thread finds
+// all gates of its four (unit, lane) pairs in its own registers.
 #pragma once
 
 #include <cstddef>
@@ -44,11 +44,10 @@ struct Division {
   SIMT_BOTH constexpr int warps() const { return rows() * depths; }
 };
 
-// A column of an operand holds the 16 units of a warp in the order 0 8 1 9 2 10 ..., so that what a thread has of one lane
-// stands side by side.
-SIMT_BOTH constexpr int unit_at(int position) {
-  return position - position % units_per_warp + position % 2 * (units_per_warp / 2) +
-         position % units_per_warp / 2;
+// Which of a warp's units a row of its products is: what the tensor core gives a thread of one lane, rows 8 apart, is of
+// neighbours.
+SIMT_BOTH constexpr int unit_of_row(int row) {
+  return row % (units_per_warp / 2) * 2 + row / (units_per_warp / 2);
 }
 
 // What a thread owns. Pair i is unit(i) of lane(i).
@@ -72,21 +71,28 @@ struct Own {
     first_unit = rank * division.slice + row * units_per_warp;
   }
 
-  // Called in every step, so that what follows from the units, an address for each array, is not kept in registers between.
+  // Called in every step, so that what follows from the units, an address for each array, is not kept in registers between;
+  // nor, where these are short, what follows from the thread: places in shared memory.
+  template <bool thread_too>
   SIMT_DEVICE void forget_addresses() {
     first_unit = static_cast<int>(simt::opaque(static_cast<std::uint32_t>(first_unit)));
+    if constexpr (thread_too)
+      thread = static_cast<int>(simt::opaque(static_cast<std::uint32_t>(thread)));
   }
 
-  SIMT_DEVICE int unit(int pair) const { return first_unit + simt::fragment::c_row(thread, pair); }
-  // How far behind unit(0) that is.
-  SIMT_DEVICE static constexpr int beyond(int pair) { return simt::fragment::c_row(0, pair); }
+  SIMT_DEVICE int unit(int pair) const { return first_unit + of_warp(pair); }
   SIMT_DEVICE int lane(int pair) const { return simt::fragment::c_column(thread, pair); }
-  // Where in a column of the slice the pair's unit stands.
-  SIMT_DEVICE int place(int pair) const {
-    return row * units_per_warp + 2 * (thread / 4) + pair / 2;
-  }
-  // Of its two lanes, which one the pair belongs to.
+  // The same unit, counted from the block's slice.
+  SIMT_DEVICE int place(int pair) const { return row * units_per_warp + of_warp(pair); }
+  // Of its two lanes and its two units, an even one and the next, which one the pair belongs to.
   SIMT_DEVICE static constexpr int side(int pair) { return pair % 2; }
+  SIMT_DEVICE static constexpr int which(int pair) { return pair / 2; }
+  SIMT_DEVICE static constexpr int pair_of(int side, int which) { return side + 2 * which; }
+
+ private:
+  SIMT_DEVICE int of_warp(int pair) const {
+    return unit_of_row(simt::fragment::c_row(thread, pair));
+  }
 };
 
 inline simt::LaunchConfig launch_of_tiles(std::int64_t lanes, const Division& division,
