@@ -101,7 +101,7 @@ struct Launch {
   void land(std::size_t arrival);
 
  private:
-  void run_together(std::vector<Dim3> blocks);
+  void run_together(const std::vector<Dim3>& indices);
   void refuse(const std::string& why) const;
   [[noreturn]] void deadlock(const std::string& what) const;
   void step();

@@ -85,13 +85,13 @@ void Launch::run() {
                           static_cast<unsigned>(block / shape.grid.x / shape.grid.y)});
     }
     if (together.size() == blocks_together(shape)) {
-      run_together(std::move(together));
+      run_together(together);
       together.clear();
     }
   }
 }
 
-void Launch::run_together(std::vector<Dim3> indices) {
+void Launch::run_together(const std::vector<Dim3>& indices) {
   blocks_.clear();
   clusters_.clear();
   ready.clear();

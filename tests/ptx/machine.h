@@ -1,6 +1,6 @@
 // The PTX machine: runs kernels' PTX on the CPU, as the PTX ISA document says, so that the device path
 // of kernels/simt (inline assembly, and whatever nvcc makes of a kernel) is executed without a GPU.
-// Written from the document, and sharing nothing with tests/emulator. See docs/ptx_machine.md.
+// Written from the document, and sharing nothing with tests/emulator. See docs/emulator.md.
 #pragma once
 #include <array>
 #include <cstddef>

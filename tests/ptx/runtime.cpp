@@ -44,9 +44,9 @@ void Runtime::perform(const Work& work) noexcept {
     work();
   } catch (const Fault& fault) {
     const std::string what = fault.what();
-    lost = what.find("misaligned") != std::string::npos ? cudaErrorMisalignedAddress
-           : what.find("trap") != std::string::npos     ? cudaErrorLaunchFailure
-                                                        : cudaErrorIllegalAddress;
+    lost = what.find("not aligned") != std::string::npos ? cudaErrorMisalignedAddress
+           : what.find("trap") != std::string::npos      ? cudaErrorLaunchFailure
+                                                         : cudaErrorIllegalAddress;
     std::fprintf(stderr, "PTX machine: %s\n", what.c_str());
   } catch (const Refusal& refusal) {
     lost = refusal.code;

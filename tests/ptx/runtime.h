@@ -10,6 +10,7 @@
 //   LACUNA_PTX_SEED      the order of blocks and warps (default 1)
 //   LACUNA_PTX_LANES     1: lanes of a warp part at random, as they may
 //   LACUNA_PTX_VERBOSE   1: every launch is printed
+//   LACUNA_PTX_COUNTS    1: at the end, what a profiler would count of each kernel
 #pragma once
 
 #include <cuda_runtime_api.h>

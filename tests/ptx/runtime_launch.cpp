@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "ptx/runtime.h"
+#include "ptx/runtime_counts.h"
 #include "ptx/runtime_kernels.h"
 
 using namespace lacuna::ptx;
@@ -87,7 +88,8 @@ void launch(const void* stub, const Shape& shape, void** given, cudaStream_t str
   chosen.part_lanes = Runtime::get().part_lanes;
   queue(stream, [=, device = Runtime::device()] {
     settings() = chosen;
-    run(*code, shape, arguments.pointers().data(), DeviceMemory(Runtime::get().memory, device));
+    run(*code, shape, arguments.pointers().data(), DeviceMemory(Runtime::get().memory, device),
+        counts_of(facts(*code).name));
   });
 }
 

@@ -126,6 +126,10 @@ void Warp::regroup(bool any) {
     else if (lane_pc[lane] > pc)
       next_stop = std::min(next_stop, lane_pc[lane]);
   }
+  if (launch.how.part_lanes && launch.random.below(2)) {
+    const std::uint32_t some = active & launch.random.next();
+    if (some) active = some, next_stop = ~0u;
+  }
 }
 
 void Warp::run(unsigned budget) {
@@ -133,10 +137,6 @@ void Warp::run(unsigned budget) {
   block.started = true;
   // Lanes behind may wait for lanes ahead, so that now and then the others come first.
   regroup(launch.random.below(8) == 0);
-  if (launch.how.part_lanes && launch.random.below(2)) {
-    const std::uint32_t some = active & launch.random.next();
-    if (some) active = some, next_stop = ~0u;
-  }
   const bool check = launch.how.check_registers;
   while (budget-- > 0 && !stopped) {
     if (pc >= next_stop) {
@@ -211,6 +211,7 @@ bool Warp::gather(const Instruction& i, std::uint32_t mask, std::uint32_t member
     waiting &= ~waited;
     next_stop = pc;
   }
+  if (launch.how.part_lanes) next_stop = pc;  // here they may part again
   return true;
 }
 

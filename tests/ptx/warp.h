@@ -104,7 +104,9 @@ struct Warp {
 template <class F>
 inline void each(std::uint32_t mask, F f) {
   if (mask == all_lanes) {
-#pragma GCC ivdep
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC ivdep  // a lane's result is no other lane's operand
+#endif
     for (unsigned lane = 0; lane < 32; ++lane) f(lane);
   } else {
     for (; mask; mask &= mask - 1) f(static_cast<unsigned>(std::countr_zero(mask)));
