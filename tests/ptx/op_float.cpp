@@ -2,6 +2,7 @@
 // differ from that by the error the PTX ISA allows them.
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "ptx/lanewise.h"
 #include "ptx/numbers.h"
@@ -159,42 +160,17 @@ struct Sat {
 };
 
 // Without NaN, then (…u) with it.
-struct Eq {
-  template <class T>
-  bool operator()(T a, T b) const {
-    return a == b;
-  }
-};
+using Eq = std::equal_to<>;
 struct Ne {
   template <class T>
   bool operator()(T a, T b) const {
     return a < b || a > b;
   }
 };
-struct Lt {
-  template <class T>
-  bool operator()(T a, T b) const {
-    return a < b;
-  }
-};
-struct Le {
-  template <class T>
-  bool operator()(T a, T b) const {
-    return a <= b;
-  }
-};
-struct Gt {
-  template <class T>
-  bool operator()(T a, T b) const {
-    return a > b;
-  }
-};
-struct Ge {
-  template <class T>
-  bool operator()(T a, T b) const {
-    return a >= b;
-  }
-};
+using Lt = std::less<>;
+using Le = std::less_equal<>;
+using Gt = std::greater<>;
+using Ge = std::greater_equal<>;
 struct Num {
   template <class T>
   bool operator()(T a, T b) const {

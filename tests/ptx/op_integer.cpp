@@ -1,5 +1,6 @@
 // Integer arithmetic and comparisons.
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <type_traits>
 
@@ -146,42 +147,12 @@ struct Abs {
   }
 };
 
-struct Eq {
-  template <class T>
-  bool operator()(T a, T b) const {
-    return a == b;
-  }
-};
-struct Ne {
-  template <class T>
-  bool operator()(T a, T b) const {
-    return a != b;
-  }
-};
-struct Lt {
-  template <class T>
-  bool operator()(T a, T b) const {
-    return a < b;
-  }
-};
-struct Le {
-  template <class T>
-  bool operator()(T a, T b) const {
-    return a <= b;
-  }
-};
-struct Gt {
-  template <class T>
-  bool operator()(T a, T b) const {
-    return a > b;
-  }
-};
-struct Ge {
-  template <class T>
-  bool operator()(T a, T b) const {
-    return a >= b;
-  }
-};
+using Eq = std::equal_to<>;
+using Ne = std::not_equal_to<>;
+using Lt = std::less<>;
+using Le = std::less_equal<>;
+using Gt = std::greater<>;
+using Ge = std::greater_equal<>;
 
 template <class T>
 const char* comparison_shape() {
