@@ -119,21 +119,35 @@ std::vector<Operand> elements_of(const Operand& operand) {
   return operand.kind == Operand::Kind::vector ? operand.elements : std::vector<Operand>{operand};
 }
 
-void decode_load(Decoder& decoder) {
+// What a load and a store have in common: an address, and registers for the elements.
+Modifiers begin_access(Decoder& decoder) {
   decoder.expect_operands(2, 2);
   const Modifiers m = modifiers_of(decoder);
-  Instruction& i = decoder.instruction();
-  const auto& operands = decoder.statement().operands;
-  i.bytes = static_cast<std::uint8_t>(bytes_of_type(m.type));
-  i.vector = static_cast<std::uint8_t>(m.vector);
-  const auto elements = elements_of(operands[0]);
+  decoder.instruction().bytes = static_cast<std::uint8_t>(bytes_of_type(m.type));
+  decoder.instruction().vector = static_cast<std::uint8_t>(m.vector);
+  return m;
+}
+// The width of the elements' registers. take(element): takes one, and says its width.
+template <class Take>
+unsigned take_elements(Decoder& decoder, const Modifiers& m, const Operand& operand, Take take) {
+  const auto elements = elements_of(operand);
   if (elements.size() != m.vector) decoder.fail("as many registers as elements are expected");
   unsigned width = 0;
   for (const Operand& element : elements) {
-    const unsigned its = decoder.result_at_least(element, std::max(2u, unsigned{i.bytes}));
+    const unsigned its = take(element);
     if (width && its != width) decoder.fail("registers of one width are expected");
     width = its;
   }
+  return width;
+}
+
+void decode_load(Decoder& decoder) {
+  const Modifiers m = begin_access(decoder);
+  Instruction& i = decoder.instruction();
+  const auto& operands = decoder.statement().operands;
+  const unsigned width = take_elements(decoder, m, operands[0], [&](const Operand& element) {
+    return decoder.result_at_least(element, std::max(2u, unsigned{i.bytes}));
+  });
   decoder.address(operands[1], m.space);
   i.handler = load_of(m.type, width);
   i.tag = m.polls;
@@ -143,22 +157,14 @@ void decode_load(Decoder& decoder) {
 }
 
 void decode_store(Decoder& decoder) {
-  decoder.expect_operands(2, 2);
-  const Modifiers m = modifiers_of(decoder);
+  const Modifiers m = begin_access(decoder);
   Instruction& i = decoder.instruction();
   const auto& operands = decoder.statement().operands;
-  i.bytes = static_cast<std::uint8_t>(bytes_of_type(m.type));
-  i.vector = static_cast<std::uint8_t>(m.vector);
   decoder.address(operands[0], m.space);
-  const auto elements = elements_of(operands[1]);
-  if (elements.size() != m.vector) decoder.fail("as many registers as elements are expected");
-  unsigned width = 0;
-  for (const Operand& element : elements) {
+  const unsigned width = take_elements(decoder, m, operands[1], [&](const Operand& element) {
     if (m.space == Space::global) decoder.next_must_be_written();
-    const unsigned its = decoder.source_at_least(element, i.bytes);
-    if (width && its != width) decoder.fail("registers of one width are expected");
-    width = its;
-  }
+    return decoder.source_at_least(element, i.bytes);
+  });
   i.handler = store_of(m.type, width);
   i.kind = m.space == Space::shared || m.space == Space::cluster   ? Class::store_shared
            : m.space == Space::global || m.space == Space::generic ? Class::store_global
