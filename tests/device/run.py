@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
 """Everything that needs a GPU, from a finished build, without CMake: `./dev gpu` calls it.
 
-    tests/device/run.py --build DIR --output DIR [--commit TEXT] [--only STEP]...
+    tests/device/run.py --build DIR --output DIR [--commit TEXT] [--only STEP]... [--jobs N]
 
 Steps, each leaning on those before: conformance (the wrappers of CUDA beside the emulator), tests
 (every *_device_test), the four tools of compute-sanitizer over some of them, bench (bench/gpu.py). Only
 where asked for: tune (bench/tune.py), which writes into the source tree, and deepbench (bench/gpu.py).
+Tests, in shards of some cases each, and sanitizers run N processes at once on the one GPU, which helps since most of
+their time is the processor's; whatever holds a clock runs alone.
 Writes OUTPUT/gpu-NAME-TIME.json, .txt (the same, to be read) and .log (all that the programs said).
 Exit code 0: nothing failed, and of the steps that were asked for conformance and tests have run.
 """
 
 import argparse
+import concurrent.futures
 import datetime
 import glob
 import json
@@ -22,6 +25,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import xml.etree.ElementTree
 
@@ -42,6 +46,7 @@ SANITIZED = {
     "cuda_tape_device_test": "Regimes/*",
     "cuda_split_device_test": "Sizes/*",
 }
+CASES_OF_A_SHARD = 40
 SANITIZER = ("--error-exitcode", "86", "--report-api-errors", "no", "--print-limit", "20")
 
 
@@ -49,29 +54,35 @@ class Runner:
     def __init__(self, options):
         self.options = options
         self.log = open(options.log, "w", encoding="utf-8", errors="replace")
+        self.lock = threading.Lock()
         self.environment = dict(os.environ)
 
-    def run(self, command, limit):
-        """(status, output, seconds); a program that outlasts its limit has the status 124."""
+    def run(self, command, limit, **more):
+        """(status, output, seconds); a program that outlasts its limit has the status 124. `more`: added to the
+        environment."""
         began = time.monotonic()
-        self.log.write(f"\n$ {' '.join(map(str, command))}\n")
+        status, output = self.ran(command, limit, self.environment | more)
+        seconds = time.monotonic() - began
+        words = [f"{name}={value}" for name, value in more.items()] + list(map(str, command))
+        with self.lock:
+            self.log.write(f"\n$ {' '.join(words)}\n{output}\n# status {status}, {seconds:.1f} s\n")
+            self.log.flush()
+        return status, output, seconds
+
+    @staticmethod
+    def ran(command, limit, environment):
         try:
-            process = subprocess.Popen(command, cwd=ROOT, env=self.environment, text=True,
+            process = subprocess.Popen(command, cwd=ROOT, env=environment, text=True,
                                        errors="replace", stdout=subprocess.PIPE,
                                        stderr=subprocess.STDOUT, start_new_session=True)
         except OSError as error:
-            self.log.write(f"{error}\n")
-            return 127, str(error), 0.0
+            return 127, str(error)
         try:
             output, _ = process.communicate(timeout=limit)
-            status = process.returncode
+            return process.returncode, output
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-            output, status = process.communicate()[0], 124
-        seconds = time.monotonic() - began
-        self.log.write(f"{output}\n# status {status}, {seconds:.1f} s\n")
-        self.log.flush()
-        return status, output, seconds
+            return 124, process.communicate()[0]
 
 
 def step(name, outcome, seconds=0.0, why="", **counts):
@@ -100,10 +111,18 @@ def conformance(runner, programs):
                  cases_failed=len(differ), cases_skipped=absent)]
 
 
-def one_test(runner, name, program, limit=1800):
+def count_cases(runner, program):
+    """Of a GoogleTest program; 1 where it does not say."""
+    status, output, _ = runner.run([program, "--gtest_list_tests"], 120)
+    return max(1, len(re.findall(r"^  \S", output, re.M))) if status == 0 else 1
+
+
+def one_shard(runner, program, shard, shards, limit):
+    """The cases of one shard by outcome, its status, last line and seconds, and the GPU it says it ran on."""
     with tempfile.TemporaryDirectory() as folder:
         report = os.path.join(folder, "report.xml")
-        status, output, seconds = runner.run([program, f"--gtest_output=xml:{report}"], limit)
+        status, output, seconds = runner.run([program, f"--gtest_output=xml:{report}"], limit,
+                                             GTEST_SHARD_INDEX=str(shard), GTEST_TOTAL_SHARDS=str(shards))
         passed, skipped, failures = 0, 0, []
         try:
             for case in xml.etree.ElementTree.parse(report).iter("testcase"):
@@ -112,50 +131,78 @@ def one_test(runner, name, program, limit=1800):
                 elif case.get("result") in ("skipped", "suppressed") or \
                         case.find("skipped") is not None:
                     skipped += 1
-                else:
+                elif case.get("status") != "notrun":  # which is what other shards' cases are
                     passed += 1
         except (OSError, xml.etree.ElementTree.ParseError):
             pass  # it crashed or never began; its status tells
-    good = status == 0 and passed > 0 and not failures
-    why = "" if good or failures else f"status {status}: {last_line(output)}"
-    one = step(name, "passed" if good else "failed", seconds, why, cases_passed=passed,
-               cases_failed=len(failures), cases_skipped=skipped)
-    if failures:
-        one["failures"] = failures
     on = re.search(r"^on (.*), (sm_\d+), CUDA runtime (\S+), driver's CUDA (\S+)$", output, re.M)
-    return one, on and on.groups()
+    return passed, skipped, failures, status, last_line(output), seconds, on and on.groups()
 
 
-def sanitizers(runner, programs):
+def tests(runner, programs, jobs, limit, add):
+    """A step for each *_device_test; returns the releases of CUDA that one of them names."""
+    names = [name for name in programs if name.endswith("_device_test")]
+    releases = None
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        counts = dict(zip(names, pool.map(lambda name: count_cases(runner, programs[name]), names)))
+        shards = {name: -(-counts[name] // CASES_OF_A_SHARD) for name in names}
+        # Those with most shards first, so that none of them is left alone at the end.
+        names.sort(key=shards.get, reverse=True)
+        parts = {name: [pool.submit(one_shard, runner, programs[name], shard, shards[name], limit)
+                        for shard in range(shards[name])] for name in names}
+        for name in names:
+            results = [part.result() for part in parts[name]]
+            failures = [failure for one in results for failure in one[2]]
+            crashed = [f"status {status}: {line}" for _, _, bad, status, line, *_ in results if status and not bad]
+            passed = sum(one[0] for one in results)
+            releases = next((one[6] for one in results if one[6]), releases)
+            good = passed > 0 and not failures and not crashed
+            one = step(name, "passed" if good else "failed", sum(one[5] for one in results),
+                       "; ".join(crashed) or ("" if passed else f"no case passed: {results[0][4]}"),
+                       cases_passed=passed, cases_failed=len(failures),
+                       cases_skipped=sum(one[1] for one in results))
+            if failures:
+                one["failures"] = failures
+            add([one])
+    return releases
+
+
+def sanitized(runner, tool, name, program, path, limit):
+    """What is wrong with one program by one tool, or nothing; and seconds."""
+    cases = SANITIZED[program]
+    command = [tool, "--tool", name, *SANITIZER, path]
+    if cases:
+        command.append(f"--gtest_filter={cases}")
+    status, output, seconds = runner.run(command, limit)
+    count = re.search(r"(?:ERROR|RACECHECK) SUMMARY: (\d+)", output)
+    if cases and not re.search(r"\[  PASSED  \] [1-9]", output):
+        return f"{program}: no case passed, status {status}", seconds
+    if status or count is None or int(count[1]):
+        reports = count[1] if count else "no"
+        return f"{program}: {reports} reports, status {status}", seconds
+    return "", seconds
+
+
+def sanitizers(runner, programs, jobs, limit):
     places = [f"{home}/bin" for home in (os.environ.get("CUDA_HOME"), "/usr/local/cuda") if home]
     tool = shutil.which("compute-sanitizer",
                         path=os.pathsep.join([runner.environment["PATH"], *places]))
     if tool is None:
         return [step(name, "skipped", why="no compute-sanitizer here") for name in TOOLS]
+    there = [program for program in SANITIZED if program in programs]
+    absent = [f"{program}: not in the build" for program in SANITIZED if program not in programs]
     steps = []
-    for name in TOOLS:
-        bad, runs, total = [], 0, 0.0
-        for program, cases in SANITIZED.items():
-            if program not in programs:
-                bad.append(f"{program}: not in the build")
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        parts = {name: [pool.submit(sanitized, runner, tool, name, program, programs[program], limit)
+                        for program in there] for name in TOOLS}
+        for name in TOOLS:
+            if not there:
+                steps.append(step(name, "failed", why="none of its programs is there"))
                 continue
-            command = [tool, "--tool", name, *SANITIZER, programs[program]]
-            if cases:
-                command.append(f"--gtest_filter={cases}")
-            status, output, seconds = runner.run(command, 900)
-            total += seconds
-            runs += 1
-            count = re.search(r"(?:ERROR|RACECHECK) SUMMARY: (\d+)", output)
-            if cases and not re.search(r"\[  PASSED  \] [1-9]", output):
-                bad.append(f"{program}: no case passed, status {status}")
-            elif status or count is None or int(count[1]):
-                reports = count[1] if count else "no"
-                bad.append(f"{program}: {reports} reports, status {status}")
-        if runs:
-            steps.append(step(name, "failed" if bad else "passed", total, "; ".join(bad),
-                              programs=runs))
-        else:
-            steps.append(step(name, "failed", why="none of its programs is there"))
+            results = [part.result() for part in parts[name]]
+            bad = absent + [why for why, _ in results if why]
+            steps.append(step(name, "failed" if bad else "passed", sum(seconds for _, seconds in results),
+                              "; ".join(bad), programs=len(there)))
     return steps
 
 
@@ -259,6 +306,10 @@ def main():
     parser.add_argument("--commit", default="unknown")
     parser.add_argument("--only", action="append", metavar="STEP",
                         choices=("conformance", "tests", "sanitizers", "bench", "tune", "deepbench"))
+    parser.add_argument("--jobs", type=int, default=min(os.cpu_count() or 1, 8), metavar="N",
+                        help="processes of tests and sanitizers at once")
+    parser.add_argument("--limit", type=float, default=900, metavar="S",
+                        help="seconds that each of them may take")
     options = parser.parse_args()
     options.build, options.output = options.build.resolve(), options.output.resolve()
     wanted = options.only or ("conformance", "tests", "sanitizers", "bench")
@@ -293,14 +344,11 @@ def main():
         if "conformance" in wanted:
             add(conformance(runner, programs))
         if "tests" in wanted:
-            for name, program in programs.items():
-                if name.endswith("_device_test"):
-                    one, on = one_test(runner, name, program)
-                    add([one])
-                    if on:
-                        machine["cuda_runtime"], machine["cuda_driver"] = on[2], on[3]
+            releases = tests(runner, programs, options.jobs, options.limit, add)
+            if releases:
+                machine["cuda_runtime"], machine["cuda_driver"] = releases[2:]
         if "sanitizers" in wanted:
-            add(sanitizers(runner, programs))
+            add(sanitizers(runner, programs, options.jobs, options.limit))
         if "bench" in wanted:
             add(bench(runner, options))
         if "tune" in wanted:
