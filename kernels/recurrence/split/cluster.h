@@ -91,10 +91,11 @@ class ClusterOperands {
   SIMT_DEVICE void publish(int channel, int lane, int at, const simt::Vec<Stored, 2>& two) {
     auto* to = own_column(channel, lane) + at;
     simt::store(to, two);
-    // From the block before this one back, for which this one is the first behind its own.
-    for (int distance = -1; distance > -division_.blocks; --distance)
+    // From the block before this one back, for which this one is the first behind its own. Counted upwards: ptxas 13.0
+    // makes of a loop from -1 down to -blocks one that ends too early, by a bound whose sign it loses.
+    for (int before = 1; before < division_.blocks; ++before)
       meetings_.send(reinterpret_cast<simt::Vec<Stored, 2>*>(to += division_.slice), two, channel,
-                     distance);
+                     -before);
   }
   SIMT_DEVICE void meet_own() { simt::sync_block(); }
   SIMT_DEVICE void meet_others(int channel) { meetings_.meet(channel); }
