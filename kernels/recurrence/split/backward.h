@@ -16,13 +16,13 @@ struct SplitBackward : ResidentBackward<T> {
 
 namespace split {
 
-template <class Cell, class T, class E, class Exchange>
+template <class Cell, class T, class E, class Exchange, bool usual>
 SIMT_KERNEL(resident::most_threads, 1)
 void backward(SplitBackward<T> args) {
   if constexpr (Exchange::is_compiled) {
     simt::SharedCarver shared;
     typename Exchange::Scatter scatter(shared, args.division, args.room);
-    resident::walk_backward<Cell, T, E>(args, args.division, scatter, shared);
+    resident::walk_backward<Cell, T, E, usual>(args, args.division, scatter, shared);
     scatter.leave();
   }
 }
@@ -34,7 +34,10 @@ void launch_backward(simt::Stream stream, const SplitBackward<T>& args) {
   auto launch = resident::launch_of_tiles(
       args.lanes, args.division, resident::BackwardMemory<Cell, E, Scatter>{args.division}.bytes());
   Exchange::group(launch, args.division);
-  simt::launch(launch, stream, backward<Cell, T, E, Exchange>, args);
+  simt::launch(launch, stream,
+               resident::is_usual(args) ? backward<Cell, T, E, Exchange, true>
+                                        : backward<Cell, T, E, Exchange, false>,
+               args);
 }
 
 }  // namespace split

@@ -16,14 +16,14 @@ struct SplitForward : ResidentForward<T> {
 
 namespace split {
 
-template <class Cell, class T, class E, class Exchange>
+template <class Cell, class T, class E, class Exchange, bool usual>
 SIMT_KERNEL(resident::most_threads, 1)
 void forward(SplitForward<T> args) {
   if constexpr (Exchange::is_compiled) {
     simt::SharedCarver shared;
     typename Exchange::template Gather<E> gather(shared, args.division, resident::channels<Cell>,
                                                  args.room);
-    resident::walk_forward<Cell, T, E>(args, args.division, gather, shared);
+    resident::walk_forward<Cell, T, E, usual>(args, args.division, gather, shared);
     gather.leave();
   }
 }
@@ -35,7 +35,10 @@ void launch_forward(simt::Stream stream, const SplitForward<T>& args) {
   auto launch = resident::launch_of_tiles(
       args.lanes, args.division, resident::ForwardMemory<Cell, E, Gather>{args.division}.bytes());
   Exchange::group(launch, args.division);
-  simt::launch(launch, stream, forward<Cell, T, E, Exchange>, args);
+  simt::launch(launch, stream,
+               resident::is_usual(args) ? forward<Cell, T, E, Exchange, true>
+                                        : forward<Cell, T, E, Exchange, false>,
+               args);
 }
 
 }  // namespace split
