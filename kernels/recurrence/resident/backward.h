@@ -20,9 +20,10 @@ namespace lacuna {
 // T: float, Fp16 or Bf16.
 template <class T>
 struct ResidentBackward : BackwardView<T> {
-  const T* weights = nullptr;  // [G units, units]: W_h, zeros in its padding
-  std::int32_t lanes = 0;      // a multiple of resident::lanes_per_tile
-  bool tf32 = false;           // float: products of 11 bits instead of two parts of 11
+  const T* weights = nullptr;    // [G units, units]: W_h, zeros in its padding
+  std::int32_t lanes = 0;        // a multiple of resident::lanes_per_tile
+  bool tf32 = false;             // float: products of 11 bits instead of two parts of 11
+  std::size_t shared_bytes = 0;  // that a block may have
 };
 
 namespace resident {
@@ -539,12 +540,15 @@ void resident_backward(simt::Stream stream, const ResidentBackward<T>& args) {
     resident::with_operand<T>(args.tf32, [&]<class Forward>(Forward) {
       using E = resident::GradientOperand<Forward>;
       const resident::Division division{.slice = resident::padded_units(args.hidden)};
-      const std::size_t bytes =
-          resident::BackwardMemory<Cell, E, resident::OwnSums>{division}.bytes();
-      simt::launch(resident::launch_of_tiles(args.lanes, division, bytes), stream,
-                   resident::is_usual(args) ? resident::backward<Cell, T, E, true>
-                                            : resident::backward<Cell, T, E, false>,
-                   args);
+      const auto bytes = [&]<class Some>(Some) {
+        return resident::BackwardMemory<Cell, Some, resident::OwnSums>{division}.bytes();
+      };
+      resident::with_room<E>(args.shared_bytes, bytes, [&]<class Some>(Some some) {
+        simt::launch(resident::launch_of_tiles(args.lanes, division, bytes(some)), stream,
+                     resident::is_usual(args) ? resident::backward<Cell, T, Some, true>
+                                              : resident::backward<Cell, T, Some, false>,
+                     args);
+      });
     });
   });
 }

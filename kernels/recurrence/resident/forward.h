@@ -29,9 +29,10 @@ namespace lacuna {
 // T: float, Fp16 or Bf16.
 template <class T>
 struct ResidentForward : ForwardView<T> {
-  const T* weights = nullptr;  // [G units, units]: W_h, zeros in its padding
-  std::int32_t lanes = 0;      // a multiple of resident::lanes_per_tile
-  bool tf32 = false;           // float: products of 11 bits instead of two parts of 11
+  const T* weights = nullptr;    // [G units, units]: W_h, zeros in its padding
+  std::int32_t lanes = 0;        // a multiple of resident::lanes_per_tile
+  bool tf32 = false;             // float: products of 11 bits instead of two parts of 11
+  std::size_t shared_bytes = 0;  // that a block may have
 };
 
 namespace resident {
@@ -46,6 +47,14 @@ auto with_operand([[maybe_unused]] bool tf32, F&& f) {
   if constexpr (std::is_same_v<T, float>)
     if (tf32) return f(Tf32{});
   return f(T{});
+}
+
+// start(the type of the operands), E or, of floats, InTwoParts where its bytes(InTwoParts) are there.
+template <class E, class B, class F>
+void with_room(std::size_t shared_bytes, B&& bytes, F&& start) {
+  if constexpr (std::is_same_v<E, float>)
+    if (bytes(InTwoParts{}) <= shared_bytes) return start(InTwoParts{});
+  start(E{});
 }
 
 template <class Cell, class E, bool in_group>
@@ -385,7 +394,8 @@ class ForwardTile : TileAccess<ResidentForward<T>, usual> {
                         std::int32_t steps) {
     simt::note_step(step);
     // Found by trying, as kept_fragments.
-    own_.template forget_addresses<Gather::in_group || (blocks == 4 && sizeof(T) == 2)>();
+    own_.template forget_addresses<Gather::in_group ||
+                                   (blocks == 4 && (sizeof(T) == 2 || Op::has_second_part))>();
     Inputs inputs;
     const auto meanwhile = [&] {
       if (step > 0) finish(next, made);
@@ -485,8 +495,8 @@ class ForwardTile : TileAccess<ResidentForward<T>, usual> {
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
       R n;
-      const R next = Cell::forward_candidate(R(inputs[2][i]), R(candidate[0][i]), R(saved[1][i]),
-                                             R(h_[i]), n);
+      const R next =
+          Cell::forward_candidate(R(inputs[2][i]), R(candidate[0][i]), R(saved[1][i]), R(h_[i]), n);
       saved[2][i] = n.value();
       h_[i] = token.fires(i) ? next.value() : h_[i];
     }
@@ -567,12 +577,15 @@ void resident_forward(simt::Stream stream, const ResidentForward<T>& args) {
   with_cell(args.cell, [&]<class Cell>(Cell) {
     resident::with_operand<T>(args.tf32, [&]<class E>(E) {
       const resident::Division division{.slice = resident::padded_units(args.hidden)};
-      const std::size_t bytes =
-          resident::ForwardMemory<Cell, E, resident::OwnOperands<E>>{division}.bytes();
-      simt::launch(resident::launch_of_tiles(args.lanes, division, bytes), stream,
-                   resident::is_usual(args) ? resident::forward<Cell, T, E, true>
-                                            : resident::forward<Cell, T, E, false>,
-                   args);
+      const auto bytes = [&]<class Some>(Some) {
+        return resident::ForwardMemory<Cell, Some, resident::OwnOperands<Some>>{division}.bytes();
+      };
+      resident::with_room<E>(args.shared_bytes, bytes, [&]<class Some>(Some some) {
+        simt::launch(resident::launch_of_tiles(args.lanes, division, bytes(some)), stream,
+                     resident::is_usual(args) ? resident::forward<Cell, T, Some, true>
+                                              : resident::forward<Cell, T, Some, false>,
+                     args);
+      });
     });
   });
 }

@@ -35,10 +35,7 @@ template <bool backward>
 class Lane {
  public:
   SIMT_DEVICE Lane(const SequenceView& sequences, std::int32_t lane, std::int32_t lanes)
-      : sequences_(sequences),
-        lane_(lane),
-        lanes_(lanes),
-        direction_(is_reading_down() ? -1 : 1) {}
+      : sequences_(sequences), lane_(lane), lanes_(lanes), direction_(is_reading_down() ? -1 : 1) {}
 
   // Before the first next().
   SIMT_DEVICE void begin() {

@@ -30,14 +30,17 @@ void backward(SplitBackward<T> args) {
 // One cell and type of operands, a GradientOperand.
 template <class Cell, class E, class Exchange, class T>
 void launch_backward(simt::Stream stream, const SplitBackward<T>& args) {
-  using Scatter = typename Exchange::Scatter;
-  auto launch = resident::launch_of_tiles(
-      args.lanes, args.division, resident::BackwardMemory<Cell, E, Scatter>{args.division}.bytes());
-  Exchange::group(launch, args.division);
-  simt::launch(launch, stream,
-               resident::is_usual(args) ? backward<Cell, T, E, Exchange, true>
-                                        : backward<Cell, T, E, Exchange, false>,
-               args);
+  const auto bytes = [&]<class Some>(Some) {
+    return resident::BackwardMemory<Cell, Some, typename Exchange::Scatter>{args.division}.bytes();
+  };
+  resident::with_room<E>(args.shared_bytes, bytes, [&]<class Some>(Some some) {
+    auto launch = resident::launch_of_tiles(args.lanes, args.division, bytes(some));
+    Exchange::group(launch, args.division);
+    simt::launch(launch, stream,
+                 resident::is_usual(args) ? backward<Cell, T, Some, Exchange, true>
+                                          : backward<Cell, T, Some, Exchange, false>,
+                 args);
+  });
 }
 
 }  // namespace split

@@ -31,14 +31,18 @@ void forward(SplitForward<T> args) {
 // One cell and type of operands.
 template <class Cell, class E, class Exchange, class T>
 void launch_forward(simt::Stream stream, const SplitForward<T>& args) {
-  using Gather = typename Exchange::template Gather<E>;
-  auto launch = resident::launch_of_tiles(
-      args.lanes, args.division, resident::ForwardMemory<Cell, E, Gather>{args.division}.bytes());
-  Exchange::group(launch, args.division);
-  simt::launch(launch, stream,
-               resident::is_usual(args) ? forward<Cell, T, E, Exchange, true>
-                                        : forward<Cell, T, E, Exchange, false>,
-               args);
+  const auto bytes = [&]<class Some>(Some) {
+    using Gather = typename Exchange::template Gather<Some>;
+    return resident::ForwardMemory<Cell, Some, Gather>{args.division}.bytes();
+  };
+  resident::with_room<E>(args.shared_bytes, bytes, [&]<class Some>(Some some) {
+    auto launch = resident::launch_of_tiles(args.lanes, args.division, bytes(some));
+    Exchange::group(launch, args.division);
+    simt::launch(launch, stream,
+                 resident::is_usual(args) ? forward<Cell, T, Some, Exchange, true>
+                                          : forward<Cell, T, Some, Exchange, false>,
+                 args);
+  });
 }
 
 }  // namespace split
