@@ -135,15 +135,24 @@ class BackwardTile : TileAccess<ResidentBackward<T>, usual> {
             fragments_of<E>(division), own_.thread,
             shared + static_cast<int>(simt::warp_index()) *
                          BackwardMemory<Cell, E, Scatter>{division}.warp_words(),
-            [&](int block, int fragment, int row, int k) {
+            [&](int block, int fragment, int place, int k) {
               const int target = division.block_at(own_.rank, distance(fragment / per_target()));
-              const int to = target * division.slice + own_.row * units_per_warp + row;
+              const int to = target * division.slice + own_.row * units_per_warp + place;
               const int gate_unit =
                   own_.rank * division.slice + fragment % per_target() * Op::depth + k;
-              const bool inside = to < args.units && gate_unit < args.units;
-              return inside ? simt::to_float(
-                                  args.weights[(block * args.units + gate_unit) * args.units + to])
-                            : 0.0f;
+              // Aligned to their number, as args.units is: all are inside, or none.
+              Patch<Op::patch_depth> patch;
+              if (to < args.units && gate_unit < args.units) {
+                const T* row = args.weights + (block * args.units + gate_unit) * args.units + to;
+                SIMT_UNROLL
+                for (int i = 0; i < Op::patch_depth; ++i) {
+                  const auto two = simt::load<2>(row);
+                  patch.of[0][i] = simt::to_float(two[0]);
+                  patch.of[1][i] = simt::to_float(two[1]);
+                  row += args.units;
+                }
+              }
+              return patch;
             }) {}
 
   SIMT_DEVICE void run() {

@@ -222,15 +222,24 @@ class ForwardTile : TileAccess<ResidentForward<T>, usual> {
         weights_(fragments_of<E>(division), own_.thread,
                  shared + static_cast<int>(simt::warp_index()) *
                               ForwardMemory<Cell, E, Gather>{division}.warp_words(),
-                 [&](int block, int fragment, int row, int k) {
-                   const int unit = own_.first_unit + row;
+                 [&](int block, int fragment, int place, int k) {
+                   const int unit = own_.first_unit + place;
                    const int from = unit_multiplied(
                        (own_.depth * fragments_of<E>(division_) + fragment) * Op::depth + k);
-                   const bool inside = unit < args.units && from < args.units;
-                   return inside
-                              ? simt::to_float(
-                                    args.weights[(block * args.units + unit) * args.units + from])
-                              : 0.0f;
+                   // Aligned to their number, as args.units is: all are inside, or none.
+                   Patch<Op::patch_depth> patch;
+                   if (unit < args.units && from < args.units) {
+                     const T* row = args.weights + (block * args.units + unit) * args.units + from;
+                     SIMT_UNROLL
+                     for (auto& of_unit : patch.of) {
+                       const auto some = simt::load<Op::patch_depth>(row);
+                       SIMT_UNROLL
+                       for (int i = 0; i < Op::patch_depth; ++i)
+                         of_unit[i] = simt::to_float(some[i]);
+                       row += args.units;
+                     }
+                   }
+                   return patch;
                  }) {}
 
   SIMT_DEVICE void run() {

@@ -52,6 +52,12 @@ SIMT_BOTH constexpr int place_of(int k) {
   return k % half / each * (2 * each) + k / half * each + k % each;
 }
 
+// The weights of a fragment that one thread has: two neighbouring units by as many neighbouring k.
+template <int n>
+struct Patch {
+  float of[2][n] = {};
+};
+
 // E: the type of the operands, as they lie in shared memory: Stored. A fragment of the weights is 16 rows by `depth`, one of
 // a column `depth` long.
 template <class E>
@@ -65,14 +71,16 @@ struct Operand {
 
   using Sum = PlainSum;
 
-  // weight(row, k), of the fragment, is a float that E holds exactly.
+  // patch(unit, k): from there on, of the fragment; floats that E holds exactly.
+  static constexpr int patch_depth = 4;
   template <class F>
-  SIMT_DEVICE static void load_weights(std::uint32_t (&to)[4], int thread, F&& weight) {
+  SIMT_DEVICE static void load_weights(std::uint32_t (&to)[4], int thread, F&& patch) {
+    const Patch<patch_depth> all = patch(unit_of_row(simt::fragment::a16_row(thread, 0)),
+                                         place_of<depth>(simt::fragment::a16_k(thread, 0)));
     SIMT_UNROLL
     for (int r = 0; r < 4; ++r) {
-      const int row = unit_of_row(simt::fragment::a16_row(thread, r));
-      const int k = place_of<depth>(simt::fragment::a16_k(thread, r));
-      to[r] = simt::pack<E>(weight(row, k), weight(row, k + 1));
+      const auto& row = all.of[r % 2];  // row and k of r: fragment.h
+      to[r] = simt::pack<E>(row[r / 2 * 2], row[r / 2 * 2 + 1]);
     }
   }
 
@@ -103,12 +111,17 @@ struct Operand<Tf32> {
 
   using Sum = PlainSum;
 
+  static constexpr int patch_depth = 2;
   template <class F>
-  SIMT_DEVICE static void load_weights(std::uint32_t (&to)[4], int thread, F&& weight) {
+  SIMT_DEVICE static void load_weights(std::uint32_t (&to)[4], int thread, F&& patch) {
+    load_weights(to, thread, patch, [](float weight) { return simt::to_tf32(weight); });
+  }
+  template <class F, class G>
+  SIMT_DEVICE static void load_weights(std::uint32_t (&to)[4], int thread, F&& patch, G&& stored) {
+    const Patch<patch_depth> all = patch(unit_of_row(simt::fragment::a32_row(thread, 0)),
+                                         place_of<depth>(simt::fragment::a32_k(thread, 0)));
     SIMT_UNROLL
-    for (int r = 0; r < 4; ++r)
-      to[r] = simt::to_tf32(weight(unit_of_row(simt::fragment::a32_row(thread, r)),
-                                   place_of<depth>(simt::fragment::a32_k(thread, r))));
+    for (int r = 0; r < 4; ++r) to[r] = stored(all.of[r % 2][r / 2]);
   }
 
   struct Column {
@@ -153,13 +166,12 @@ struct Operand<float> {
           small(simt::bits_as<std::uint32_t>(value - simt::bits_as<float>(large))) {}
   };
 
+  static constexpr int patch_depth = Operand<Tf32>::patch_depth;
   template <class F>
-  SIMT_DEVICE static void load_weights(std::uint32_t (&to)[4], int thread, F&& weight) {
-    SIMT_UNROLL
-    for (int r = 0; r < 4; ++r)
-      to[r] = simt::bits_as<std::uint32_t>(
-          plain_nan(weight(unit_of_row(simt::fragment::a32_row(thread, r)),
-                           place_of<depth>(simt::fragment::a32_k(thread, r)))));
+  SIMT_DEVICE static void load_weights(std::uint32_t (&to)[4], int thread, F&& patch) {
+    Operand<Tf32>::load_weights(to, thread, patch, [](float weight) {
+      return simt::bits_as<std::uint32_t>(plain_nan(weight));
+    });
   }
 
   struct Column {
@@ -240,10 +252,10 @@ class StationaryWeights {
     return static_cast<std::size_t>(blocks * (beyond(fragments) + second) * 4) * simt::warp_size;
   }
 
-  // weight(block, fragment, row, k), 0 beyond the matrix. `shared`: the warp's own, shared_words(fragments); each thread
+  // patch(block, fragment, unit, k), 0 beyond the matrix. `shared`: the warp's own, shared_words(fragments); each thread
   // reads back only what it has written itself.
   template <class F>
-  SIMT_DEVICE StationaryWeights(int fragments, int thread, std::uint32_t* shared, F&& weight)
+  SIMT_DEVICE StationaryWeights(int fragments, int thread, std::uint32_t* shared, F&& patch)
       : fragments_(fragments), thread_(thread), shared_(shared) {
     SIMT_UNROLL
     for (int b = 0; b < blocks; ++b) {
@@ -252,7 +264,7 @@ class StationaryWeights {
                     simt::Vec<std::uint32_t, 4>{words[0], words[1], words[2], words[3]});
       };
       const auto load = [&](std::uint32_t(&words)[4], int q) {
-        Op::load_weights(words, thread_, [&](int row, int k) { return weight(b, q, row, k); });
+        Op::load_weights(words, thread_, [&](int unit, int k) { return patch(b, q, unit, k); });
         if constexpr (Op::has_second_part) {
           std::uint32_t second[4];
           Op::split(words, second);
