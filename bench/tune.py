@@ -28,7 +28,8 @@ from tune_model import Model
 from watched import WatchedWorker
 from workers import HERE, WorkerError
 
-LIMIT = 30  # seconds for one point: a kernel that hangs must not hang the rest
+LIMIT = 4  # seconds for one point, which takes some 50 ms: a kernel that hangs must not hang the rest
+START_LIMIT = 30  # seconds in which a process loads CUDA and the library
 SLOPE_US = 3000  # that the longer run shall take more than the shorter one
 MISSING = 0.1  # of the points
 GATES_BYTES = 2 ** 30  # that the products over all tokens may take
@@ -66,7 +67,7 @@ class Sweep:
         self.options, self.model = options, model
         self.until = time.monotonic() + options.seconds
         self.worker = WatchedWorker([sys.executable, os.path.join(HERE, "tune_worker.py"), "--library",
-                                     options.library, "--device", options.device], LIMIT)
+                                     options.library, "--device", options.device], LIMIT, START_LIMIT)
         self.notes = []
 
     def time(self, points, training):
