@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""bench/gpu.py around workers that are made up: who hangs, dies, cannot be captured or differs costs its own case
-or its own times, and what was timed is written however the program ends. Usage: gpu_test.py
+"""bench/gpu.py and bench/gpu_kernels.py around workers that are made up: who hangs, dies, cannot be captured or
+differs costs its own case or its own times, and what was timed is written however the program ends.
+Usage: gpu_test.py
 Where there is torch, its real worker as well, with a contestant that computes something else."""
 
 import importlib.util
@@ -22,8 +23,8 @@ import gpu_cases  # noqa: E402
 from watched import Hung, WatchedWorker  # noqa: E402
 from workers import WorkerError  # noqa: E402
 
-# Answers as gpu_worker.py does; what becomes of a case follows from its number of features. 1: it hangs, 2: it dies,
-# 3: Lacuna is refused, 4: a peer is, 5: a peer cannot be captured, 6: it takes a second.
+# Answers as gpu_worker.py and gpu_kernels_worker.py do; what becomes of a case follows from its number of features.
+# 1: it hangs, 2: it dies, 3: Lacuna is refused, 4: a peer is, 5: a peer cannot be captured, 6: it takes a second.
 STAND_IN = f"""#!{sys.executable}
 import json, os, sys, time
 
@@ -54,6 +55,10 @@ for line in sys.stdin:
         continue
     elif features == "6":
         time.sleep(1)
+    if words[0] == "kernels":
+        kernel = dict(kernel="void lacuna::resident<float>", calls=1, us=25.0)
+        say(case=case, steps=2, us=30.0, plan="", kernels=[kernel])
+        continue
     peer, refused = [run("torch", 20.0)], []
     if features == "4":
         peer, refused = [], [dict(who="torch", peak_bytes=None, difference=dict(tensor="d_bias", of_allowed=7.5))]
@@ -137,6 +142,27 @@ class Program(unittest.TestCase):
             findings, timed, _ = self.found()
             self.assertEqual(timed, [case(0), case(6)])
             self.assertEqual(findings["notes"], ["interrupted: the cases that were done are reported"])
+
+
+    def test_kernels_are_written_however_it_ends(self):
+        command = [sys.executable, str(ROOT / "bench/gpu_kernels.py"), "--python", str(self.stand_in), "--output",
+                   self.folder.name, "--limit", "1.5"]
+        for one in (case(0), case(1), case(7), *[case(6)] * 30):
+            command += ["--case", one]
+        program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for line in program.stderr:
+            if line.startswith("[5/"):
+                break
+        program.terminate()
+        said, _ = program.communicate(timeout=20)
+        self.assertEqual(program.returncode, 0)
+        self.assertIn(f"{case(0)}: 30.0 us a step, 15.00 a time step; kernels 25.0 us\n"
+                      "      25.0 us     1.0 x  resident<float>\n", said)
+        found = json.loads(pathlib.Path(self.folder.name, "gpu-kernels.json").read_text(encoding="utf-8"))
+        self.assertEqual([one["case"] for one in found["cases"]], [case(0), case(7), case(6)])
+        self.assertEqual(found["notes"], [f"{case(1)}: no answer at lacuna: first step within 1.5 s: killed",
+                                          "interrupted: the cases that were done are reported"])
+        self.assertEqual(found["gpu"], "a stand-in")
 
 
 class Watched(unittest.TestCase):
