@@ -34,7 +34,8 @@ from workers import HERE, WorkerError
 LIMIT = 4  # seconds for one point, which takes some 50 ms: a kernel that hangs must not hang the rest
 START_LIMIT = 30  # seconds in which a process loads CUDA and the library
 HANGS = 2  # of a regime with a number of blocks, after which it is left out; of a regime, twice as many
-SLOPE_US = 1500  # that the longer run shall take more than the shorter one
+SLOPE_US = 1500  # that the longer run shall take more than the shorter one, where weights are small
+COPIED = 5e3  # bytes of weights a microsecond: each run begins with their copy, whose time is not always the same
 MISSING = 0.1  # of the points
 GATES_BYTES = 2 ** 30  # that the products over all tokens may take
 
@@ -63,7 +64,8 @@ def steps_for(shape, expected_us, device):
     if device == "cpu":
         return 20
     room = GATES_BYTES // (2 * shape.gate_bytes)
-    return int(min(max(SLOPE_US / expected_us, 100), 4000, max(room, 50)))
+    slope_us = SLOPE_US + shape.weight_bytes / COPIED
+    return int(min(max(slope_us / expected_us, 100), 4000, max(room, 50)))
 
 
 class Sweep:

@@ -194,7 +194,8 @@ class Hanging(WithModel):
             self.model.defaults, [(shape, Way(abi.REGIME_RESIDENT, 0)) for shape, _ in resident])))
         self.assertEqual(resident[0][1], 4000)
         for shape, steps in resident[1:]:
-            self.assertAlmostEqual(steps, min(4000, 1500 / (3 * expected[shape])), -1)
+            slope_us = 1500 + 4 * (3 if "gru" in str(shape) else 4) * shape.hidden ** 2 / 5e3
+            self.assertAlmostEqual(steps, min(4000, slope_us / (3 * expected[shape])), -1)
 
     def test_a_prefix_is_timed_where_time_is_over(self):
         sweep, asked = self.asked(lambda *_: False, seconds=-1)
