@@ -31,10 +31,6 @@ function(lacuna_add_device_test source)
                                                       TIMEOUT 1800)
 endfunction()
 
-list(TRANSFORM front_door_tests REPLACE ".+" "${CMAKE_CURRENT_SOURCE_DIR}/\\0_test.cpp"
-     OUTPUT_VARIABLE device_tests)
-list(APPEND device_tests ${backend_tests})
-list(FILTER device_tests EXCLUDE REGEX "/cuda_step_cost_test\\.cpp$") # arithmetic, of which no GPU knows
 foreach(source ${device_tests})
   lacuna_add_device_test(${source})
 endforeach()
