@@ -18,10 +18,10 @@ using support::run_by_layers;
 using support::run_stack;
 using support::StackCase;
 
-class Drawn : public testing::TestWithParam<int> {};
-INSTANTIATE_TEST_SUITE_P(Stacks, Drawn, testing::Range(0, support::on_cpu ? 60 : 24));
+class DrawnStack : public testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(Stacks, DrawnStack, testing::Range(0, support::on_cpu ? 60 : 24));
 
-TEST_P(Drawn, OneWindowHasTheBitsOfLayersRunOneByOne) {
+TEST_P(DrawnStack, OneWindowHasTheBitsOfLayersRunOneByOne) {
   StackCase c = draw_stack(static_cast<std::uint64_t>(GetParam()));
   c.stack = support::of_type<double>(c.stack);
   const auto data = generate<double>(c);
@@ -33,7 +33,7 @@ TEST_P(Drawn, OneWindowHasTheBitsOfLayersRunOneByOne) {
                    run_by_layers(context, c.stack, weights, data, c.seed), "one window");
 }
 
-TEST_P(Drawn, WindowsChangeGradientsByRoundingAlone) {
+TEST_P(DrawnStack, WindowsChangeGradientsByRoundingAlone) {
   StackCase c = draw_stack(static_cast<std::uint64_t>(GetParam()));
   c.stack = support::of_type<double>(c.stack);
   const auto data = generate<double>(c);
@@ -91,7 +91,7 @@ void budgets_keep_bits(int number) {
             std::string::npos);
 }
 
-TEST_P(Drawn, ABudgetChangesNoBit) {
+TEST_P(DrawnStack, ABudgetChangesNoBit) {
   if (GetParam() % 2 == 0)
     budgets_keep_bits<float>(GetParam());
   else

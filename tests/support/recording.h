@@ -14,7 +14,7 @@ namespace support {
 
 #ifdef LACUNA_TEST_ON_DEVICE
 
-void must_cuda(cudaError_t status) {
+inline void must_cuda(cudaError_t status) {
   if (status != cudaSuccess) throw std::runtime_error(cudaGetErrorString(status));
 }
 
