@@ -140,4 +140,12 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Combine(testing::Values("lstm+none+relax_f32_n6_d2_h17_p7_len0-7_seed11"),
                      testing::Values(LACUNA_REGIME_STEPWISE)));
 
+#ifdef LACUNA_TEST_ON_DEVICE
+// The tools of tests, too: while a capture goes on, no context can be made.
+TEST(Recording, ThatFailsEndsItsCapture) {
+  EXPECT_THROW(Recording([](void*) { throw std::runtime_error("planted"); }), std::runtime_error);
+  support::make_context();
+}
+#endif
+
 }  // namespace
