@@ -3,7 +3,8 @@
 //
 // An algorithm that the heuristic finds has needs of its own: the sizes it was found for, a workspace aligned to 256 bytes,
 // which is overwritten, and pointers as aligned as the preference promised (256 bytes unless it is told otherwise), as far as
-// the leading dimension keeps that from column to column.
+// the leading dimension keeps that from column to column. Products of other sizes have algorithms that cut their sums
+// elsewhere, so that a row's bits depend on how many rows there are.
 #include <cublasLt.h>
 
 #include <algorithm>
@@ -47,6 +48,7 @@ constexpr std::uint64_t algorithm_magic = 0x6c6163756e61;
 constexpr std::uint64_t wanted_workspace_bytes = 1 << 20;
 constexpr std::uint32_t default_alignment = 256;
 constexpr std::uintptr_t workspace_alignment = 256;
+constexpr std::uint64_t most_pieces = 4;  // of a sum
 
 // The library's opaque types are plain words, in which ours lie.
 template <class T, class Opaque>
@@ -319,6 +321,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
     MatrixProduct product = product_of(operation, get<Layout>(a_layout), get<Layout>(b_layout),
                                        get<Layout>(c_layout), get<Layout>(d_layout));
     check_product(operation, product);
+    product.pieces = 1 + name_of(operation, product) % most_pieces;
     product.alpha = scale(operation, alpha);
     product.beta = scale(operation, beta);
     product.a_data = a;
