@@ -22,11 +22,8 @@ function(lacuna_add_device_test source)
   set_tests_properties(${name} PROPERTIES LABELS gpu SKIP_RETURN_CODE 77 RUN_SERIAL ON TIMEOUT 1800)
 endfunction()
 
-foreach(source ${backend_tests})
+foreach(source ${device_tests})
   lacuna_add_device_test(${source})
-endforeach()
-foreach(name ${front_door_tests})
-  lacuna_add_device_test(${CMAKE_CURRENT_SOURCE_DIR}/${name}_test.cpp)
 endforeach()
 
 # By nvcc, for which kernels/simt has no need of the emulator.
