@@ -2,6 +2,7 @@
 // everything and running windows again change nothing but where sums are cut.
 #include <gtest/gtest.h>
 
+#include "support/compare.h"
 #include "support/refusal.h"
 #include "support/stack_by_layers.h"
 #include "support/stack_expect.h"
@@ -366,7 +367,10 @@ TEST(StackGradientFlow, NormsAreThoseOfTheGradientsByEachState) {
     std::vector<double> d_initial(8);
     norms(23, whole, d_initial);
     norms(5, cut, d_initial);
-    EXPECT_EQ(whole, cut);
+    const double apart = support::sizes_decide_bits
+                             ? 2 * support::rounding_tolerance<double>(8, support::mixing_steps(23))
+                             : 0;
+    for (std::size_t t = 0; t < whole.size(); ++t) EXPECT_NEAR(cut[t] / whole[t], 1, apart) << t;
     // The last state to be read is the end of the way: its gradient is the one given there.
     const std::size_t last = reverse ? 0 : 22;
     double squares = 0;
