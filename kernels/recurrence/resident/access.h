@@ -37,6 +37,13 @@ SIMT_DEVICE float arrived(OnItsWay<X> number) {
     return number;
 }
 
+// A float for a register that numbers are computed in otherwise: its load is waited for here, in a branch that is seldom
+// taken, and not by whoever uses the register next. Those would wait, in every step, for all loads on their way that the
+// same of a warp's counters counts.
+SIMT_DEVICE float landed(float number) {
+  return number * simt::bits_as<float>(simt::opaque(simt::bits_as<std::uint32_t>(1.0f)));
+}
+
 // Those of a thread's two units, which come by one access: 16 bits each in one register.
 template <class X>
 using TwoOnTheirWay = std::conditional_t<sizeof(X) == 2, std::uint32_t, simt::Vec<X, 2>>;
@@ -266,7 +273,7 @@ class TileAccess {
   template <class X>
   SIMT_DEVICE float given_sequence(const X* array, std::int32_t sequence, int pair) const {
     return array && is_present(pair)
-               ? simt::to_float(row_of(array, sequence, hidden())[Own::which(pair)])
+               ? landed(simt::to_float(row_of(array, sequence, hidden())[Own::which(pair)]))
                : 0;
   }
   // Of sequences without tokens, what comes out is what went in.

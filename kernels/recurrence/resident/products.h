@@ -232,10 +232,13 @@ SIMT_BOTH constexpr int column_stride(int units) {
 // ctest fails where a kernel spills more than cmake/kernels_that_may_spill.txt says.
 template <class E>
 SIMT_BOTH constexpr int kept_fragments(int blocks, bool backward, bool in_group) {
-  const bool in_parts = std::is_same_v<E, InTwoParts>, split = in_parts || std::is_same_v<E, float>;
-  if (blocks == 4)
-    return (backward || in_group ? 6 : 7) - (split ? 1 : 0) - (in_parts && !backward ? 1 : 0);
-  return blocks == 3 && split ? 7 : 8;
+  const bool wide = sizeof(typename Operand<E>::Stored) == 4, in_parts = Operand<E>::has_second_part;
+  const bool split = in_parts || std::is_same_v<E, float>;
+  if (blocks < 3) return 8;
+  if (blocks == 3)
+    return 8 - (in_group ? 1 : 0) - ((in_group ? wide : split) ? 1 : 0) - (in_group && in_parts);
+  if (backward) return (in_group ? 5 : 6) - (split ? 1 : 0);
+  return (in_group ? 5 : 7) - (wide ? 1 : 0) - (in_parts ? 1 : 0);
 }
 
 // A warp's fragments of `blocks` matrices, as many of each. `kept` of each, 4 registers a thread, stay in registers; those
