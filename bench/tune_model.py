@@ -76,7 +76,7 @@ class Model:
     def begin(self):
         chip = self.chip
         self.worker.ask("chip", chip["multiprocessors"], chip["gigahertz"], chip["shared_bytes"],
-                        chip["cluster_blocks"])
+                        *chip["clusters"])
         self.points = []
 
     def add(self, shape, way):

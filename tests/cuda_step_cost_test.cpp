@@ -102,7 +102,7 @@ lacuna::DeviceLayout chosen_by(const StepConstants& constants, std::int64_t hidd
   const lacuna::cuda::DeviceFacts facts{.multiprocessors = 132,
                                         .shared_bytes = 227 * 1024,
                                         .gigahertz = 1.755,
-                                        .cluster_blocks = 16,
+                                        .clusters = {66, 33, 16, 8},
                                         .costs = {constants, measured, "of a test"}};
   lacuna::DeviceLayout lay;
   lacuna::cuda::choose_regime(lay, layer, capacity, {}, facts);

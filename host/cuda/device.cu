@@ -37,7 +37,7 @@ struct Device::State {
   int multiprocessors = 0;
   std::size_t shared_bytes = 0;
   double gigahertz = 0;
-  int cluster_blocks = 1;
+  ClusterCounts clusters{};
 };
 
 namespace {
@@ -88,6 +88,37 @@ class PoolMemory final : public memory::Memory {
 
 }  // namespace
 
+// Of which CUDA is asked how many run at once.
+__global__ void take_a_multiprocessor() {}
+
+ClusterCounts count_clusters(std::size_t shared_bytes) {
+  check(cudaFuncSetAttribute(take_a_multiprocessor, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                             static_cast<int>(shared_bytes)),
+        "asking for all of a multiprocessor's shared memory");
+  check(cudaFuncSetAttribute(take_a_multiprocessor, cudaFuncAttributeNonPortableClusterSizeAllowed,
+                             1),
+        "asking for clusters of 16 blocks");
+  ClusterCounts counts{};
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    const unsigned blocks = 2u << i;
+    cudaLaunchAttribute cluster{};
+    cluster.id = cudaLaunchAttributeClusterDimension;
+    cluster.val.clusterDim = {blocks, 1, 1};
+    cudaLaunchConfig_t launch{};
+    launch.gridDim = dim3(blocks);
+    launch.blockDim = dim3(32);
+    launch.dynamicSmemBytes = shared_bytes;
+    launch.attrs = &cluster;
+    launch.numAttrs = 1;
+    // What this chip has no clusters of is an error here.
+    if (cudaOccupancyMaxActiveClusters(&counts[i], take_a_multiprocessor, &launch) != cudaSuccess) {
+      (void)cudaGetLastError();
+      counts[i] = 0;
+    }
+  }
+  return counts;
+}
+
 Device::Device(int index) : index_(index), state_(std::make_unique<State>()) {
   cudaDeviceProp properties{};
   check(cudaGetDeviceProperties(&properties, index), "asking for the device's properties");
@@ -108,8 +139,8 @@ Device::Device(int index) : index_(index), state_(std::make_unique<State>()) {
     return value;
   };
   state_->gigahertz = ask(cudaDevAttrClockRate) * 1e-6;
-  // 16 where a kernel may ask for more than every chip has: the large ones, H100 to B200.
-  if (ask(cudaDevAttrClusterLaunch) != 0) state_->cluster_blocks = properties.major < 12 ? 16 : 8;
+  if (ask(cudaDevAttrClusterLaunch) != 0)
+    state_->clusters = count_clusters(properties.sharedMemPerBlockOptin);
   cudaMemPoolProps pool{};
   pool.allocType = cudaMemAllocationTypePinned;
   pool.location.type = cudaMemLocationTypeDevice;
@@ -123,7 +154,7 @@ int Device::capability() const { return state_->capability; }
 int Device::multiprocessors() const { return state_->multiprocessors; }
 std::size_t Device::shared_bytes() const { return state_->shared_bytes; }
 double Device::gigahertz() const { return state_->gigahertz; }
-int Device::cluster_blocks() const { return state_->cluster_blocks; }
+ClusterCounts Device::clusters() const { return state_->clusters; }
 GroupBlocks Device::group_blocks() const { return {}; }
 
 std::string Device::refuse_address(const void* address, bool host) const {

@@ -48,6 +48,9 @@ struct DestroyBranches {
 };
 using StreamBranchesHandle = std::unique_ptr<StreamBranches, DestroyBranches>;
 
+// How many clusters of 2, 4, 8 and 16 blocks run at once where a block takes a multiprocessor; 0: there are none so large.
+using ClusterCounts = std::array<int, 4>;
+
 // That a group of the cluster and grid regimes may have; powers of 2.
 struct GroupBlocks {
   int fewest = 2, most = 128;
@@ -71,7 +74,7 @@ class Device {
   int multiprocessors() const;
   std::size_t shared_bytes() const;  // that a block may have
   double gigahertz() const;
-  int cluster_blocks() const;  // that a cluster may have; 1: there are no clusters
+  ClusterCounts clusters() const;
   GroupBlocks group_blocks() const;
   // Empty when the address is this device's or, if `host` may be, the host's.
   std::string refuse_address(const void* address, bool host) const;

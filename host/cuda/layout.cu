@@ -286,7 +286,7 @@ DeviceFacts facts_of(const Device& device) {
   return {.multiprocessors = device.multiprocessors(),
           .shared_bytes = device.shared_bytes(),
           .gigahertz = device.gigahertz(),
-          .cluster_blocks = device.cluster_blocks(),
+          .clusters = device.clusters(),
           .group = device.group_blocks(),
           .costs = constants_of(device.capability(), device.multiprocessors())};
 }

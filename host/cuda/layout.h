@@ -18,7 +18,7 @@ struct DeviceFacts {
   int multiprocessors = 1;
   std::size_t shared_bytes = 0;  // shared memory that a block may have
   double gigahertz = 1;
-  int cluster_blocks = 1;  // that a cluster may have; 1: there are no clusters
+  ClusterCounts clusters{};
   GroupBlocks group;
   ChipConstants costs;  // of the model that chooses the regime
 };

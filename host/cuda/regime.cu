@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <iomanip>
 #include <limits>
@@ -145,12 +146,25 @@ std::int64_t tiles_of(const lacuna_capacity& capacity) {
   return (std::max<std::int64_t>(capacity.sequences, 1) + tile - 1) / tile;
 }
 
+int most_cluster_blocks(const ClusterCounts& clusters) {
+  int most = 1;
+  for (std::size_t i = 0; i < clusters.size(); ++i)
+    if (clusters[i] > 0) most = 2 << i;
+  return most;
+}
+// Clusters need multiprocessors that lie together, so that fewer run at once than there would be room for.
+int groups_at_once(const DeviceFacts& facts, lacuna_regime regime, int blocks) {
+  if (regime != LACUNA_REGIME_CLUSTER) return std::max(facts.multiprocessors / blocks, 1);
+  const auto which = static_cast<std::size_t>(std::countr_zero(static_cast<unsigned>(blocks)) - 1);
+  return std::max(facts.clusters[which], 1);
+}
+
 // By tiles that are walked at once, and how often so many have to be.
 void settle(Way& way, const Wish& wish, const resident::Division& division) {
   const std::int64_t tiles = tiles_of(wish.capacity);
   way.blocks = division.blocks;
   way.groups =
-      std::min<std::int64_t>(tiles, std::max(wish.facts.multiprocessors / division.blocks, 1));
+      std::min<std::int64_t>(tiles, groups_at_once(wish.facts, way.regime, division.blocks));
   way.step = tile_step(wish.shape(division.blocks > 1), way.regime, division, wish.machine());
   const auto rounds = static_cast<double>((tiles + way.groups - 1) / way.groups);
   way.step.us *= rounds;
@@ -166,13 +180,14 @@ Way resident_way(const Wish& wish) {
 // Blocks of the largest group that runs at once.
 int most_blocks(const Wish& wish, lacuna_regime regime) {
   const int most = std::min(wish.facts.group.most, wish.facts.multiprocessors);
-  return regime == LACUNA_REGIME_CLUSTER ? std::min(most, wish.facts.cluster_blocks) : most;
+  return regime == LACUNA_REGIME_CLUSTER ? std::min(most, most_cluster_blocks(wish.facts.clusters))
+                                         : most;
 }
 
 // Of groups at all.
 std::string why_not_groups(const Wish& wish, lacuna_regime regime) {
   if (std::string why = why_not_on_chip(wish); !why.empty()) return why;
-  if (regime == LACUNA_REGIME_CLUSTER && wish.facts.cluster_blocks < 2)
+  if (regime == LACUNA_REGIME_CLUSTER && most_cluster_blocks(wish.facts.clusters) < 2)
     return "this GPU has no clusters";
   const int most = most_blocks(wish, regime), fewest = wish.facts.group.fewest;
   if (most < fewest)

@@ -2,7 +2,8 @@
 // layers, on a given chip, with given constants. One command per line in, one line of JSON out:
 //   constants                                       names and defaults, in the order of `predict`
 //   device INDEX                                    facts of a GPU, in the order of `chip`
-//   chip MULTIPROCESSORS GIGAHERTZ SHARED CLUSTER   which chip is meant; forgets all points
+//   chip MULTIPROCESSORS GIGAHERTZ SHARED CLUSTERS...   which chip is meant, how many clusters of 2, 4, 8 and 16 blocks
+//                                                   it runs at once; forgets all points
 //   point CELL TYPE PRECISION HIDDEN SEQUENCES REGIME BLOCKS   a plan, in the numbers of lacuna.h; refused where it
 //                                                   does not serve, else it is kept
 //   predict CONSTANT...                             regime, blocks and microseconds of a step of each point
@@ -69,13 +70,15 @@ std::string device(int index) {
                                 std::to_string(Device::count()));
   const Device gpu(index);
   const DeviceFacts facts = facts_of(gpu);
+  std::string clusters;
+  for (const int count : facts.clusters)
+    clusters += (clusters.empty() ? "" : ", ") + std::to_string(count);
   return "{\"name\": \"" + gpu.name().substr(0, gpu.name().find(", sm_")) +
          "\", \"capability\": " + std::to_string(gpu.capability()) +
          ", \"multiprocessors\": " + std::to_string(facts.multiprocessors) +
          ", \"gigahertz\": " + number(facts.gigahertz) +
-         ", \"shared_bytes\": " + std::to_string(facts.shared_bytes) +
-         ", \"cluster_blocks\": " + std::to_string(facts.cluster_blocks) + ", \"constants\": \"" +
-         facts.costs.source + "\"}";
+         ", \"shared_bytes\": " + std::to_string(facts.shared_bytes) + ", \"clusters\": [" +
+         clusters + "], \"constants\": \"" + facts.costs.source + "\"}";
 }
 
 class Model {
@@ -98,7 +101,7 @@ class Model {
     facts_.multiprocessors = words.next<int>("MULTIPROCESSORS");
     facts_.gigahertz = words.next<double>("GIGAHERTZ");
     facts_.shared_bytes = words.next<std::size_t>("SHARED");
-    facts_.cluster_blocks = words.next<int>("CLUSTER");
+    for (int& count : facts_.clusters) count = words.next<int>("CLUSTERS");
     points_.clear();
     return "{}";
   }

@@ -177,4 +177,17 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, 
   });
 }
 
+cudaError_t cudaOccupancyMaxActiveClusters(int* clusters, const void*,
+                                           const cudaLaunchConfig_t* launch) {
+  return api_call("cudaOccupancyMaxActiveClusters", [&] {
+    unsigned blocks = 0;
+    for (unsigned i = 0; i < launch->numAttrs; ++i)
+      if (launch->attrs[i].id == cudaLaunchAttributeClusterDimension)
+        blocks = launch->attrs[i].val.clusterDim.x;
+    refuse(blocks == 0 || blocks > 16, cudaErrorInvalidClusterSize,
+           "cluster of " + std::to_string(blocks) + " blocks");
+    *clusters = limits::multiprocessors / static_cast<int>(blocks);
+  });
+}
+
 }  // extern "C"

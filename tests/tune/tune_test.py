@@ -28,8 +28,8 @@ from tune_model import BEST, Model, Shape, Way  # noqa: E402
 from watched import Hung  # noqa: E402
 from workers import WorkerError  # noqa: E402
 
-H100 = {"multiprocessors": 132, "gigahertz": 1.755, "shared_bytes": 232448, "cluster_blocks": 16}
-A100 = {"multiprocessors": 108, "gigahertz": 1.41, "shared_bytes": 166912, "cluster_blocks": 1}
+H100 = {"multiprocessors": 132, "gigahertz": 1.755, "shared_bytes": 232448, "clusters": [66, 33, 16, 8]}
+A100 = {"multiprocessors": 108, "gigahertz": 1.41, "shared_bytes": 166912, "clusters": [0, 0, 0, 0]}
 PROGRAM, COMPILER = sys.argv[1:3]
 
 

@@ -85,7 +85,13 @@ int Device::capability() const { return 0; }  // no chip's, so that constants ar
 int Device::multiprocessors() const { return emulated_backend::multiprocessors; }
 std::size_t Device::shared_bytes() const { return emulator::settings().device.shared_per_block; }
 double Device::gigahertz() const { return 1.755; }  // an H100's
-int Device::cluster_blocks() const { return static_cast<int>(emulator::settings().device.cluster); }
+ClusterCounts Device::clusters() const {
+  ClusterCounts counts{};
+  for (std::size_t i = 0; i < counts.size(); ++i)
+    if (const int blocks = 2 << i; blocks <= static_cast<int>(emulator::settings().device.cluster))
+      counts[i] = std::max(multiprocessors() / blocks, 1);
+  return counts;
+}
 GroupBlocks Device::group_blocks() const {
   return {emulated_backend::fewest_blocks, emulated_backend::most_blocks};
 }
