@@ -62,6 +62,11 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Combine(testing::Values("grud_f32_n9_h31_len0-9_miss60_init_seed3"),
                      testing::Values(LACUNA_REGIME_CLUSTER, LACUNA_REGIME_GRID)));
 
+// More than are ranked: a sort.
+INSTANTIATE_TEST_SUITE_P(ManySequences, OffsetsOnDevice,
+                         testing::Combine(testing::Values("rnn_tanh_f32_n4200_d1_h1_len0-3_seed3"),
+                                          testing::Values(LACUNA_REGIME_STEPWISE)));
+
 class OffsetsOfFewer
     : public testing::TestWithParam<std::tuple<const char*, lacuna_regime, lacuna_tape_kind>> {};
 

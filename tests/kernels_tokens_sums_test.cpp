@@ -2,6 +2,9 @@
 // loops.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <numeric>
+
 #include "kernels/tokens/offsets.h"
 #include "kernels/tokens/reduce.h"
 #include "kernels/tokens/weights.h"
@@ -10,48 +13,75 @@
 namespace lacuna::token_tests {
 namespace {
 
-class KernelsTokensOffsets : public testing::TestWithParam<std::int64_t> {};
+class KernelsTokensSequences : public testing::TestWithParam<std::int64_t> {};
 
-TEST_P(KernelsTokensOffsets, ReachTheDevice) {
+TEST_P(KernelsTokensSequences, ReachTheDevice) {
+  const std::int64_t sequences = GetParam();
   std::vector<std::int64_t> offsets;
-  for (std::int64_t i = 0; i < GetParam(); ++i) offsets.push_back((i << 33) + 7 * i);
+  std::vector<std::int32_t> places;
+  for (std::int64_t i = 0; i <= sequences; ++i) offsets.push_back((i << 33) + 7 * i);
+  for (std::int64_t i = 0; i < sequences; ++i)
+    places.push_back(static_cast<std::int32_t>(3 * i - 5));
   for (const auto& order : thread_orders(2)) {
     const emulator::WithSettings with(order);
     support::GuardedBuffer<std::int64_t> device(offsets.size());
-    write_offsets(nullptr, offsets.data(), GetParam(), device.data());
+    support::GuardedBuffer<std::int32_t> device_order(places.size());
+    write_sequences(nullptr, offsets.data(), places.data(), sequences, device.data(),
+                    device_order.data());
     EXPECT_EQ(device.vector(), offsets);
-    EXPECT_EQ(device.damage(), "");
+    EXPECT_EQ(device_order.vector(), places);
+    EXPECT_EQ(device.damage() + device_order.damage(), "");
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Counts, KernelsTokensOffsets,
-                         testing::Values(0, 1, 2, 479, 480, 481, 1500));
+INSTANTIATE_TEST_SUITE_P(Counts, KernelsTokensSequences,
+                         testing::Values(0, 1, 2, 319, 320, 321, 1000));
 
-template <class Key>
-void expect_lengths(std::int64_t sequences, std::int64_t scale) {
+// Ties, zeros among them.
+std::vector<std::int64_t> some_lengths(std::int64_t sequences) {
+  std::vector<std::int64_t> lengths;
+  for (std::int64_t b = 0; b < sequences; ++b) lengths.push_back((b * 37 % 11) << 32);
+  return lengths;
+}
+
+std::vector<std::int64_t> offsets_of(const std::vector<std::int64_t>& lengths) {
   std::vector<std::int64_t> offsets = {0};
-  std::vector<Key> lengths;
-  std::vector<std::int32_t> numbers;
-  for (std::int64_t b = 0; b < sequences; ++b) {
-    lengths.push_back(static_cast<Key>(b * 37 % 11 * scale));
-    offsets.push_back(offsets.back() + lengths.back());
-    numbers.push_back(static_cast<std::int32_t>(b));
-  }
-  for (const auto& order : thread_orders(2)) {
-    const emulator::WithSettings with(order);
-    support::GuardedBuffer<Key> keys(size(sequences));
-    support::GuardedBuffer<std::int32_t> index(size(sequences));
-    sequence_lengths(nullptr, offsets.data(), sequences, keys.data(), index.data());
-    EXPECT_EQ(keys.vector(), lengths);
-    EXPECT_EQ(index.vector(), numbers);
-    EXPECT_EQ(keys.damage() + index.damage(), "");
-  }
+  for (const std::int64_t length : lengths) offsets.push_back(offsets.back() + length);
+  return offsets;
 }
 
 TEST(KernelsTokensLengths, AreKeysToSortBy) {
   for (const std::int64_t sequences : {0, 1, 255, 256, 700}) {
-    expect_lengths<std::int32_t>(sequences, 1);
-    expect_lengths<std::int64_t>(sequences, std::int64_t{1} << 32);
+    const auto lengths = some_lengths(sequences), offsets = offsets_of(lengths);
+    std::vector<std::int32_t> numbers(size(sequences));
+    std::iota(numbers.begin(), numbers.end(), 0);
+    for (const auto& order : thread_orders(2)) {
+      const emulator::WithSettings with(order);
+      support::GuardedBuffer<std::int64_t> keys(size(sequences));
+      support::GuardedBuffer<std::int32_t> index(size(sequences));
+      sequence_lengths(nullptr, offsets.data(), sequences, keys.data(), index.data());
+      EXPECT_EQ(keys.vector(), lengths);
+      EXPECT_EQ(index.vector(), numbers);
+      EXPECT_EQ(keys.damage() + index.damage(), "");
+    }
+  }
+}
+
+TEST(KernelsTokensLengths, RankAsAStableSortDoes) {
+  for (const std::int64_t sequences : {0, 1, 31, 33, 700}) {
+    const auto lengths = some_lengths(sequences), offsets = offsets_of(lengths);
+    std::vector<std::int32_t> want(size(sequences));
+    std::iota(want.begin(), want.end(), 0);
+    std::stable_sort(want.begin(), want.end(), [&](std::int32_t a, std::int32_t b) {
+      return lengths[size(a)] > lengths[size(b)];
+    });
+    for (const auto& order : thread_orders(2)) {
+      const emulator::WithSettings with(order);
+      support::GuardedBuffer<std::int32_t> places(size(sequences));
+      rank_sequences(nullptr, offsets.data(), sequences, places.data());
+      EXPECT_EQ(places.vector(), want);
+      EXPECT_EQ(places.damage(), "");
+    }
   }
 }
 

@@ -91,10 +91,10 @@ class Device {
   void wait(simt::Stream stream) const;
 
   std::size_t sort_bytes(std::int64_t count) const;
-  // By falling key, equal ones in the order they had.
+  // By falling key, equal ones in the order they had. Keys are 0 .. most_key; bits that such do not have are not read.
   void sort(simt::Stream stream, void* scratch, std::size_t bytes, const std::int64_t* keys,
-            std::int64_t* sorted_keys, const std::int32_t* index, std::int32_t* sorted_index,
-            std::int64_t count) const;
+            std::int64_t* sorted_keys, std::int64_t most_key, const std::int32_t* index,
+            std::int32_t* sorted_index, std::int64_t count) const;
 
   ProductChoicesHandle make_choices() const;
   std::size_t product_bytes() const;

@@ -13,6 +13,7 @@
 #include "kernels/recurrence/stepwise/normalise.h"
 #include "kernels/tokens/observe.h"
 #include "kernels/tokens/observe_backward.h"
+#include "kernels/tokens/offsets.h"
 #include "kernels/tokens/reduce.h"
 
 namespace lacuna::cuda {
@@ -100,11 +101,13 @@ void lay_out_common(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer,
   auto& out = lay.workspace;
   out.offsets = arena.take({B + 1, 8});
   out.order = arena.take({B, 4});
-  out.lengths = arena.take({B, 8});
-  out.sorted_lengths = arena.take({B, 8});
-  out.index = arena.take({B, 4});
-  out.sort_bytes = facts.sort_bytes;
-  out.sort = arena.take({static_cast<std::int64_t>(facts.sort_bytes)});
+  if (B > most_ranked_sequences) {
+    out.lengths = arena.take({B, 8});
+    out.sorted_lengths = arena.take({B, 8});
+    out.index = arena.take({B, 4});
+    out.sort_bytes = facts.sort_bytes;
+    out.sort = arena.take({static_cast<std::int64_t>(facts.sort_bytes)});
+  }
   out.sequence_of = arena.take({N, 4});
   out.gaps = arena.take({N, wide});
   out.weights_x = arena.take({lay.input_gates, lay.units, lay.input_stride, real});

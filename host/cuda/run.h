@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <functional>
+#include <numeric>
 
 #include "host/cuda/engine.h"
 #include "host/cuda/regime.h"
@@ -60,13 +60,7 @@ class Run {
     batch_.carry_last_time = carry.last_time;
     batch_.carry_first_gap = static_cast<const R*>(carry.first_gap);
     batch_.reverse = layer_.reverse != 0;
-    if (host_offsets_) {
-      auto& lengths = prepared_.lengths;
-      lengths.clear();
-      for (std::int64_t b = 0; b < batch_.sequences; ++b)
-        lengths.push_back(host_offsets_[b + 1] - host_offsets_[b]);
-      std::sort(lengths.begin(), lengths.end(), std::greater<>());
-    }
+    if (host_offsets_) order_sequences();
     if (batch_.sequences > 0 && batch_.tokens > 0)
       steps_ = host_offsets_ ? prepared_.lengths.front() : recipe_.capacity.max_length;
   }
@@ -88,16 +82,39 @@ class Run {
 
   // Where each sequence's tokens are, longest first; which sequence each token is of, and its gap.
   void arrange() {
+    auto* const order = work<std::int32_t>(at_.order);
     if (host_offsets_)
-      write_offsets(stream_, host_offsets_, sequences() + 1, work<std::int64_t>(at_.offsets));
+      write_sequences(stream_, host_offsets_, prepared_.order.data(), sequences(),
+                      work<std::int64_t>(at_.offsets), order);
+    else if (sequences() <= most_ranked_sequences)
+      rank_sequences(stream_, batch_.offsets, sequences(), order);
+    else
+      sort_sequences(order);
     if (sequences() == 0) return;
+    locate(stream_, batch_, work<std::int32_t>(at_.sequence_of), work<R>(at_.gaps));
+  }
+
+  // On the host.
+  void order_sequences() {
+    auto& order = prepared_.order;
+    const auto length = [&](std::int32_t b) { return host_offsets_[b + 1] - host_offsets_[b]; };
+    order.resize(static_cast<std::size_t>(sequences()));
+    std::iota(order.begin(), order.end(), 0);
+    // Not stable_sort, which allocates.
+    std::sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) {
+      return length(a) != length(b) ? length(a) > length(b) : a < b;
+    });
+    prepared_.lengths.clear();
+    for (const std::int32_t b : order) prepared_.lengths.push_back(length(b));
+  }
+  // On the device.
+  void sort_sequences(std::int32_t* order) const {
     auto* const lengths = work<std::int64_t>(at_.lengths);
     auto* const index = work<std::int32_t>(at_.index);
     sequence_lengths(stream_, batch_.offsets, sequences(), lengths, index);
     device_.sort(stream_, work<void>(at_.sort), at_.sort_bytes, lengths,
-                 work<std::int64_t>(at_.sorted_lengths), index, work<std::int32_t>(at_.order),
+                 work<std::int64_t>(at_.sorted_lengths), recipe_.capacity.max_length, index, order,
                  sequences());
-    locate(stream_, batch_, work<std::int32_t>(at_.sequence_of), work<R>(at_.gaps));
   }
 
   // Zoneout of all tokens and dropout of all sequences. After arrange.
