@@ -146,9 +146,14 @@ TYPED_TEST(KernelsTokensSums, OfColumns) {
       for (const auto& order : thread_orders(2)) {
         const emulator::WithSettings with(order);
         Output<R> out(before), partials(column_sum_partials(rows, columns));
-        column_sums<X>(nullptr, matrix.values.data(), rows, columns, stride,
-                       weighted ? matrix.row_weight.data() : nullptr, partials.data(), out.data(),
-                       slope ? slopes.data() : nullptr);
+        ColumnSums<X> sums;
+        sums.add({.matrix = matrix.values.data(),
+                  .columns = columns,
+                  .stride = stride,
+                  .out = out.data(),
+                  .row_weight = weighted ? matrix.row_weight.data() : nullptr,
+                  .slope_of = slope ? slopes.data() : nullptr});
+        column_sums(nullptr, rows, sums, partials.data());
         EXPECT_EQ(far(out.values(), want, allowed_sum<R>(rows)), "");
         EXPECT_EQ(out.damage() + partials.damage(), "");
         if (first.empty()) first = out.values();
@@ -158,16 +163,53 @@ TYPED_TEST(KernelsTokensSums, OfColumns) {
   }
 }
 
-TEST(KernelsTokensRowParts, FillALargeDeviceAndNoMore) {
-  for (const std::int64_t columns : {1, 40, 33000, 1 << 26})
-    for (const std::int64_t rows : {1, 63, 64, 65, 12345, 1 << 24}) {
-      const tokens::RowParts cut = tokens::row_parts(rows, columns);
-      const std::int64_t tiles = (columns + 31) / 32;
-      EXPECT_GE(cut.parts * cut.rows, rows);
-      EXPECT_LT((cut.parts - 1) * cut.rows, rows);
-      EXPECT_LE(cut.parts * tiles, std::max<std::int64_t>(1024, tiles));
-      EXPECT_EQ(column_sum_partials(rows, columns), cut.parts * columns);
+// Gates of a row and their targets: each as if it were alone, one of them with a factor.
+TYPED_TEST(KernelsTokensSums, OfSeveralAtOnce) {
+  using X = TypeParam;
+  using R = simt::Real<X>;
+  const std::int64_t rows = 700, hidden = 35, units = 40, gates = 4;
+  const Matrix<X> matrix(rows, gates * units, gates * units), factor(rows, hidden, hidden + 1);
+  const auto sum_gate = [&](std::int64_t gate, R* out) {
+    ColumnSum<X> sum{matrix.values.data() + gate * units, hidden, gates * units, out};
+    if (gate == 2) {
+      sum.factor = factor.values.data();
+      sum.factor_stride = factor.stride;
     }
+    return sum;
+  };
+  Doubles want;
+  for (std::int64_t gate = 0; gate < gates; ++gate)
+    for (std::int64_t c = 0; c < hidden; ++c) {
+      double sum = 0;
+      for (std::int64_t r = 0; r < rows; ++r)
+        sum += matrix.at(r, gate * units + c) * (gate == 2 ? factor.at(r, c) : 1);
+      want.push_back(sum);
+    }
+  Output<R> together(Doubles(want.size())), alone(Doubles(want.size()));
+  Output<R> partials(column_sum_partials(rows, gates * hidden));
+  ColumnSums<X> all;
+  for (std::int64_t gate = 0; gate < gates; ++gate) {
+    all.add(sum_gate(gate, together.data() + gate * hidden));
+    ColumnSums<X> one;
+    one.add(sum_gate(gate, alone.data() + gate * hidden));
+    column_sums(nullptr, rows, one, partials.data());
+  }
+  column_sums(nullptr, rows, all, partials.data());
+  EXPECT_EQ(far(together.values(), want, allowed_sum<R>(rows)), "");
+  EXPECT_EQ(differ(together.values(), alone.values()), "");
+  EXPECT_EQ(together.damage() + alone.damage() + partials.damage(), "");
+}
+
+TEST(KernelsTokensRowParts, AreAllOfTheRows) {
+  for (const std::int64_t rows : {1, 63, 64, 65, 12345, 16384, 16385, 1 << 24}) {
+    const tokens::RowParts cut = tokens::row_parts(rows);
+    EXPECT_GE(cut.parts * cut.rows, rows);
+    EXPECT_LT((cut.parts - 1) * cut.rows, rows);
+    EXPECT_LE(cut.parts, 256);
+    // A plan's workspace serves smaller batches, too.
+    for (const std::int64_t more : {rows, rows + 1, 2 * rows})
+      EXPECT_GE(column_sum_partials(more, 3), 3 * cut.parts) << rows << " of " << more;
+  }
 }
 
 // Small, for ThreadSanitizer.
@@ -175,8 +217,9 @@ TEST(KernelsTokensSumsThreads, DoNotRace) {
   const emulator::WithSettings with(two_thread_orders(1)[1]);
   const Matrix<float> matrix(70, 5, 8);
   Output<float> columns(Doubles(5)), partials(column_sum_partials(70, 5)), rows(70);
-  column_sums<float>(nullptr, matrix.values.data(), 70, 5, 8, nullptr, partials.data(),
-                     columns.data());
+  ColumnSums<float> sums;
+  sums.add({matrix.values.data(), 5, 8, columns.data()});
+  column_sums(nullptr, 70, sums, partials.data());
   row_sums<float>(nullptr, matrix.values.data(), 70, 5, 8, nullptr, rows.data(), false);
   double by_columns = 0, by_rows = 0;
   for (const double v : columns.values()) by_columns += v;

@@ -215,10 +215,10 @@ void lay_out_backward(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer
                                   static_cast<std::int64_t>(sizeof(ObserveGradient<double>))});
     out.sums = arena.take({observe_backward_sums(N, lay.features), wide});
   }
-  const std::int64_t widest =
-      std::max({column_sum_partials(N, lay.gradient_gates * lay.units),
-                column_sum_partials(N, lay.hidden), column_sum_partials(N, lay.evolve_units)});
-  out.partials = arena.take({widest, wide});
+  // Of gates, or gains of both norms, or what evolve has: by weight, bias and target.
+  const std::int64_t widest = std::max(
+      {lay.gradient_gates * lay.hidden, 2 * lay.input_gates * lay.hidden, 3 * lay.evolve_units});
+  out.partials = arena.take({column_sum_partials(N, widest), wide});
   out.d_weights = arena.take({std::max({lay.input_gates * lay.input_stride,
                                         gates(layer.cell) * lay.units, lay.delta_stride}),
                               lay.units, wide});

@@ -256,7 +256,7 @@ inline constexpr std::int64_t observe_backward_summaries(std::int64_t tokens,
 
 inline std::int64_t observe_backward_sums(std::int64_t tokens, std::int64_t features) {
   const std::int64_t chunks = tokens::chunk_count(tokens);
-  return 3 * chunks * features + column_sum_partials(chunks, features);
+  return 3 * chunks * features + column_sum_partials(chunks, 3 * features);
 }
 
 // Of a sequence without tokens, what comes from later pieces goes on to earlier ones.
@@ -277,15 +277,18 @@ void observe_backward(simt::Stream stream, const ObserveBackward<T>& args) {
   if (args.impute != LACUNA_IMPUTE_NONE)
     simt::launch(config, stream, tokens::summarize_gradients<T>, args);
   simt::launch(config, stream, tokens::observe_chunks_backward<T>, args);
+  ColumnSums<R> sums;
   const auto total = [&](int matrix, R* out, const R* slope_of) {
-    if (out != nullptr)
-      column_sums<R>(stream, args.sums + matrix * count, chunks, features, features, nullptr,
-                     args.sums + 3 * count, out, slope_of);
+    if (out == nullptr) return;
+    ColumnSum<R> sum{args.sums + matrix * count, features, features, out};
+    sum.slope_of = slope_of;
+    sums.add(sum);
   };
   total(0, args.d_mean, nullptr);
   // A rate is softplus of its parameter, whose slope is the logistic function.
   total(1, args.d_weight, args.impute == LACUNA_IMPUTE_RELAX ? args.weight : nullptr);
   total(2, args.d_bias, nullptr);
+  column_sums(stream, chunks, sums, args.sums + 3 * count);
 }
 
 }  // namespace SIMT_PATH
