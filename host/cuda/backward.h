@@ -21,7 +21,7 @@ class Backward : BackwardRecurrence<T> {
         d_carry_in_(call.d_carry_in) {}
 
   void run() {
-    this->arrange();
+    this->arrange(this->locates() || wants_gaps() || !observed().copies());
     if (this->sequences() == 0) return;
     this->draw();
     this->pack();

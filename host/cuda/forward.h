@@ -21,12 +21,12 @@ class Forward : Run<T> {
       : Base(device, call), batch_given_(call.batch), outputs_(call.outputs), tape_(call.tape) {}
 
   void run() {
-    this->arrange();
+    this->arrange(this->locates());
     observe_tokens();
     if (this->sequences() == 0) return;
+    this->pack();  // kernels fetch weights before they know that there are no tokens
     if (this->steps_ > 0) {
       this->draw();
-      this->pack();
       multiply_inputs();
     }
     recur();

@@ -80,8 +80,13 @@ class Run {
   bool is_lstm() const { return layer_.cell == LACUNA_LSTM; }
   bool resets_before() const { return layer_.cell == LACUNA_GRU_RESET_BEFORE; }
 
-  // Where each sequence's tokens are, longest first; which sequence each token is of, and its gap.
-  void arrange() {
+  // Does anything read whose a token is, or the time before it?
+  bool locates() const {
+    return has_mask(layer_) || uses_gaps(layer_) || (drawn_ && draws(layer_));
+  }
+
+  // Where each sequence's tokens are, longest first; if `located`, which sequence each token is of, and its gap.
+  void arrange(bool located) {
     auto* const order = work<std::int32_t>(at_.order);
     if (host_offsets_)
       write_sequences(stream_, host_offsets_, prepared_.order.data(), sequences(),
@@ -90,8 +95,8 @@ class Run {
       rank_sequences(stream_, batch_.offsets, sequences(), order);
     else
       sort_sequences(order);
-    if (sequences() == 0) return;
-    locate(stream_, batch_, work<std::int32_t>(at_.sequence_of), work<R>(at_.gaps));
+    if (located && sequences() > 0)
+      locate(stream_, batch_, work<std::int32_t>(at_.sequence_of), work<R>(at_.gaps));
   }
 
   // On the host.
