@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <deque>
 #include <numeric>
+#include <span>
 
 #include "kernels/tokens/offsets.h"
 #include "kernels/tokens/reduce.h"
@@ -272,25 +274,37 @@ constexpr Padding paddings[] = {{4, 5, 3, 8, 8}, {1, 8, 8, 8, 8}, {3, 1, 17, 8, 
 TYPED_TEST(KernelsTokensSums, WeightsArePackedWithZerosBetween) {
   using T = TypeParam;
   using R = simt::Real<T>;
-  for (const Padding& p : paddings) {
-    support::Random random(4);
-    Doubles exact = random_doubles(p.gates * p.hidden * p.columns, random);
-    const std::vector<R> source = round_to<R>(exact);
-    Doubles want(size(p.gates * p.units * p.stride));
-    for (std::int64_t g = 0; g < p.gates; ++g)
-      for (std::int64_t u = 0; u < p.hidden; ++u)
-        for (std::int64_t c = 0; c < p.columns; ++c)
-          want[size((g * p.units + u) * p.stride + c)] =
-              from(to<T>(exact[size((g * p.hidden + u) * p.columns + c)]));
+  // Large and small ones together.
+  for (const std::size_t begin : {std::size_t{0}, std::size_t{3}}) {
+    const std::span<const Padding> several = std::span(paddings).subspan(begin, 3);
     for (const auto& order : thread_orders(1)) {
       const emulator::WithSettings with(order);
-      Output<T> packed(p.gates * p.units * p.stride);
-      pack_weights(nullptr, source.data(), p.gates, p.hidden, p.columns, packed.data(), p.units,
-                   p.stride);
-      EXPECT_EQ(differ(packed.values(), want), "");
-      EXPECT_EQ(packed.damage(), "");
+      PackedList<T> list;
+      std::deque<std::vector<R>> sources;
+      std::deque<Output<T>> packed;
+      std::vector<Doubles> want;
+      for (const Padding& p : several) {
+        support::Random random(4);
+        Doubles exact = random_doubles(p.gates * p.hidden * p.columns, random);
+        sources.push_back(round_to<R>(exact));
+        want.emplace_back(size(p.gates * p.units * p.stride));
+        for (std::int64_t g = 0; g < p.gates; ++g)
+          for (std::int64_t u = 0; u < p.hidden; ++u)
+            for (std::int64_t c = 0; c < p.columns; ++c)
+              want.back()[size((g * p.units + u) * p.stride + c)] =
+                  from(to<T>(exact[size((g * p.hidden + u) * p.columns + c)]));
+        packed.emplace_back(p.gates * p.units * p.stride);
+        list.add({sources.back().data(), p.gates, p.hidden, p.columns, packed.back().data(),
+                  p.units, p.stride});
+      }
+      pack_weights(nullptr, list);
+      for (std::size_t i = 0; i < want.size(); ++i) {
+        EXPECT_EQ(differ(packed[i].values(), want[i]), "");
+        EXPECT_EQ(packed[i].damage(), "");
+      }
     }
   }
+  pack_weights(nullptr, PackedList<T>{});
 }
 
 TYPED_TEST(KernelsTokensSums, GradientsOfWeightsAreAddedWithoutPadding) {

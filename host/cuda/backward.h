@@ -43,9 +43,14 @@ class Backward : BackwardRecurrence<T> {
   // target [gates H, columns] += (gate rows)^T operand, over all tokens.
   void add_product(const T* rows, std::int64_t row_stride, std::int64_t gates, const T* operand,
                    std::int64_t stride, std::int64_t columns, R* target) const {
+    const auto multiply = [&](R* to, bool add) {
+      this->multiply(Form::tn, gates * this->units(), stride, this->tokens(), rows, row_stride,
+                     operand, stride, to, stride, add);
+    };
+    if (this->lay_.hidden == this->units() && this->is_dense(target, columns, stride))
+      return multiply(target, true);
     R* const dense = this->template work<R>(this->at_.d_weights);
-    this->multiply(Form::tn, gates * this->units(), stride, this->tokens(), rows, row_stride,
-                   operand, stride, dense, stride);
+    multiply(dense, false);
     add_gradient(this->stream_, dense, gates, this->lay_.hidden, columns, this->units(), stride,
                  target);
   }
@@ -200,18 +205,24 @@ class Backward : BackwardRecurrence<T> {
     if (!wants_input()) return;
     const DeviceLayout& lay = this->lay_;
     const std::int64_t stride = lay.gradient_gates * lay.units;
-    R* const d_input = this->template work<R>(this->at_.d_input);
-    this->multiply(Form::nn, this->tokens(), lay.input_stride, lay.input_gates * lay.units,
-                   this->template work<const T>(this->at_.d_gates), stride,
-                   this->template work<const T>(this->at_.weights_x), lay.input_stride, d_input,
-                   lay.input_stride);
+    const auto multiply = [&](R* d_input) {
+      this->multiply(Form::nn, this->tokens(), lay.input_stride, lay.input_gates * lay.units,
+                     this->template work<const T>(this->at_.d_gates), stride, this->weights_x_,
+                     lay.input_stride, d_input, lay.input_stride);
+    };
+    const ObserveBackward<T> args = observed();
+    // Of tokens that are not in use, which only the device knows of, the caller's rows are left alone.
+    if constexpr (std::is_same_v<T, R>)
+      if (this->host_offsets_ && args.copies() && args.d_values &&
+          this->is_dense(args.d_values, lay.features, lay.input_stride))
+        return multiply(args.d_values);
+    multiply(this->template work<R>(this->at_.d_input));
     R* const d_delta = this->template work<R>(this->at_.d_delta);
     if (decays())
       this->multiply_wide(Form::nn, this->tokens(), lay.delta_stride, lay.output_units,
                           this->template work<const R>(this->at_.d_exponent), lay.output_units,
-                          this->template work<const R>(this->at_.weights_decay), lay.delta_stride,
-                          d_delta, lay.delta_stride);
-    observe_backward(this->stream_, observed());
+                          this->weights_decay_, lay.delta_stride, d_delta, lay.delta_stride);
+    observe_backward(this->stream_, args);
   }
 
   ObserveBackward<T> observed() const {

@@ -14,7 +14,7 @@
 
 namespace lacuna::cuda {
 
-// C [m, n] = A B, all row-major, C in what the operands' type is computed in.
+// C [m, n] = A B, or += where `add`, all row-major, C in what the operands' type is computed in.
 enum class Form {
   nt,  // A [m, k], B [n, k] transposed
   nn,  // A [m, k], B [k, n]
@@ -32,6 +32,7 @@ struct Product {
   simt::Real<T>* c;
   std::int64_t c_stride;
   bool tf32 = false;  // float: operands may be rounded to 11 bits
+  bool add = false;
 };
 
 // The algorithms a plan has chosen so far. A fixed table: a run allocates nothing.

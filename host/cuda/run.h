@@ -171,31 +171,71 @@ class Run {
 
   void pack() {
     const std::int64_t h = layer_.hidden, r = lay_.outputs, g = gates(layer_.cell);
-    pack_weights<T>(stream_, parameter(LACUNA_WEIGHTS_X), g, h, lay_.input, work<T>(at_.weights_x),
-                    units(), lay_.input_stride);
-    pack_weights<T>(stream_, parameter(LACUNA_WEIGHTS_H), g, h, r, work<T>(at_.weights_h), units(),
-                    output_units());
-    if (layer_.evolve == LACUNA_EVOLVE_DECAY)
-      pack_weights<R>(stream_, parameter(LACUNA_EVOLVE_WEIGHT), 1, r, layer_.features,
-                      work<R>(at_.weights_decay), output_units(), lay_.delta_stride);
+    PackedList<T> list;
+    weights_x_ = packed(list, LACUNA_WEIGHTS_X,
+                        {.gates = g,
+                         .hidden = h,
+                         .columns = lay_.input,
+                         .packed = work<T>(at_.weights_x),
+                         .units = units(),
+                         .stride = lay_.input_stride});
+    weights_h_ = packed(list, LACUNA_WEIGHTS_H,
+                        {.gates = g,
+                         .hidden = h,
+                         .columns = r,
+                         .packed = work<T>(at_.weights_h),
+                         .units = units(),
+                         .stride = output_units()});
     if (lay_.projected)
-      pack_weights<T>(stream_, parameter(LACUNA_PROJECTION), 1, r, h,
-                      work<T>(at_.weights_projection), output_units(), units());
+      projection_ = packed(list, LACUNA_PROJECTION,
+                           {.gates = 1,
+                            .hidden = r,
+                            .columns = h,
+                            .packed = work<T>(at_.weights_projection),
+                            .units = output_units(),
+                            .stride = units()});
+    pack_weights(stream_, list);
+    if (layer_.evolve == LACUNA_EVOLVE_DECAY) {
+      PackedList<R> wide;
+      weights_decay_ = packed(wide, LACUNA_EVOLVE_WEIGHT,
+                              {.gates = 1,
+                               .hidden = r,
+                               .columns = layer_.features,
+                               .packed = work<R>(at_.weights_decay),
+                               .units = output_units(),
+                               .stride = lay_.delta_stride});
+      pack_weights(stream_, wide);
+    }
     if (layer_.evolve == LACUNA_EVOLVE_RELAX)
       rates(stream_, parameter(LACUNA_EVOLVE_WEIGHT), relaxed_units(layer_), work<R>(at_.rate));
   }
+  // The caller's own where they need neither another type nor padding, else what the list is going to make of them.
+  template <class X>
+  const X* packed(PackedList<X>& list, lacuna_parameter kind, PackedWeights<X> weights) const {
+    weights.source = parameter(kind);
+    if constexpr (std::is_same_v<X, R>)
+      if (weights.hidden == weights.units &&
+          is_dense(weights.source, weights.columns, weights.stride))
+        return weights.source;
+    list.add(weights);
+    return weights.packed;
+  }
+  // Can a product take such rows as they are?
+  static bool is_dense(const void* rows, std::int64_t columns, std::int64_t stride) {
+    return columns == stride && reinterpret_cast<std::uintptr_t>(rows) % 16 == 0;
+  }
 
   // W_h; and W_hn of gru_reset_before, behind the rows of r and z.
-  const T* weights() const { return work<const T>(at_.weights_h); }
+  const T* weights() const { return weights_h_; }
   const T* candidate_weights() const { return weights() + 2 * units() * units(); }
 
-  const T* projection() const { return work<const T>(at_.weights_projection); }
+  const T* projection() const { return projection_; }
 
   // Of numbers as they are stored, in the plan's precision.
   void multiply(Form form, std::int64_t m, std::int64_t n, std::int64_t k, const T* a,
                 std::int64_t a_stride, const T* b, std::int64_t b_stride, R* c,
-                std::int64_t c_stride) const {
-    queue(Product<T>{form, m, n, k, a, a_stride, b, b_stride, c, c_stride, lay_.tf32});
+                std::int64_t c_stride, bool add = false) const {
+    queue(Product<T>{form, m, n, k, a, a_stride, b, b_stride, c, c_stride, lay_.tf32, add});
   }
   // Of times and what is made of them, which no type and no precision rounds.
   void multiply_wide(Form form, std::int64_t m, std::int64_t n, std::int64_t k, const R* a,
@@ -302,6 +342,8 @@ class Run {
   std::int64_t first_position_;
   DeviceBatch<T> batch_;
   std::int64_t steps_ = 0;
+  const T *weights_x_ = nullptr, *weights_h_ = nullptr, *projection_ = nullptr;  // from pack
+  const R* weights_decay_ = nullptr;
 };
 
 }  // namespace lacuna::cuda

@@ -154,7 +154,7 @@ void Device::multiply(simt::Stream, const Product<T>& p, ProductChoices&, void*,
         const T b = p.form == Form::nt ? p.b[j * p.b_stride + l] : p.b[l * p.b_stride + j];
         sum += operand(a) * operand(b);
       }
-      p.c[i * p.c_stride + j] = sum;
+      p.c[i * p.c_stride + j] = p.add ? p.c[i * p.c_stride + j] + sum : sum;
     }
 }
 
