@@ -40,6 +40,7 @@ TEST_P(OffsetsOnDevice, GiveTheSameBits) {
 INSTANTIATE_TEST_SUITE_P(
     Models, OffsetsOnDevice,
     testing::Combine(testing::Values("lstm_f32_n9_h31_len0-23_init_seed3",
+                                     "lstm_f32_n9_d8_h16_len0-23_seed4",
                                      "grud_f64_n6_d5_h17_len0-19_miss80_nan_times_seed4",
                                      "grud_relax_f32_n7_h12_len0-19_miss80_rev_seed5",
                                      "ode_euler_f64_n5_d3_h7_len0-9_miss50_gap_seed6",
