@@ -6,6 +6,7 @@
 #include <deque>
 #include <numeric>
 #include <span>
+#include <tuple>
 
 #include "kernels/tokens/offsets.h"
 #include "kernels/tokens/reduce.h"
@@ -15,13 +16,15 @@
 namespace lacuna::token_tests {
 namespace {
 
-class KernelsTokensSequences : public testing::TestWithParam<std::int64_t> {};
+// How many, and how long each is.
+class KernelsTokensSequences
+    : public testing::TestWithParam<std::tuple<std::int64_t, std::int64_t>> {};
 
 TEST_P(KernelsTokensSequences, ReachTheDevice) {
-  const std::int64_t sequences = GetParam();
+  const auto [sequences, length] = GetParam();
   std::vector<std::int64_t> offsets;
   std::vector<std::int32_t> places;
-  for (std::int64_t i = 0; i <= sequences; ++i) offsets.push_back((i << 33) + 7 * i);
+  for (std::int64_t i = 0; i <= sequences; ++i) offsets.push_back(i * length);
   for (std::int64_t i = 0; i < sequences; ++i)
     places.push_back(static_cast<std::int32_t>(3 * i - 5));
   for (const auto& order : thread_orders(2)) {
@@ -36,8 +39,12 @@ TEST_P(KernelsTokensSequences, ReachTheDevice) {
   }
 }
 
+// Lengths that end a piece early, too: offsets within one have 32 bits.
 INSTANTIATE_TEST_SUITE_P(Counts, KernelsTokensSequences,
-                         testing::Values(0, 1, 2, 319, 320, 321, 1000));
+                         testing::Combine(testing::Values(0, 1, 2, 479, 480, 481, 1000),
+                                          testing::Values(7, std::int64_t{1} << 31,
+                                                          (std::int64_t{1} << 32) - 1,
+                                                          (std::int64_t{1} << 33) + 7)));
 
 // Ties, zeros among them.
 std::vector<std::int64_t> some_lengths(std::int64_t sequences) {

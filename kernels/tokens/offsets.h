@@ -1,6 +1,8 @@
 // Offsets on their way to the device, and the order of the sequences: the host's where it knows the
 // lengths, else ranks, or keys to sort by.
 #pragma once
+#include <limits>
+
 #include "kernels/simt/warp.h"
 #include "kernels/tokens/flat.h"
 
@@ -23,19 +25,17 @@ void store_offsets(OffsetsPiece<most> piece, unsigned count, std::int64_t* targe
     target[i] = piece.value[i];
 }
 
-inline constexpr unsigned sequences_per_launch = 320;
-
 struct SequencesPiece {
-  std::int64_t offset[sequences_per_launch];
-  std::int32_t sequence[sequences_per_launch];
+  std::uint32_t offset[offsets_per_launch];  // from the first one's on
+  std::int32_t sequence[offsets_per_launch];
 };
 
-// One offset more than there are sequences.
+// The last piece has one offset more than sequences.
 SIMT_KERNEL(flat_threads)
-void store_sequences(SequencesPiece piece, unsigned offsets, unsigned sequences,
-                     std::int64_t* offset_target, std::int32_t* order_target) {
+void store_sequences(SequencesPiece piece, std::int64_t first_offset, unsigned offsets,
+                     unsigned sequences, std::int64_t* offset_target, std::int32_t* order_target) {
   for (unsigned i = simt::thread_index().x; i < offsets; i += flat_threads) {
-    offset_target[i] = piece.offset[i];
+    offset_target[i] = first_offset + piece.offset[i];
     if (i < sequences) order_target[i] = piece.sequence[i];
   }
 }
@@ -73,15 +73,19 @@ void store_lengths(const std::int64_t* offsets, std::int64_t sequences, std::int
 inline void write_sequences(simt::Stream stream, const std::int64_t* offsets,
                             const std::int32_t* order, std::int64_t sequences,
                             std::int64_t* device_offsets, std::int32_t* device_order) {
-  constexpr std::int64_t most = tokens::sequences_per_launch;
-  for (std::int64_t first = 0; first <= sequences; first += most) {
-    const auto here = static_cast<unsigned>(std::min(most, sequences + 1 - first));
-    const auto ordered = static_cast<unsigned>(std::min(most, sequences - first));
+  for (std::int64_t first = 0; first <= sequences;) {
     tokens::SequencesPiece piece{};
-    std::copy_n(offsets + first, here, piece.offset);
+    unsigned here = 0;
+    for (; here < tokens::offsets_per_launch && first + here <= sequences; ++here) {
+      const std::int64_t further = offsets[first + here] - offsets[first];
+      if (further > std::numeric_limits<std::uint32_t>::max()) break;
+      piece.offset[here] = static_cast<std::uint32_t>(further);
+    }
+    const auto ordered = static_cast<unsigned>(std::min<std::int64_t>(here, sequences - first));
     std::copy_n(order + first, ordered, piece.sequence);
-    simt::launch(tokens::block_launch(1), stream, tokens::store_sequences, piece, here, ordered,
-                 device_offsets + first, device_order + first);
+    simt::launch(tokens::block_launch(1), stream, tokens::store_sequences, piece, offsets[first],
+                 here, ordered, device_offsets + first, device_order + first);
+    first += here;
   }
 }
 
