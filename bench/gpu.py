@@ -2,16 +2,18 @@
 """The GPU benchmark: Lacuna beside PyTorch and cuDNN in alternation, results compared.
 
     bench/gpu.py --library build/gpu/host/liblacuna.so --output DIR [--quick] [--filter REGEX]
-                 [--set deepbench] [--seconds S]
+                 [--set deepbench] [--seconds S] [--limit S]
 
 A training step is one forward and backward run, replayed from a CUDA graph by whoever can be captured.
-Lacuna is compared with an fp64 reference, and its peers with Lacuna, before anything is timed; a case
-in which two differ is refused and reported. Neither that nor a timing makes this program fail.
+Lacuna is compared with an fp64 reference, and its peers with Lacuna, before anything is timed: who differs
+is refused and reported, and where that is Lacuna the whole case. Neither that nor a timing makes this program
+fail. SIGINT, SIGTERM and --seconds end it early: the cases that were done are reported all the same.
 --device cpu goes through all of it on the CPU backend, to try the program without a GPU: its times mean
 nothing.
 """
 
 import argparse
+import collections
 import datetime
 import math
 import os
@@ -20,12 +22,12 @@ import sys
 import time
 
 import gpu_report
-from gpu_cases import QUICK, deepbench_cases, parse, standard_cases
+from gpu_cases import QUICK, deepbench_cases, parse, shape, standard_cases
 from report import commit, machine
-from watched import WatchedWorker
+from watched import Hung, WatchedWorker, finish_when_told
 from workers import HERE, WorkerError
 
-LIMIT = 600  # seconds for one case: a kernel that hangs must not hang the benchmark
+START_LIMIT = 120  # seconds in which a process imports torch, perhaps from a slow disk
 
 
 def arguments():
@@ -38,9 +40,11 @@ def arguments():
     parser.add_argument("--case", action="append", help="any case string, instead of the usual ones")
     parser.add_argument("--set", choices=("usual", "deepbench"), default="usual",
                         help="the usual cases, or the sizes of DeepBench's training set, fewer repeats")
-    parser.add_argument("--seconds", type=float, help="after which no further case begins; for "
-                        "deepbench 300, else none")
-    parser.add_argument("--repeats", type=int, help="samples of each contestant")
+    parser.add_argument("--seconds", type=float, help="after which nothing more is timed; for deepbench 300, "
+                        "else none")
+    parser.add_argument("--limit", type=float, help="seconds for one case, so that a kernel that hangs does not "
+                        "hang the rest: 20, for deepbench 60")
+    parser.add_argument("--repeats", type=int, help="samples of each contestant; fewer, but 5, of one that is slow")
     parser.add_argument("--quick", action="store_true", help="the main cases, fewer repeats")
     parser.add_argument("--output", default=os.path.join(HERE, "results"))
     options = parser.parse_args()
@@ -48,6 +52,8 @@ def arguments():
         options.repeats = 3 if options.device == "cpu" else 15 if options.quick or options.set == "deepbench" else 51
     if options.seconds is None:
         options.seconds = 300 if options.set == "deepbench" else math.inf
+    if options.limit is None:
+        options.limit = 60 if options.set == "deepbench" else 20
     return options
 
 
@@ -66,14 +72,14 @@ class Harness(WatchedWorker):
     """Asks again, without a CUDA graph, for who could not be captured in one."""
 
     def __init__(self, options):
-        super().__init__([options.python, os.path.join(HERE, "gpu_worker.py"), "--library",
-                          options.library, "--device", options.device], LIMIT)
+        super().__init__([options.python, os.path.join(HERE, "gpu_worker.py"), "--library", options.library,
+                          "--device", options.device], options.limit, START_LIMIT)
         self.repeats = options.repeats
         self.eager = {}  # contestant: why it is not captured in a CUDA graph
 
-    def run(self, case):
+    def run(self, case, seconds):
         while True:
-            reply = self.ask("run", case, self.repeats, *self.eager)
+            reply = self.ask("run", case, self.repeats, *self.eager, limit=seconds)
             if "capture_failed" not in reply:
                 return reply
             who = reply["capture_failed"]
@@ -83,29 +89,42 @@ class Harness(WatchedWorker):
             self.eager[who] = reply["why"].splitlines()[0] if reply["why"] else "no reason given"
 
 
+def run_all(harness, cases, seconds, results, notes):
+    """Appends to `results` and `notes`, so that what is there outlives an interruption."""
+    began, number = time.monotonic(), 0
+    left, hung = collections.deque(cases), set()
+    while left:
+        case, elapsed = left.popleft(), time.monotonic() - began
+        if elapsed > seconds:
+            notes.append(f"{seconds:.0f} s were over: {len(left) + 1} cases were not begun, {case} and after")
+            return
+        number += 1
+        print(f"[{number}/{len(cases)}, {elapsed:.0f} s] {case}", file=sys.stderr)
+        try:
+            results.append(harness.run(case, seconds - elapsed))
+        except WorkerError as error:
+            notes.append(f"{case}: {error}")
+            print(f"    {error}", file=sys.stderr)
+            if isinstance(error, Hung) and shape(case) not in hung:
+                # Others of its shape may take the same kernels and as long: last, so that they cost the rest nothing.
+                hung.add(shape(case))
+                left = collections.deque(sorted(left, key=lambda one: shape(one) in hung))
+
+
 def main():
     options = arguments()
     if not os.path.exists(options.library):
         sys.exit(f"{options.library} is not there: build it first (./dev gpu does)")
     options.library = os.path.abspath(options.library)
     cases = select(options)
-    harness, results, notes, began = Harness(options), [], [], time.monotonic()
+    finish_when_told()
+    harness, results, notes = Harness(options), [], []
     try:
-        libraries = harness.ask("about")
+        libraries = harness.start()
     except WorkerError as error:
         sys.exit(f"{options.python} cannot begin: {error}")
     try:
-        for number, case in enumerate(cases, 1):
-            if time.monotonic() - began > options.seconds:
-                notes.append(f"{options.seconds:.0f} s were over: the last {len(cases) - number + 1} cases "
-                             "were not begun")
-                break
-            print(f"[{number}/{len(cases)}, {time.monotonic() - began:.0f} s] {case}", file=sys.stderr)
-            try:
-                results.append(harness.run(case))
-            except WorkerError as error:
-                notes.append(f"{case}: {error}")
-                print(f"    {error}", file=sys.stderr)
+        run_all(harness, cases, options.seconds, results, notes)
     except KeyboardInterrupt:
         notes.append("interrupted: the cases that were done are reported")
     harness.stop()

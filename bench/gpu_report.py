@@ -22,19 +22,21 @@ def mebibytes(count):
     return "-" if count is None else f"{count / 2**20:.1f}"
 
 
-def rows(case, device):
+def rows(case, repeats, device):
+    def name(run):
+        return NAMES[run["who"]].replace("cuDNN", "PyTorch" if device == "cpu" else "cuDNN")
+
+    def tail(run):
+        return [mebibytes(run["peak_bytes"]), f"{run['difference']['of_allowed']:.2g}"]
+
     ours = next(run["median_us"] for run in case["runs"] if run["who"] == "lacuna")
     result = []
     for run in case["runs"]:
-        median, (low, high) = run["median_us"], run["quartiles_us"]
-        name = NAMES[run["who"]]
-        if device == "cpu":
-            name = name.replace("cuDNN", "PyTorch")
-        result.append([case["case"], name, "graph" if run["graph"] else "eager", f"{median:.1f}",
-                       f"{low:.1f} - {high:.1f}", f"{median / case['steps']:.2f}",
-                       f"{median / ours:.2f}", mebibytes(run["peak_bytes"]),
-                       f"{run['difference']['of_allowed']:.2g}"])
-    return result
+        median, (low, high), taken = run["median_us"], run["quartiles_us"], len(run["samples_us"])
+        how = ("graph" if run["graph"] else "eager") + (f", {taken} samples" if taken < repeats else "")
+        result.append([case["case"], name(run), how, f"{median:.1f}", f"{low:.1f} - {high:.1f}",
+                       f"{median / case['steps']:.2f}", f"{median / ours:.2f}", *tail(run)])
+    return result + [[case["case"], name(run), "refused", "-", "-", "-", "-", *tail(run)] for run in case["refused"]]
 
 
 def summary(findings):
@@ -46,10 +48,10 @@ def summary(findings):
     lines = [f"{what}; PyTorch {about['torch']}; Lacuna {about['lacuna']} at {findings['commit']}; "
              f"{about['math']}; {findings['date']}.",
              "One training step: forward, and backward to inputs, weights and biases. Medians of "
-             f"{findings['repeats']} alternated samples, caches warm. A time step is a training step "
-             "over the longest sequence's length. A ratio above 1 says that Lacuna is faster. The "
+             f"{findings['repeats']} alternated samples (fewer where it says so), caches warm. A time step "
+             "is a training step over the longest sequence's length. A ratio above 1 says that Lacuna is faster. The "
              "last column: Lacuna against an fp64 reference, the others against Lacuna, in the "
-             "tensor that is worst off."]
+             "tensor that is worst off; who is off by more than 1 is refused: not timed."]
     if about["device"] == "cpu":
         lines.append("**On the CPU, to try the program: these times mean nothing.**")
     return lines + [f"- {note}" for note in findings["notes"]]
@@ -60,7 +62,7 @@ def write(findings, folder):
     parts = ["\n\n".join(summary(findings))]
     for title, belongs in SECTIONS:
         table = [row for case in findings["cases"] if belongs(case["case"])
-                 for row in rows(case, device)]
+                 for row in rows(case, findings["repeats"], device)]
         if table:
             parts.append(markdown(title, HEADINGS, table))
     text = "\n\n".join(parts) + "\n"

@@ -1,13 +1,13 @@
 """The process of bench/gpu.py that touches the GPU. One command per line in, one line of JSON out:
   about | run CASE REPEATS EAGER... | quit
-EAGER names contestants that shall not be captured in a CUDA graph. A capture that fails may leave the
-process unfit to go on, so the answer then names the contestant, and a fresh process has to be asked."""
+Before its answer, run says in lines of {"now": what} what it begins. EAGER names contestants that shall not be
+captured in a CUDA graph. A capture that fails may leave the process unfit to go on, so the answer then names the
+contestant, and a fresh process has to be asked."""
 
 import argparse
 import gc
 import json
 import statistics
-import subprocess
 import sys
 import time
 
@@ -16,6 +16,10 @@ import lacuna_abi as abi
 import torch
 from gpu_cases import parse
 from gpu_contestants import contestants, make_inputs, plain, reference
+from nvml import Nvml
+
+LEAST_SAMPLES = 5
+SAMPLING = 1.5  # seconds of a contestant, beyond which no more than the least are taken
 
 
 class CaptureFailed(Exception):
@@ -25,7 +29,28 @@ class CaptureFailed(Exception):
 
 
 class Refused(Exception):
-    """Two results differ."""
+    """Lacuna differs from the reference."""
+
+
+class Phases:
+    """What a case is at, said to whoever waits, and the seconds that each part took."""
+
+    def __init__(self, device):
+        self.cuda, self.seconds, self.name = device.type == "cuda", {}, None
+        self.began = time.perf_counter()
+
+    def begin(self, name):
+        self.end()
+        self.name = name
+        print(json.dumps({"now": name}), flush=True)
+
+    def end(self):
+        if self.cuda:
+            torch.cuda.synchronize()
+        now = time.perf_counter()
+        if self.name is not None:
+            self.seconds[self.name] = round(self.seconds.get(self.name, 0) + now - self.began, 4)
+        self.name, self.began = None, now
 
 
 class Seat:
@@ -33,7 +58,8 @@ class Seat:
 
     def __init__(self, who, contestant, device):
         self.who, self.contestant, self.cuda = who, contestant, device.type == "cuda"
-        self.run, self.graph, self.samples, self.facts = contestant.step, None, [], {}
+        self.run, self.graph, self.facts, self.refused = contestant.step, None, {}, False
+        self.samples, self.spent = [], 0.0  # microseconds of each; seconds for all, with what stands around them
 
     def wait(self):
         if self.cuda:
@@ -66,21 +92,26 @@ class Seat:
             tensor.fill_(float("nan"))
 
     def sample(self):
+        if len(self.samples) < LEAST_SAMPLES or self.spent < SAMPLING:
+            began = time.perf_counter()
+            self.samples.append(self.time())
+            self.spent += time.perf_counter() - began
+
+    def time(self):
         """Microseconds of one step. The step before it warms the caches after the other contestants."""
         self.run()
         self.poison()
         if not self.cuda:
             start = time.perf_counter()
             self.run()
-            self.samples.append((time.perf_counter() - start) * 1e6)
-            return
+            return (time.perf_counter() - start) * 1e6
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         self.wait()
         start.record()
         self.run()
         end.record()
         end.synchronize()
-        self.samples.append(start.elapsed_time(end) * 1e3)
+        return start.elapsed_time(end) * 1e3
 
     def result(self):
         quarters = statistics.quantiles(self.samples, n=4) if len(self.samples) > 1 else self.samples * 3
@@ -89,85 +120,86 @@ class Seat:
                 "quartiles_us": [quarters[0], quarters[2]], "samples_us": self.samples, **self.facts}
 
 
-def make_seats(case, library, inputs, device, eager):
+def make_seats(case, library, inputs, device, eager, phases):
     seats = []
     for who, (capturable, needs_gpu, make) in contestants(case, library, inputs, device).items():
         if needs_gpu and (device.type != "cuda" or (who in eager and who.endswith("_graph"))):
             continue
+        phases.begin(f"{who}: first step")
         seat = Seat(who, make(), device)
         seats.append(seat)
         seat.facts["peak_bytes"] = seat.contestant.peak_bytes()
         if device.type == "cuda" and capturable and who not in eager:
+            phases.begin(f"{who}: capture")
             seat.capture()
     return seats
 
 
-def judge(case, inputs, device, seats):
-    """Lacuna against the fp64 reference, everyone else against Lacuna; raises where two differ."""
+def judge(case, inputs, device, seats, phases):
+    """Lacuna against the fp64 reference, everyone else against Lacuna: the tolerances, and of each seat its
+    `difference`. Raises where Lacuna differs; who else does is not to be timed."""
+    phases.begin("fp64 reference")
     truth = reference(case, inputs, device)
+    phases.begin("plain loop")
     bounds = gpu_compare.tolerances(case, truth, plain(case, inputs, device))
+    phases.begin("planted errors")
     gpu_compare.prove_comparer(truth, bounds)
     ours = None
     for seat in seats:
+        phases.begin(f"{seat.who}: compare")
         results = seat.results()
         if ours is None:  # Lacuna is first
             ok, name, share = gpu_compare.compare(truth, results, bounds)
-            ours, whom = results, "the fp64 reference"
+            if not ok:
+                raise Refused(f"refused: {seat.who} differs from the fp64 reference in {name} by {share:.3g} "
+                              "times what is allowed")
+            ours = results
         else:
             ok, name, share = gpu_compare.compare(ours, results, gpu_compare.twice(bounds))
-            whom = "Lacuna"
-        if not ok:
-            raise Refused(f"refused: {seat.who} differs from {whom} in {name} by {share:.3g} times "
-                          "what is allowed")
         seat.facts["difference"] = {"tensor": name, "of_allowed": share}
+        seat.refused = not ok
     return bounds
 
 
-def run_case(name, repeats, eager, library, device):
+def run_case(name, repeats, eager, library, device, nvml):
     """After any error but Refused the process is not to be used again, so nothing is tidied up then."""
-    case = parse(name)
+    case, phases = parse(name), Phases(device)
     if device.type == "cuda":
         set_math_mode(case.tf32)
+    phases.begin("inputs")
     inputs = make_inputs(case)
-    seats = make_seats(case, library, inputs, device, eager)
+    seats = make_seats(case, library, inputs, device, eager, phases)
     try:
-        bounds = judge(case, inputs, device, seats)
+        bounds = judge(case, inputs, device, seats, phases)
+        phases.begin("samples")
+        timed = [seat for seat in seats if not seat.refused]
         for turn in range(repeats):  # A B C, C B A, ...: drifting clocks hit all alike
-            for seat in seats if turn % 2 == 0 else reversed(seats):
+            for seat in timed if turn % 2 == 0 else reversed(timed):
                 seat.sample()
         result = {"case": name, "tokens": case.tokens, "steps": max(case.lengths),
-                  "tolerances": bounds, "plan": seats[0].contestant.explain(),
-                  "clocks": smi("clocks.sm,clocks.mem,temperature.gpu,power.draw"),
-                  "runs": [seat.result() for seat in seats]}
+                  "tolerances": bounds, "plan": seats[0].contestant.explain(), "clocks": nvml.now(),
+                  "runs": [seat.result() for seat in timed],
+                  "refused": [{"who": seat.who, **seat.facts} for seat in seats if seat.refused]}
     except Refused as error:
         result = {"error": str(error)}
+    phases.begin("tidying up")
     for seat in seats:
         seat.run = seat.graph = None
         seat.contestant.close()
-    del seats, seat
+    seats = timed = seat = None
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
-    return result
+    phases.end()
+    return {**result, "seconds": phases.seconds}
 
 
-def smi(fields):
-    """What nvidia-smi says of the first GPU, or nothing."""
-    try:
-        done = subprocess.run(["nvidia-smi", "--query-gpu=" + fields, "--format=csv,noheader", "--id=0"],
-                              capture_output=True, text=True, timeout=30)
-        return done.stdout.strip() if done.returncode == 0 else ""
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-
-
-def about(library, device):
+def about(library, device, nvml):
     facts = {"device": device.type, "lacuna": library.lacuna_version().decode(),
              "torch": torch.__version__, "math": "TF32 in its cases alone; sums of 16-bit products in fp32"}
     if device.type == "cuda":
         facts.update(gpu=torch.cuda.get_device_name(device), cuda=torch.version.cuda,
-                     cudnn=torch.backends.cudnn.version(), driver=smi("driver_version"),
-                     clocks_max=smi("clocks.max.sm,clocks.max.mem,power.limit"),
+                     cudnn=torch.backends.cudnn.version(), driver=nvml.driver(), clocks_max=nvml.most(),
                      capability=list(torch.cuda.get_device_capability(device)))
     return facts
 
@@ -179,12 +211,12 @@ def set_math_mode(tf32):
     torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
 
 
-def answer(words, library, device):
+def answer(words, library, device, nvml):
     if words[0] == "about":
-        return about(library, device)
+        return about(library, device, nvml)
     if words[0] == "run":
         try:
-            return run_case(words[1], int(words[2]), words[3:], library, device)
+            return run_case(words[1], int(words[2]), words[3:], library, device, nvml)
         except CaptureFailed as error:
             return {"capture_failed": error.who, "why": str(error)}
     raise ValueError("unknown command " + words[0])
@@ -203,13 +235,16 @@ def main():
         # A stream of its own, on which everything is made, run and captured: autograd remembers
         # the stream of a leaf, and the default stream cannot be captured.
         torch.cuda.set_stream(torch.cuda.Stream())
-    library = abi.load(options.library)
+    library, nvml = abi.load(options.library), Nvml()
+    # Everything that importing torch made stays: no later collection, of which a case has several, looks at it.
+    gc.collect()
+    gc.freeze()
     for line in sys.stdin:
         words = line.split()
         if words[0] == "quit":
             break
         try:
-            reply = answer(words, library, device)
+            reply = answer(words, library, device, nvml)
         except Exception as error:  # the process may be spoilt: the driver starts another
             reply = {"broken": f"{type(error).__name__}: {error}"}
         print(json.dumps(reply), flush=True)

@@ -32,6 +32,11 @@ class Shape:
         return self.cell, self.type, self.precision, self.hidden, self.sequences
 
     @property
+    def weight_bytes(self):
+        """Of W_h, in fp32, as it is given."""
+        return 4 * GATES[self.cell] * self.hidden ** 2
+
+    @property
     def gate_bytes(self):
         """What a step reads of the products that were made for all tokens at once."""
         return 4 * self.sequences * GATES[self.cell] * self.hidden

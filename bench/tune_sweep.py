@@ -26,6 +26,25 @@ TINY = [Shape(abi.LSTM, abi.F32, 0, hidden, sequences) for hidden in (16, 48) fo
 READ_BYTES = 2e6
 
 WITHIN = 1.1  # a choice may take so many times the best
+FAR = 8  # times the best of a shape, by the defaults: a way that is not worth the time of measuring it
+
+
+def ordered(model, shapes):
+    """Every way that serves and is not far off, what tells most first: of each shape the best way of the nearest
+    regime, then that of the next regime, and so on; then the second best way of each regime, and so on. A prefix
+    holds all shapes, and those of their ways between which a choice is made."""
+    points = model.serving(shapes)
+    expected = dict(zip(points, model.predict(model.defaults, points)))
+    turns = {}
+    for shape in shapes:
+        ways = sorted((point for point in points if point[0] == shape), key=expected.get)
+        taken = {}  # regime: its ways so far
+        for point in ways:
+            if expected[point] <= FAR * expected[ways[0]]:
+                of_regime = taken.setdefault(point[1].regime, [])
+                of_regime.append(point)
+                turns[point] = len(of_regime), list(taken).index(point[1].regime)
+    return sorted(turns, key=turns.get)
 
 
 def fit_constants(model, times):

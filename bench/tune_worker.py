@@ -1,8 +1,9 @@
 """The process of bench/tune.py that runs plans. One command per line in, one line of JSON out:
-  time CELL TYPE PRECISION HIDDEN SEQUENCES REGIME BLOCKS STEPS REPEATS TRAINING | quit
+  time CELL TYPE PRECISION HIDDEN SEQUENCES REGIME BLOCKS STEPS REPEATS TRAINING | about | quit
 Microseconds of a time step: how much longer a run over 2 STEPS takes than one over STEPS, so that launches,
-copies and all else that happens once cancel. All arrays are the host's, which every backend takes, and
-nothing is asked for whose size grows with the steps but the values; a call then ends when its work has.
+copies and all else that happens once cancel. `about` runs something small, with which CUDA loads what it needs.
+All arrays are the host's, which every backend takes, and nothing is asked for whose size grows with the steps
+but the values; a call then ends when its work has.
 
 On the CPU backend layers are in fp32 and there is one way: the times stand in for others."""
 
@@ -20,6 +21,7 @@ from tune_model import Shape, Way
 
 REAL = {abi.F32: ("f", 4), abi.F16: ("H", 2), abi.BF16: ("H", 2)}
 ONE_HALF = {abi.F32: 0.5, abi.F16: 0x3800, abi.BF16: 0x3f00}  # in the type's own bits
+SMALL = (abi.LSTM, abi.F32, abi.PRECISION_DEFAULT, 16, 1, abi.REGIME_STEPWISE, 0, 10, 1, 0)
 ref = ctypes.byref
 
 
@@ -122,7 +124,7 @@ def main():
         if words[0] == "quit":
             break
         try:
-            reply = time_step(lib, context, cuda, words[1:])
+            reply = time_step(lib, context, cuda, SMALL if words[0] == "about" else words[1:])
         except Exception as error:  # the process may be spoilt: the driver starts another
             reply = {"broken": f"{type(error).__name__}: {error}"}
         print(json.dumps(reply), flush=True)

@@ -25,12 +25,16 @@ class Worker:
         try:
             self.process.stdin.write(" ".join(str(word) for word in words) + "\n")
             self.process.stdin.flush()
-            line = self.process.stdout.readline()
         except BrokenPipeError:
-            line = ""
+            pass  # it has ended: there is nothing to receive
+        return self.receive(words[0])
+
+    def receive(self, asked):
+        """The next line, of an answer to the command `asked`."""
+        line = self.process.stdout.readline()
         if not line:
             status = self.process.wait()
-            raise WorkerError(f"{self.command[0]} ended with status {status} at '{words[0]}'")
+            raise WorkerError(f"{self.command[0]} ended with status {status} at '{asked}'")
         answer = json.loads(line)
         if "error" in answer:
             raise WorkerError(answer["error"])

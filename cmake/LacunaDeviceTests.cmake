@@ -1,33 +1,47 @@
-# Tests that run on a GPU: the sources that every backend has to pass, once more. A program that finds
-# no GPU ends with 77 and counts as skipped; cases are not listed at build time, which would need one.
+# Tests that run on a GPU: the sources that every backend has to pass, once more, in one program, since the library with all
+# its kernels takes 60 MB. Without a GPU it ends with 77 and counts as skipped; cases are not listed at build time, which
+# would need one.
 #
-# Programs carry GoogleTest, the CUDA run-time library and the C++ library with them, so that a build
+# It carries GoogleTest, the CUDA run-time library and the C++ library with it, so that a build
 # can be taken to a machine that has a driver and cuBLASLt and nothing else (tests/device/run.py).
 add_library(lacuna_device_main OBJECT device/main.cpp)
 target_link_libraries(lacuna_device_main PRIVATE GTest::gtest CUDA::cudart_static lacuna_compile)
 
+set(device_libraries lacuna_objects lacuna_reference lacuna_support lacuna_compile lacuna_simd GTest::gtest
+                     CUDA::cudart_static)
+add_executable(lacuna_device_tests)
+target_link_libraries(lacuna_device_tests PRIVATE lacuna_device_main ${device_libraries})
+target_link_options(lacuna_device_tests PRIVATE -static-libstdc++ -static-libgcc)
+set_target_properties(lacuna_device_tests PROPERTIES LINKER_LANGUAGE CXX)
+
+# Objects of one source, which the PTX machine links by itself.
 function(lacuna_add_device_test source)
   get_filename_component(name ${source} NAME_WE)
-  string(REGEX REPLACE "_test$" "_device_test" name ${name})
-  add_executable(${name} ${source})
-  target_compile_definitions(${name} PRIVATE LACUNA_TEST_BACKEND=LACUNA_BACKEND_CUDA
-                                             LACUNA_TEST_ON_DEVICE)
-  target_link_libraries(
-    ${name} PRIVATE lacuna_device_main lacuna_objects lacuna_reference lacuna_support lacuna_compile
-                    lacuna_simd GTest::gtest CUDA::cudart_static)
-  target_link_options(${name} PRIVATE -static-libstdc++ -static-libgcc)
-  set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX)
-  add_test(NAME ${name} COMMAND ${name} --gtest_output=xml:${CMAKE_CURRENT_BINARY_DIR}/${name}.xml
+  string(REGEX REPLACE "_test$" "" name ${name})
+  add_library(${name}_device_test OBJECT ${source})
+  target_compile_definitions(
+    ${name}_device_test PRIVATE LACUNA_TEST_BACKEND=LACUNA_BACKEND_CUDA LACUNA_TEST_ON_DEVICE)
+  target_link_libraries(${name}_device_test PRIVATE ${device_libraries})
+  target_link_libraries(lacuna_device_tests PRIVATE ${name}_device_test)
+  add_test(NAME ${name}_device_test
+           COMMAND lacuna_device_tests ${name}
+                   --gtest_output=xml:${CMAKE_CURRENT_BINARY_DIR}/${name}_device_test.xml
            WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
-  set_tests_properties(${name} PROPERTIES LABELS gpu SKIP_RETURN_CODE 77 RUN_SERIAL ON TIMEOUT 1800)
+  set_tests_properties(${name}_device_test PROPERTIES LABELS gpu SKIP_RETURN_CODE 77 RUN_SERIAL ON
+                                                      TIMEOUT 1800)
 endfunction()
 
-foreach(source ${backend_tests})
+foreach(source ${device_tests})
   lacuna_add_device_test(${source})
 endforeach()
-foreach(name ${front_door_tests})
-  lacuna_add_device_test(${CMAKE_CURRENT_SOURCE_DIR}/${name}_test.cpp)
-endforeach()
+
+# That it knows them apart, and no two have a suite of the same name, shows without a GPU.
+list(TRANSFORM device_tests REPLACE "^.*/(.*)_test\\.cpp$" "\\1" OUTPUT_VARIABLE device_sources)
+list(SORT device_sources)
+list(JOIN device_sources "\n" device_sources)
+add_test(NAME package.device_sources COMMAND lacuna_device_tests --sources)
+set_tests_properties(package.device_sources PROPERTIES LABELS package TIMEOUT 60 PASS_REGULAR_EXPRESSION
+                                                       "^${device_sources}\n$")
 
 # By nvcc, for which kernels/simt has no need of the emulator.
 set_source_files_properties(device/step_cost.cpp PROPERTIES LANGUAGE CUDA)

@@ -125,6 +125,13 @@ if(Python3_FOUND AND "cpu" IN_LIST LACUNA_TESTS)
   set_tests_properties(package.python_abi PROPERTIES LABELS "package" TIMEOUT 60)
 endif()
 
+# bench/gpu.py around workers that are made up, and its judgement where there is torch.
+if(Python3_FOUND)
+  add_test(NAME package.gpu_bench COMMAND ${Python3_EXECUTABLE}
+                                          ${CMAKE_CURRENT_SOURCE_DIR}/bench/gpu_test.py)
+  set_tests_properties(package.gpu_bench PROPERTIES LABELS "package" TIMEOUT 120)
+endif()
+
 # ./dev gpu tune: its fit and its table, and all of it on the CPU.
 if(Python3_FOUND AND TARGET lacuna_step_cost)
   add_test(NAME package.tune

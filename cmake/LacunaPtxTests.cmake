@@ -50,9 +50,7 @@ set(ptx_share_properties_pieces 3)
 set(ptx_share_cuda_split 2)
 set(ptx_filter_stack -*Fortieth*) # 60,000 tokens
 
-list(TRANSFORM front_door_tests REPLACE ".+" "${CMAKE_CURRENT_SOURCE_DIR}/\\0_test.cpp"
-     OUTPUT_VARIABLE ptx_front_door_tests)
-foreach(source ${backend_tests} ${ptx_front_door_tests})
+foreach(source ${device_tests})
   get_filename_component(name ${source} NAME_WE)
   string(REGEX REPLACE "_test$" "" name ${name})
   # The library as a file: as a target it would bring NVIDIA's libraries along.

@@ -44,6 +44,18 @@ TEST(Comparer, FailsBeyondTheTolerance) {
   EXPECT_GT(comparison.worst_ratio, 1);
 }
 
+// What is left of a sum whose terms cancelled says nothing of their size.
+TEST(Comparer, KnowsOfWhatWasAddedUp) {
+  const std::vector<double> left = {0, 1e-3, 0}, found = {0, 1.1e-3, 0};
+  const auto judge = [&](double least_scale) {
+    return support::compare(std::span<const double>(found), std::span<const double>(left), 1e-3, 0,
+                            least_scale);
+  };
+  EXPECT_FALSE(judge(0));
+  EXPECT_FALSE(judge(0.05));
+  EXPECT_TRUE(judge(0.2));
+}
+
 TEST(Comparer, FailsOnNaNAndInfinity) {
   for (const double poison : {nan, infinity, -infinity}) {
     for (const double tolerance : {0.0, 1e-3, infinity}) {

@@ -10,6 +10,7 @@
 #include "support/cuda.h"
 #include "support/library_run.h"
 #include "support/properties.h"
+#include "support/recording.h"
 #ifndef LACUNA_TEST_ON_DEVICE
 #include "emulator/emulator.h"
 #endif
@@ -111,6 +112,50 @@ TEST_P(CudaRun, AsksForNoMemory) {
 INSTANTIATE_TEST_SUITE_P(Regimes, CudaRun,
                          testing::Values(LACUNA_REGIME_STEPWISE, LACUNA_REGIME_RESIDENT,
                                          LACUNA_REGIME_CLUSTER, LACUNA_REGIME_GRID));
+
+// Memory of the device that begins 64 bytes behind a multiple of 256, and so is aligned to 64 and no more.
+class BarelyAligned {
+ public:
+  explicit BarelyAligned(std::size_t bytes) : block_(bytes + 256) {}
+  void* data() {
+    const auto address = reinterpret_cast<std::uintptr_t>(block_.data());
+    return block_.data() + (256 + 64 - address % 256) % 256;
+  }
+
+ private:
+  support::Array<unsigned char> block_;
+};
+
+// cuBLASLt wants more than the 64 bytes that a caller's memory has to be aligned to.
+TEST(CudaMemory, OfTheCallerIsAlignedTo64BytesAndNoMore) {
+  for (const char* name :
+       {"grud_f32_n6_d5_h17_len0-9_miss80_seed4", "lstm_f64_n5_d3_h8_len0-9_init_seed7"}) {
+    const support::Case c = support::parse_case(name);
+    const ContextHandle context = support::make_context();
+    support::in_type(c, [&]<class Real>(Real) {
+      support::LibraryRun<Real> expected(c), run(c);
+      expected.run(context.get());
+      const lacuna_capacity room = run.capacity();
+      lacuna_plan_info info{};
+      must(lacuna_plan_query(support::make_plan(context.get(), run.layer(), room).get(), &info));
+      BarelyAligned workspace(info.workspace_bytes), tape_memory(info.tape_bytes);
+      lacuna_plan_options options{};
+      options.workspace = workspace.data();
+      options.workspace_bytes = info.workspace_bytes;
+      lacuna_plan* made = nullptr;
+      must(lacuna_plan_create(context.get(), &run.layer(), &room, &options, &made));
+      const support::PlanHandle plan(made);
+      lacuna_tape* taken = nullptr;
+      must(lacuna_tape_create(plan.get(), tape_memory.data(), info.tape_bytes, &taken));
+      const support::TapeHandle tape(taken);
+      run.forward(plan.get(), tape.get());
+      run.backward(plan.get(), tape.get());
+      for (const auto& [name, buffer] : expected.results.entries())
+        EXPECT_TRUE(support::agrees(
+            name, support::compare_bits<Real>(run.results.find(name)->span(), buffer->span())));
+    });
+  }
+}
 
 #ifndef LACUNA_TEST_ON_DEVICE
 // Kernels of a forward and a backward run, products apart.

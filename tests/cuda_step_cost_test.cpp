@@ -1,5 +1,4 @@
 // The model of a step's time, by which plans choose their regime, and the table of chips it has been measured on.
-#ifndef LACUNA_TEST_ON_DEVICE
 #include "host/cuda/step_cost.h"
 
 #include <gtest/gtest.h>
@@ -122,4 +121,3 @@ TEST(Constants, DecideTheChoice) {
 }
 
 }  // namespace
-#endif

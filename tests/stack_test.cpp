@@ -2,6 +2,7 @@
 // everything and running windows again change nothing but where sums are cut.
 #include <gtest/gtest.h>
 
+#include "support/compare.h"
 #include "support/refusal.h"
 #include "support/stack_by_layers.h"
 #include "support/stack_expect.h"
@@ -18,10 +19,10 @@ using support::run_by_layers;
 using support::run_stack;
 using support::StackCase;
 
-class Drawn : public testing::TestWithParam<int> {};
-INSTANTIATE_TEST_SUITE_P(Stacks, Drawn, testing::Range(0, support::on_cpu ? 60 : 24));
+class DrawnStack : public testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(Stacks, DrawnStack, testing::Range(0, support::on_cpu ? 60 : 24));
 
-TEST_P(Drawn, OneWindowHasTheBitsOfLayersRunOneByOne) {
+TEST_P(DrawnStack, OneWindowHasTheBitsOfLayersRunOneByOne) {
   StackCase c = draw_stack(static_cast<std::uint64_t>(GetParam()));
   c.stack = support::of_type<double>(c.stack);
   const auto data = generate<double>(c);
@@ -33,7 +34,7 @@ TEST_P(Drawn, OneWindowHasTheBitsOfLayersRunOneByOne) {
                    run_by_layers(context, c.stack, weights, data, c.seed), "one window");
 }
 
-TEST_P(Drawn, WindowsChangeGradientsByRoundingAlone) {
+TEST_P(DrawnStack, WindowsChangeGradientsByRoundingAlone) {
   StackCase c = draw_stack(static_cast<std::uint64_t>(GetParam()));
   c.stack = support::of_type<double>(c.stack);
   const auto data = generate<double>(c);
@@ -91,7 +92,7 @@ void budgets_keep_bits(int number) {
             std::string::npos);
 }
 
-TEST_P(Drawn, ABudgetChangesNoBit) {
+TEST_P(DrawnStack, ABudgetChangesNoBit) {
   if (GetParam() % 2 == 0)
     budgets_keep_bits<float>(GetParam());
   else
@@ -366,7 +367,10 @@ TEST(StackGradientFlow, NormsAreThoseOfTheGradientsByEachState) {
     std::vector<double> d_initial(8);
     norms(23, whole, d_initial);
     norms(5, cut, d_initial);
-    EXPECT_EQ(whole, cut);
+    const double apart = support::sizes_decide_bits
+                             ? 2 * support::rounding_tolerance<double>(8, support::mixing_steps(23))
+                             : 0;
+    for (std::size_t t = 0; t < whole.size(); ++t) EXPECT_NEAR(cut[t] / whole[t], 1, apart) << t;
     // The last state to be read is the end of the way: its gradient is the one given there.
     const std::size_t last = reverse ? 0 : 22;
     double squares = 0;

@@ -155,7 +155,8 @@ class BackwardRecurrence : protected Run<T> {
 
   void recur_on_chip(const BackwardView<T>& args) const {
     if constexpr (!std::is_same_v<T, double>) {
-      const ResidentBackward<T> resident{args, this->weights(), this->lanes(), this->lay_.tf32};
+      const ResidentBackward<T> resident{args, this->weights(), this->lanes(), this->lay_.tf32,
+                                         this->device_.shared_bytes()};
       if (this->is_resident())
         resident_backward(this->stream_, resident);
       else

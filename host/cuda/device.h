@@ -98,10 +98,10 @@ class Device {
             std::int32_t* sorted_index, std::int64_t count) const;
 
   ProductChoicesHandle make_choices() const;
-  std::size_t product_bytes() const;
+  std::size_t product_bytes() const;  // of the scratch memory of a product
   template <class T>
   void multiply(simt::Stream stream, const Product<T>& product, ProductChoices& choices,
-                void* scratch, std::size_t bytes) const;
+                void* scratch) const;
 
   // So many, the caller's own stream among them. Work that is queued on branches between fork and join comes after what
   // the stream held before, and before what it gets then; a capture of the stream captures all of it. Of more branches

@@ -162,7 +162,8 @@ class Forward : Run<T> {
     clear(args.tape_h);
     clear(args.tape_operand);
     if constexpr (!std::is_same_v<T, double>) {
-      const ResidentForward<T> resident{args, this->weights(), this->lanes(), this->lay_.tf32};
+      const ResidentForward<T> resident{args, this->weights(), this->lanes(), this->lay_.tf32,
+                                        this->device_.shared_bytes()};
       if (this->is_resident()) return resident_forward(this->stream_, resident);
       if (this->is_split())
         return Split<T>::forward(

@@ -7,6 +7,7 @@
 
 #include "host/cuda/check.h"
 #include "host/cuda/device.h"
+#include "host/memory/memory.h"
 
 namespace lacuna::cuda {
 namespace {
@@ -58,12 +59,28 @@ ProductChoicesHandle Device::make_choices() const {
   return ProductChoicesHandle(new ProductChoices);
 }
 
-// What NVIDIA recommends for Hopper; a little matters less than none.
-std::size_t Device::product_bytes() const { return std::size_t{32} << 20; }
+namespace {
+
+// What NVIDIA recommends for Hopper.
+constexpr std::size_t scratch_bytes = std::size_t{32} << 20;
+// cuBLASLt refuses scratch that is not, while a caller's memory, and what a stack lays out in it, may be aligned to less.
+constexpr std::size_t scratch_alignment = 256;
+
+void* aligned(void* scratch) {
+  const auto address = reinterpret_cast<std::uintptr_t>(scratch);
+  return static_cast<std::byte*>(scratch) +
+         (scratch_alignment - address % scratch_alignment) % scratch_alignment;
+}
+
+}  // namespace
+
+std::size_t Device::product_bytes() const {
+  return scratch_bytes + scratch_alignment - memory::alignment;
+}
 
 template <class T>
 void Device::multiply(simt::Stream stream, const Product<T>& p, ProductChoices& choices,
-                      void* scratch, std::size_t bytes) const {
+                      void* scratch) const {
   using R = simt::Real<T>;
   if (p.m == 0 || p.n == 0 || (p.k == 0 && p.add)) return;
   const std::string what = "product of " + std::to_string(p.m) + " x " + std::to_string(p.k) +
@@ -116,9 +133,10 @@ void Device::multiply(simt::Stream stream, const Product<T>& p, ProductChoices& 
   if (algorithm == nullptr) {
     cublasLtMatmulPreferenceOpaque_t preference;
     check(cublasLtMatmulPreferenceInit(&preference), what);
-    check(cublasLtMatmulPreferenceSetAttribute(
-              &preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &bytes, sizeof bytes),
-          what);
+    check(
+        cublasLtMatmulPreferenceSetAttribute(&preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+                                             &scratch_bytes, sizeof scratch_bytes),
+        what);
     // Operands may begin at any row or gate, whose strides are padded to 16 bytes (layout.cu); said nothing, cuBLASLt counts
     // on 256.
     const std::uint32_t alignment = 16;
@@ -145,13 +163,12 @@ void Device::multiply(simt::Stream stream, const Product<T>& p, ProductChoices& 
   }
   const R one = 1, kept = p.add ? 1 : 0;
   check(cublasLtMatmul(handle, &operation, &one, p.b, &b, p.a, &a, &kept, p.c, &c, p.c, &c,
-                       algorithm, scratch, bytes, stream),
+                       algorithm, aligned(scratch), scratch_bytes, stream),
         what);
 }
 
-#define LACUNA_MULTIPLY(T)                                                                   \
-  template void Device::multiply<T>(simt::Stream, const Product<T>&, ProductChoices&, void*, \
-                                    std::size_t) const;
+#define LACUNA_MULTIPLY(T) \
+  template void Device::multiply<T>(simt::Stream, const Product<T>&, ProductChoices&, void*) const;
 LACUNA_MULTIPLY(float)
 LACUNA_MULTIPLY(double)
 LACUNA_MULTIPLY(simt::Fp16)

@@ -245,8 +245,7 @@ class Run {
   }
   template <class X>
   void queue(const Product<X>& product) const {
-    device_.multiply(stream_, product, *prepared_.choices, work<void>(at_.product_scratch),
-                     at_.product_scratch_bytes);
+    device_.multiply(stream_, product, *prepared_.choices, work<void>(at_.product_scratch));
   }
 
   // Where the cell fires: as the caller says, or as observe found; null: at all tokens.

@@ -353,7 +353,7 @@ typedef struct lacuna_capacity {
 } lacuna_capacity;
 
 /* How the CUDA backend walks the tokens. Results agree within rounding; each regime repeats its
- * own bits. */
+ * own bits for the same batch. A sequence's results differ by rounding in other company. */
 typedef enum lacuna_regime {
   /* the plan's choice: the one that its model expects to be the quickest; but resident where it
    * serves and the model's constants have not been measured on this chip */

@@ -92,7 +92,9 @@ SIMT_DEVICE void mbarrier_arrive_peer(Mbarrier* mine, unsigned rank, Site site =
 }
 
 // True once the phase of that parity (0 for a fresh barrier's first, then 1, 0, …) is complete.
-// Scope::cluster where other blocks arrive or send bytes. May return false after a short sleep.
+// Scope::cluster where other blocks arrive or send bytes. May return false after a short sleep. Both are the same
+// instruction: what comes from other blocks lies in shared memory, where there is no cache that a wider scope would have
+// to empty, as it does of the first-level cache of all global memory.
 template <Scope scope = Scope::block>
 SIMT_DEVICE bool mbarrier_try_wait(Mbarrier* barrier, unsigned parity,
                                    Site site = Site::current()) {
@@ -100,22 +102,13 @@ SIMT_DEVICE bool mbarrier_try_wait(Mbarrier* barrier, unsigned parity,
 #if SIMT_ON_DEVICE
   (void)site;
   unsigned complete = 0;
-  if constexpr (scope == Scope::block)
-    SIMT_ASM_SM90(
-        "{\n.reg .pred done;\n"
-        "mbarrier.try_wait.parity.acquire.cta.shared::cta.b64 done, [%1], %2;\n"
-        "selp.u32 %0, 1, 0, done;\n}"
-        : "=r"(complete)
-        : "r"(shared_address(barrier)), "r"(parity)
-        : "memory");
-  else
-    SIMT_ASM_SM90(
-        "{\n.reg .pred done;\n"
-        "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%1], %2;\n"
-        "selp.u32 %0, 1, 0, done;\n}"
-        : "=r"(complete)
-        : "r"(shared_address(barrier)), "r"(parity)
-        : "memory");
+  SIMT_ASM_SM90(
+      "{\n.reg .pred done;\n"
+      "mbarrier.try_wait.parity.acquire.cta.shared::cta.b64 done, [%1], %2;\n"
+      "selp.u32 %0, 1, 0, done;\n}"
+      : "=r"(complete)
+      : "r"(shared_address(barrier)), "r"(parity)
+      : "memory");
   return complete != 0;
 #else
   return emulator::mbarrier_try_wait(barrier, parity, scope == Scope::cluster, site);

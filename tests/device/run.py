@@ -3,9 +3,10 @@
 
     tests/device/run.py --build DIR --output DIR [--commit TEXT] [--only STEP]... [--jobs N]
 
-Steps, each leaning on those before: conformance (the wrappers of CUDA beside the emulator), tests
-(every *_device_test), the four tools of compute-sanitizer over some of them, bench (bench/gpu.py). Only
-where asked for: tune (bench/tune.py), which writes into the source tree, and deepbench (bench/gpu.py).
+Steps, each leaning on those before: conformance (the wrappers of CUDA beside the emulator), tests (of every source
+in lacuna_device_tests, which stands for a program of its own), the four tools of compute-sanitizer over some of
+them, bench (bench/gpu.py). Only where asked for: tune (bench/tune.py), which writes into the source tree, and
+deepbench (bench/gpu.py).
 Tests, in shards of some cases each, and sanitizers run N processes at once on the one GPU, which helps since most of
 their time is the processor's; whatever holds a clock runs alone.
 Writes OUTPUT/gpu-NAME-TIME.json, .txt (the same, to be read) and .log (all that the programs said).
@@ -101,7 +102,7 @@ def conformance(runner, programs):
     program = programs.get("lacuna_conformance")
     if program is None:
         return [step("conformance", "failed", why="the build has no lacuna_conformance")]
-    status, output, seconds = runner.run([program], 300)
+    status, output, seconds = runner.run(program, 300)
     equal = len(re.findall(r" equal, \d+ words", output))
     differ = re.findall(r"^ *(\S+) +DIFFERS", output, re.M)
     absent = len(re.findall(r"not on this device", output))
@@ -113,7 +114,7 @@ def conformance(runner, programs):
 
 def count_cases(runner, program):
     """Of a GoogleTest program; 1 where it does not say."""
-    status, output, _ = runner.run([program, "--gtest_list_tests"], 120)
+    status, output, _ = runner.run([*program, "--gtest_list_tests"], 120)
     return max(1, len(re.findall(r"^  \S", output, re.M))) if status == 0 else 1
 
 
@@ -121,7 +122,7 @@ def one_shard(runner, program, shard, shards, limit):
     """The cases of one shard by outcome, its status, last line and seconds, and the GPU it says it ran on."""
     with tempfile.TemporaryDirectory() as folder:
         report = os.path.join(folder, "report.xml")
-        status, output, seconds = runner.run([program, f"--gtest_output=xml:{report}"], limit,
+        status, output, seconds = runner.run([*program, f"--gtest_output=xml:{report}"], limit,
                                              GTEST_SHARD_INDEX=str(shard), GTEST_TOTAL_SHARDS=str(shards))
         passed, skipped, failures = 0, 0, []
         try:
@@ -140,7 +141,7 @@ def one_shard(runner, program, shard, shards, limit):
 
 
 def tests(runner, programs, jobs, limit, add):
-    """A step for each *_device_test; returns the releases of CUDA that one of them names."""
+    """A step for each source's *_device_test; returns the releases of CUDA that one of them names."""
     names = [name for name in programs if name.endswith("_device_test")]
     releases = None
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
@@ -167,10 +168,10 @@ def tests(runner, programs, jobs, limit, add):
     return releases
 
 
-def sanitized(runner, tool, name, program, path, limit):
-    """What is wrong with one program by one tool, or nothing; and seconds."""
+def sanitized(runner, tool, name, program, words, limit):
+    """What is wrong with one program by one tool, or nothing; and seconds. `words`: that start it."""
     cases = SANITIZED[program]
-    command = [tool, "--tool", name, *SANITIZER, path]
+    command = [tool, "--tool", name, *SANITIZER, *words]
     if cases:
         command.append(f"--gtest_filter={cases}")
     status, output, seconds = runner.run(command, limit)
@@ -239,11 +240,24 @@ def bench(runner, options, name="bench", more=()):
                  f"status {status}: {last_line(output)}" if status else "")]
 
 
-def find_libraries(runner, programs):
+def find_programs(runner, paths):
+    """The words that start each program. The device tests are one, which runs the cases of the source it is given."""
+    programs = {}
+    for path in paths:
+        if path.name == "lacuna_device_tests":
+            status, output, _ = runner.run([path, "--sources"], 120)
+            for source in output.split() if status == 0 else []:
+                programs[f"{source}_device_test"] = [str(path), source]
+        else:
+            programs[path.name] = [str(path)]
+    return programs
+
+
+def find_libraries(runner, paths):
     """A carried program may look for cuBLASLt where the machine that built it had it."""
     missing = set()
-    for program in programs.values():
-        output = runner.run(["ldd", program], 60)[1]
+    for path in paths:
+        output = runner.run(["ldd", path], 60)[1]
         missing.update(re.findall(r"^\s*(\S+) => not found", output, re.M))
     if not missing:
         return ""
@@ -317,11 +331,10 @@ def main():
     machine = describe()
     if machine is None:
         sys.exit("no GPU: nvidia-smi finds none")
-    programs = {path.name: str(path) for path in sorted(options.build.glob("tests/*_device_test"))}
-    for path in options.build.glob("tests/emulator/lacuna_conformance"):
-        programs[path.name] = str(path)
-    if not any(name.endswith("_device_test") for name in programs):
-        sys.exit(f"no *_device_test in {options.build}/tests: the build is not complete")
+    paths = [path for path in (options.build / "tests" / "lacuna_device_tests",
+                               options.build / "tests" / "emulator" / "lacuna_conformance") if path.is_file()]
+    if not any(path.name == "lacuna_device_tests" for path in paths):
+        sys.exit(f"no tests/lacuna_device_tests in {options.build}: the build is not complete")
 
     began = datetime.datetime.now().astimezone()
     slug = re.sub(r"[^a-z0-9]+", "-", machine["gpu"].lower()).strip("-")
@@ -337,9 +350,13 @@ def main():
                   + (f" ({one['why']})" if one.get("why") else ""), flush=True)
             steps.append(one)
 
-    problem = find_libraries(runner, programs)
+    problem, programs = find_libraries(runner, paths), {}
+    if not problem:
+        programs = find_programs(runner, paths)
+        if not any(name.endswith("_device_test") for name in programs):
+            problem = "lacuna_device_tests names no sources, see the log"
     if problem:
-        add([step("libraries", "failed", why=problem)])
+        add([step("programs", "failed", why=problem)])
     else:
         if "conformance" in wanted:
             add(conformance(runner, programs))

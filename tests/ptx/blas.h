@@ -20,11 +20,12 @@ struct Matrix {
   std::size_t bytes() const;  // from its first element to behind its last
 };
 
-// D = alpha op(A) op(B) + beta C. Sums are in double and rounded once; `tf32` rounds the elements of A and B first, to
-// the nearest, ties away from zero. C is not read where beta is 0.
+// D = alpha op(A) op(B) + beta C. Sums are in fp32, of doubles in double, cut into so many `pieces` that are added in order;
+// `tf32` rounds the elements of A and B first, to the nearest, ties away from zero. C is not read where beta is 0.
 struct MatrixProduct {
   Matrix a, b, c, d;
   bool a_transposed, b_transposed, tf32;
+  std::uint64_t pieces;
   double alpha, beta;
   const void *a_data, *b_data, *c_data;
   void* d_data;

@@ -1,9 +1,10 @@
 // Stand-in for cuBLASLt: plain products of column-major matrices, refused as its documentation says where types, sizes,
 // workspace or alignment do not fit. Attributes beyond those that plain products need are not implemented, and say so.
 //
-// An algorithm that the heuristic finds has needs of its own: a workspace, which is overwritten, and pointers as aligned as
-// the preference promised (256 bytes unless it is told otherwise), as far as the leading dimension keeps that from column to
-// column.
+// An algorithm that the heuristic finds has needs of its own: the sizes it was found for, a workspace aligned to 256 bytes,
+// which is overwritten, and pointers as aligned as the preference promised (256 bytes unless it is told otherwise), as far as
+// the leading dimension keeps that from column to column. Products of other sizes have algorithms that cut their sums
+// elsewhere, so that a row's bits depend on how many rows there are.
 #include <cublasLt.h>
 
 #include <algorithm>
@@ -41,11 +42,13 @@ struct Preference {
 struct Algorithm {
   std::uint64_t magic, workspace_bytes;
   std::uint32_t alignment[4];
-  cublasComputeType_t compute;
+  std::uint64_t product;  // that it was found for, as `name_of` has it
 };
 constexpr std::uint64_t algorithm_magic = 0x6c6163756e61;
 constexpr std::uint64_t wanted_workspace_bytes = 1 << 20;
 constexpr std::uint32_t default_alignment = 256;
+constexpr std::uintptr_t workspace_alignment = 256;
+constexpr std::uint64_t most_pieces = 4;  // of a sum
 
 // The library's opaque types are plain words, in which ours lie.
 template <class T, class Opaque>
@@ -144,6 +147,25 @@ Handle& handle_of(cublasLtHandle_t handle) {
 double scale(const Operation& operation, const void* factor) {
   if (operation.scale == CUDA_R_64F) return attribute<double>(factor, sizeof(double));
   return attribute<float>(factor, sizeof(float));
+}
+
+// Everything but data and factors in one number (FNV-1a): an algorithm has no room for more.
+std::uint64_t name_of(const Operation& operation, const MatrixProduct& product) {
+  std::uint64_t name = 0xcbf29ce484222325;
+  const auto add = [&](auto word) {
+    name = (name ^ static_cast<std::uint64_t>(word)) * 0x100000001b3;
+  };
+  add(operation.compute);
+  add(operation.scale);
+  add(operation.a);
+  add(operation.b);
+  for (const Matrix* matrix : {&product.a, &product.b, &product.c, &product.d}) {
+    add(matrix->type);
+    add(matrix->rows);
+    add(matrix->columns);
+    add(matrix->leading);
+  }
+  return name;
 }
 
 // The greatest power of two that divides it, up to the default.
@@ -271,7 +293,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle,
     Algorithm algorithm{algorithm_magic,
                         std::min(preference.workspace_bytes, wanted_workspace_bytes),
                         {},
-                        operation.compute};
+                        name_of(operation, product)};
     const Matrix* const matrices[] = {&product.a, &product.b, &product.c, &product.d};
     for (int i = 0; i < 4; ++i) {
       const Matrix& matrix = *matrices[i];
@@ -299,6 +321,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
     MatrixProduct product = product_of(operation, get<Layout>(a_layout), get<Layout>(b_layout),
                                        get<Layout>(c_layout), get<Layout>(d_layout));
     check_product(operation, product);
+    product.pieces = 1 + name_of(operation, product) % most_pieces;
     product.alpha = scale(operation, alpha);
     product.beta = scale(operation, beta);
     product.a_data = a;
@@ -307,13 +330,14 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
     product.d_data = d;
     refuse(chosen == nullptr, CUBLAS_STATUS_NOT_SUPPORTED, "no algorithm is given");
     const auto algorithm = get<Algorithm>(chosen);
-    refuse(algorithm.magic != algorithm_magic || algorithm.compute != operation.compute,
-           CUBLAS_STATUS_INVALID_VALUE, "an algorithm of another operation");
+    refuse(algorithm.magic != algorithm_magic || algorithm.product != name_of(operation, product),
+           CUBLAS_STATUS_INVALID_VALUE, "an algorithm that was found for another product");
     refuse(workspace_bytes < algorithm.workspace_bytes, CUBLAS_STATUS_INVALID_VALUE,
            "a workspace of " + std::to_string(workspace_bytes) + " bytes, the algorithm needs " +
                std::to_string(algorithm.workspace_bytes));
-    refuse(reinterpret_cast<std::uintptr_t>(workspace) % 16 != 0, CUBLAS_STATUS_INVALID_VALUE,
-           "a workspace that is not aligned to 16 bytes");
+    refuse(reinterpret_cast<std::uintptr_t>(workspace) % workspace_alignment != 0,
+           CUBLAS_STATUS_INVALID_VALUE,
+           "a workspace that is not aligned to " + std::to_string(workspace_alignment) + " bytes");
     const void* const pointers[] = {a, b, c, d};
     for (int i = 0; i < 4; ++i)
       refuse(reinterpret_cast<std::uintptr_t>(pointers[i]) % algorithm.alignment[i] != 0,

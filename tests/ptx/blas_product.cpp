@@ -63,6 +63,20 @@ std::vector<double> operand(const Matrix& matrix, const void* data, bool sum_is_
   return all;
 }
 
+// Of `count` products; `Sum`: what sums are rounded to.
+template <class Sum>
+double sum_of_products(const double* a, const double* b, std::uint64_t count,
+                       std::uint64_t pieces) {
+  Sum whole = 0;
+  for (std::uint64_t piece = 0; piece < pieces; ++piece) {
+    Sum part = 0;
+    for (std::uint64_t i = count * piece / pieces; i < count * (piece + 1) / pieces; ++i)
+      part = static_cast<Sum>(static_cast<double>(part) + a[i] * b[i]);
+    whole += part;
+  }
+  return static_cast<double>(whole);
+}
+
 std::string words(const Matrix& matrix) {
   return std::to_string(matrix.rows) + " x " + std::to_string(matrix.columns) + " (leading " +
          std::to_string(matrix.leading) + ")";
@@ -116,9 +130,10 @@ void multiply(const MatrixProduct& p, const Memory& memory) {
   const std::uint64_t m = p.d.rows, n = p.d.columns, k = a.size() / m;
   for (std::uint64_t column = 0; column < n; ++column)
     for (std::uint64_t row = 0; row < m; ++row) {
-      double sum = 0;
-      for (std::uint64_t i = 0; i < k; ++i) sum += a[row * k + i] * b[column * k + i];
-      double value = p.alpha * sum;
+      const double *const left = &a[row * k], *const right = &b[column * k];
+      double value =
+          p.alpha * (p.a.type == CUDA_R_64F ? sum_of_products<double>(left, right, k, p.pieces)
+                                            : sum_of_products<float>(left, right, k, p.pieces));
       if (p.beta != 0)
         value += p.beta *
                  read(p.c.type, p.c_data, row + column * static_cast<std::uint64_t>(p.c.leading));

@@ -50,6 +50,8 @@ struct Call {
   cudaDataType type = CUDA_R_32F;
   std::uint32_t promised_alignment = 256;
   std::size_t given_workspace = workspace_bytes;
+  std::size_t workspace_offset = 0;
+  std::int64_t found_for_leading = 0;  // of the A that the algorithm was found for; 0: of this one
 
   cublasStatus_t run(const void* a_data, const void* b_data, void* d_data) const {
     static cublasLtHandle_t handle = [] {
@@ -57,7 +59,7 @@ struct Call {
       EXPECT_EQ(cublasLtCreate(&made), CUBLAS_STATUS_SUCCESS);
       return made;
     }();
-    const DeviceArray<char> workspace(workspace_bytes);
+    const DeviceArray<char> workspace(workspace_bytes + workspace_offset);
     cublasLtMatmulDescOpaque_t operation;
     EXPECT_EQ(cublasLtMatmulDescInit(&operation, compute, CUDA_R_32F), CUBLAS_STATUS_SUCCESS);
     const auto transpose = [&](cublasLtMatmulDescAttributes_t which, bool yes) {
@@ -83,16 +85,21 @@ struct Call {
                                                    CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES,
                                                    &promised_alignment, sizeof promised_alignment),
               CUBLAS_STATUS_SUCCESS);
+    cublasLtMatrixLayoutOpaque_t first = layouts[0];
+    if (found_for_leading > 0) {
+      EXPECT_EQ(cublasLtMatrixLayoutInit(&first, type, a.rows, a.columns, found_for_leading),
+                CUBLAS_STATUS_SUCCESS);
+    }
     cublasLtMatmulHeuristicResult_t found{};
     int count = 0;
     const cublasStatus_t chosen =
-        cublasLtMatmulAlgoGetHeuristic(handle, &operation, &layouts[0], &layouts[1], &layouts[2],
+        cublasLtMatmulAlgoGetHeuristic(handle, &operation, &first, &layouts[1], &layouts[2],
                                        &layouts[2], &preference, 1, &found, &count);
     if (chosen != CUBLAS_STATUS_SUCCESS) return chosen;
     const float one = 1, zero = 0;
     return cublasLtMatmul(handle, &operation, &one, a_data, &layouts[0], b_data, &layouts[1], &zero,
-                          d_data, &layouts[2], d_data, &layouts[2], &found.algo, workspace.data(),
-                          given_workspace, nullptr);
+                          d_data, &layouts[2], d_data, &layouts[2], &found.algo,
+                          workspace.data() + workspace_offset, given_workspace, nullptr);
   }
 };
 
@@ -154,6 +161,9 @@ TEST(Blas, RefusesWhatDoesNotFit) {
   EXPECT_EQ(status([](Call& c) { c.b.rows = 5; }), CUBLAS_STATUS_INVALID_VALUE);
   EXPECT_EQ(status([](Call& c) { c.d.columns = 0; }), CUBLAS_STATUS_INVALID_VALUE);
   EXPECT_EQ(status([](Call& c) { c.given_workspace = 16; }), CUBLAS_STATUS_INVALID_VALUE);
+  EXPECT_EQ(status([](Call& c) { c.workspace_offset = 64; }), CUBLAS_STATUS_INVALID_VALUE);
+  EXPECT_EQ(status([](Call& c) { c.workspace_offset = 256; }), CUBLAS_STATUS_SUCCESS);
+  EXPECT_EQ(status([](Call& c) { c.found_for_leading = 9; }), CUBLAS_STATUS_INVALID_VALUE);
   EXPECT_EQ(status([](Call& c) { c.compute = CUBLAS_COMPUTE_64F; }), CUBLAS_STATUS_NOT_SUPPORTED);
   EXPECT_EQ(status([](Call& c) {
               c.compute = CUBLAS_COMPUTE_32F_FAST_TF32;

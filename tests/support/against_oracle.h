@@ -10,6 +10,7 @@
 #include "support/expect.h"
 #include "support/library_run.h"
 #include "support/norm_condition.h"
+#include "support/selection.h"
 
 namespace support {
 
@@ -57,6 +58,31 @@ inline std::size_t row_width(const std::string& name, const Case& c) {
   return 0;
 }
 
+// By a parameter's gradient, what its sequences, each by itself, add up to: the root of their squares, for terms of either
+// sign, and of that the largest in the array. Where only one element of an array is alive, it alone would say how large its
+// terms were, and may be what is left of a sum in which they cancelled.
+inline std::map<std::string, double> sums_of_sequences(const Case& c, const Data& all) {
+  std::map<std::string, std::vector<double>> squares;
+  for (std::int64_t b = 0; b < all.batch.sequences(); ++b) {
+    const auto at = static_cast<std::size_t>(b);
+    Selection one;
+    one.add(b, all.batch.offsets[at], all.batch.offsets[at + 1]);
+    const Data alone = select(all, one);
+    const auto gradients = reference::backward(
+        c.layer, alone.parameters, alone.batch,
+        reference::forward(c.layer, alone.parameters, alone.batch), alone.upstream);
+    for (const auto& [name, tensor] : reference::named_tensors(gradients.parameters)) {
+      std::vector<double>& sums = squares[std::string("d_") + name];
+      sums.resize(tensor->size());
+      for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += (*tensor)[i] * (*tensor)[i];
+    }
+  }
+  std::map<std::string, double> largest;
+  for (const auto& [name, sums] : squares)
+    if (!sums.empty()) largest[name] = std::sqrt(*std::max_element(sums.begin(), sums.end()));
+  return largest;
+}
+
 // Equal, or both NaN, which here means that there has been none.
 template <class Real>
 Comparison compare_carry(std::span<const Real> result, const std::vector<double>& expected) {
@@ -79,6 +105,7 @@ class Verdict {
             norm_condition(c.layer, parameters, reference::forward(c.layer, parameters, batch))),
         tokens_(batch.tokens()),
         blends_(batch.noise.drawn ? 0 : 1),
+        added_(sums_of_sequences(c, Data(parameters, batch, upstream))),
         expected_(expect_from_oracle<double>(c, parameters, batch, upstream)),
         plain_(expect_from_oracle<Real>(c, convert<Real>(parameters), convert<Real>(batch),
                                         convert<Real>(upstream))),
@@ -92,8 +119,10 @@ class Verdict {
     const auto found = expected_.values.find(name);
     if (found == expected_.values.end())
       return testing::AssertionFailure() << "the oracle knows no " << name;
+    const auto added = added_.find(name);
     return agrees(name, compare_with_baseline<Real>(result, plain_.values.at(name), found->second,
-                                                    tolerance(name), row_width(name, case_)));
+                                                    tolerance(name), row_width(name, case_),
+                                                    added == added_.end() ? 0 : added->second));
   }
 
  private:
@@ -114,6 +143,7 @@ class Verdict {
   double widened_;
   std::int64_t tokens_;
   int blends_;
+  std::map<std::string, double> added_;
   Expected<double> expected_;
   Expected<Real> plain_;
   reference::Context context_;

@@ -30,6 +30,14 @@ inline constexpr bool on_emulator = true;
 inline constexpr bool on_emulator = false;
 #endif
 
+// Do a row's bits depend on how many rows are multiplied beside it? cuBLASLt chooses by a product's sizes where its sums are
+// cut (docs/numerics.md).
+#ifdef LACUNA_TEST_ON_DEVICE
+inline constexpr bool sizes_decide_bits = true;
+#else
+inline constexpr bool sizes_decide_bits = false;
+#endif
+
 // Copies of a call's arrays where the backend can read them; the host's own on the CPU and the emulator. Outputs are
 // copied whole, with their guards, so that what is written beside them shows.
 #ifdef LACUNA_TEST_ON_DEVICE

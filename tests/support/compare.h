@@ -49,8 +49,9 @@ struct Comparison {
 
 namespace detail {
 
-// scale [expected.size()]; row_width 0: the whole array is one row.
-inline std::vector<double> scales(std::span<const double> expected, std::size_t row_width) {
+// scale [expected.size()], at least `least`; row_width 0: the whole array is one row.
+inline std::vector<double> scales(std::span<const double> expected, std::size_t row_width,
+                                  double least) {
   const std::size_t width = row_width == 0 ? expected.size() : row_width;
   double squares = 0;
   for (const double e : expected) squares += e * e;
@@ -58,7 +59,7 @@ inline std::vector<double> scales(std::span<const double> expected, std::size_t 
   std::vector<double> scale(expected.size());
   for (std::size_t row = 0; row < expected.size(); row += width) {
     const std::size_t end = std::min(row + width, expected.size());
-    double largest = rms;
+    double largest = std::max(rms, least);
     for (std::size_t at = row; at < end; ++at) largest = std::max(largest, std::abs(expected[at]));
     std::fill(scale.begin() + static_cast<std::ptrdiff_t>(row),
               scale.begin() + static_cast<std::ptrdiff_t>(end), largest);
@@ -77,10 +78,11 @@ inline double error(double result, double expected) {
 }  // namespace detail
 
 // `tolerance` is relative, from rounding_tolerance. `row_width`: length of a row whose elements are
-// of one kind (H for states, D for values); 0: the whole array.
+// of one kind (H for states, D for values); 0: the whole array. `least_scale`: of all rows, where more is known of what
+// was added up than the array shows.
 template <class Real>
 Comparison compare(std::span<const Real> result, std::span<const double> expected, double tolerance,
-                   std::size_t row_width = 0) {
+                   std::size_t row_width = 0, double least_scale = 0) {
   Comparison comparison;
   std::ostringstream text;
   text.precision(17);
@@ -94,7 +96,7 @@ Comparison compare(std::span<const Real> result, std::span<const double> expecte
     comparison.message = "is empty, as expected";
     return comparison;
   }
-  const std::vector<double> scale = detail::scales(expected, row_width);
+  const std::vector<double> scale = detail::scales(expected, row_width, least_scale);
   std::size_t failures = 0;
   double worst_error = 0;
   for (std::size_t at = 0; at < expected.size(); ++at) {
@@ -128,15 +130,16 @@ Comparison compare(std::span<const Real> result, std::span<const double> expecte
 template <class Real>
 Comparison compare_with_baseline(std::span<const Real> result, std::span<const Real> baseline,
                                  std::span<const double> expected, double tolerance,
-                                 std::size_t row_width = 0) {
-  const Comparison plain = compare(baseline, expected, tolerance, row_width);
+                                 std::size_t row_width = 0, double least_scale = 0) {
+  const Comparison plain = compare(baseline, expected, tolerance, row_width, least_scale);
   if (!std::isfinite(plain.worst_ratio) || (baseline.size() != expected.size() && !plain.passed)) {
     Comparison comparison = plain;
     comparison.passed = false;
     comparison.message = "cannot be judged, its baseline is wrong: " + plain.message;
     return comparison;
   }
-  return compare(result, expected, tolerance * std::max(1.0, 2 * plain.worst_ratio), row_width);
+  return compare(result, expected, tolerance * std::max(1.0, 2 * plain.worst_ratio), row_width,
+                 least_scale);
 }
 
 // Equal bit by bit: for repeatability. NaN equals the same NaN, 0 differs from -0.

@@ -14,7 +14,7 @@ namespace support {
 
 #ifdef LACUNA_TEST_ON_DEVICE
 
-void must_cuda(cudaError_t status) {
+inline void must_cuda(cudaError_t status) {
   if (status != cudaSuccess) throw std::runtime_error(cudaGetErrorString(status));
 }
 
@@ -48,8 +48,15 @@ class Recording {
   explicit Recording(const std::function<void(void* stream)>& work) {
     must_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
     must_cuda(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeGlobal));
-    work(stream_);
     cudaGraph_t graph = nullptr;
+    try {
+      work(stream_);
+    } catch (...) {
+      // While it went on, no thread of the process could make plans: one failed test would fail all after it.
+      if (cudaStreamEndCapture(stream_, &graph) == cudaSuccess) (void)cudaGraphDestroy(graph);
+      (void)cudaStreamDestroy(stream_);
+      throw;
+    }
     must_cuda(cudaStreamEndCapture(stream_, &graph));
     must_cuda(cudaGraphInstantiate(&run_, graph, 0));
     must_cuda(cudaGraphDestroy(graph));

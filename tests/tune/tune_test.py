@@ -25,6 +25,7 @@ import tune_fit  # noqa: E402
 import tune_sweep  # noqa: E402
 import tune_table  # noqa: E402
 from tune_model import BEST, Model, Shape, Way  # noqa: E402
+from watched import Hung  # noqa: E402
 from workers import WorkerError  # noqa: E402
 
 H100 = {"multiprocessors": 132, "gigahertz": 1.755, "shared_bytes": 232448, "cluster_blocks": 16}
@@ -43,7 +44,7 @@ class WithModel(unittest.TestCase):
     def planted(self, truth, noise, outliers, seed):
         """What a GPU of these constants would measure, with noise and a few samples that went wrong."""
         generator = random.Random(seed)
-        points = self.model.serving(tune_sweep.SHAPES)
+        points = tune_sweep.ordered(self.model, tune_sweep.SHAPES)
         steps = self.model.predict(truth, points)
         times = {point: (us + point[0].gate_bytes / 1.5e6) * math.exp(generator.gauss(0, noise))
                  for point, us in zip(points, steps)}
@@ -124,6 +125,85 @@ class ChoiceWithoutClusters(WithModel):
         self.assertEqual(regimes, {abi.REGIME_STEPWISE, abi.REGIME_RESIDENT, abi.REGIME_GRID})
 
 
+class Order(WithModel):
+    def test_has_all_shapes_and_regimes_in_a_prefix(self):
+        points = tune_sweep.ordered(self.model, tune_sweep.SHAPES)
+        self.assertEqual(len(points), len(set(points)))
+        self.assertEqual([shape for shape, _ in points[:25]], tune_sweep.SHAPES)
+        # The best of each shape, and then the best of another regime.
+        expected = dict(zip(points, self.model.predict(self.model.defaults, points)))
+        for point in points[:25]:
+            self.assertEqual(expected[point], min(us for other, us in expected.items() if other[0] == point[0]))
+        self.assertEqual({len({way.regime for other, way in points[:50] if other == shape})
+                          for shape in tune_sweep.SHAPES}, {2})
+
+    def test_leaves_out_what_is_far_off(self):
+        points = tune_sweep.ordered(self.model, tune_sweep.SHAPES)
+        every = self.model.serving(tune_sweep.SHAPES)
+        expected = dict(zip(every, self.model.predict(self.model.defaults, every)))
+        for shape in tune_sweep.SHAPES:
+            best = min(us for point, us in expected.items() if point[0] == shape)
+            for point, us in expected.items():
+                if point[0] == shape:
+                    self.assertEqual(point in points, us <= 8 * best, point)
+
+
+class Hanging(WithModel):
+    """A worker that is made up: clusters of 8 hang, and so do training steps of a grid; the rest takes its time."""
+
+    def asked(self, hangs, seconds=60):
+        points = tune_sweep.ordered(self.model, tune_sweep.SHAPES)
+        options = unittest.mock.Mock(seconds=seconds, library="", device="cuda", repeats=3)
+        sweep, asked = tune.Sweep(options, self.model, points), []
+
+        def ask(_, *words, limit):
+            shape, regime, blocks, steps, training = Shape(*words[:5]), words[5], words[6], words[7], words[9]
+            asked.append((shape, Way(regime, blocks), steps, training))
+            if hangs(Way(regime, blocks), training):
+                raise Hung("no answer within 4 s: killed")
+            return {"us": 3 * sweep.expected[shape, Way(regime, blocks)]}
+
+        with unittest.mock.patch.object(sweep.worker, "ask", ask):
+            sweep.run()
+        return sweep, asked
+
+    def test_a_number_of_blocks_is_left_out_after_two(self):
+        eight = Way(abi.REGIME_CLUSTER, 8)
+        sweep, asked = self.asked(lambda way, _: way == eight)
+        self.assertEqual(sum(way == eight for _, way, *_ in asked), 2)
+        self.assertEqual(len(asked), 2 + 2 * sum(way != eight for _, way in sweep.points))
+        self.assertEqual(len(sweep.notes), 3)
+        self.assertEqual(sweep.notes[2], "cluster 8, forward: left out from here on, after 2 that hung")
+
+    def test_a_regime_is_left_out_after_four(self):
+        sweep, asked = self.asked(lambda way, _: way.regime == abi.REGIME_CLUSTER)
+        self.assertEqual(sum(way.regime == abi.REGIME_CLUSTER for _, way, *_ in asked), 4)
+        self.assertIn("cluster, forward: left out from here on, after 4 that hung", sweep.notes)
+
+    def test_forward_runs_go_on_where_training_hangs(self):
+        sweep, asked = self.asked(lambda way, training: training and way.regime == abi.REGIME_GRID)
+        grids = sum(way.regime == abi.REGIME_GRID for _, way in sweep.points)
+        self.assertEqual(sum(way.regime == abi.REGIME_GRID for _, way, *_ in asked), grids + 4)
+        self.assertEqual(len(sweep.forward), len(sweep.points))
+
+    def test_steps_follow_from_what_was_measured(self):
+        _, asked = self.asked(lambda *_: False)
+        resident = [(shape, steps) for shape, way, steps, training in asked
+                    if way.regime == abi.REGIME_RESIDENT and not training]
+        expected = dict(zip([shape for shape, _ in resident], self.model.predict(
+            self.model.defaults, [(shape, Way(abi.REGIME_RESIDENT, 0)) for shape, _ in resident])))
+        self.assertEqual(resident[0][1], 4000)
+        for shape, steps in resident[1:]:
+            slope_us = 1500 + 4 * (3 if "gru" in str(shape) else 4) * shape.hidden ** 2 / 5e3
+            self.assertAlmostEqual(steps, min(4000, slope_us / (3 * expected[shape])), -1)
+
+    def test_a_prefix_is_timed_where_time_is_over(self):
+        sweep, asked = self.asked(lambda *_: False, seconds=-1)
+        self.assertEqual(asked, [])
+        count = len(sweep.points)
+        self.assertEqual(sweep.notes, [f"-1 s were over: the last {count} of {count} points were not timed"])
+
+
 class Program(WithModel):
     def test_says_what_is_wrong(self):
         for words, said in ((("predict", 1), "shared_bytes: not a number"), (("device", 7), "device: 7"),
@@ -137,25 +217,32 @@ class Program(WithModel):
 class Whole(WithModel):
     """bench/tune.py with a GPU that is made up: its facts and its times, but for the last."""
 
-    def run_it(self, constants_of_training, points=None):
+    def run_it(self, constants_of_training, points=None, interrupted=False):
         truth = Fit.TRUTHS[0]
         forward = self.planted(truth, 0.02, 3, 5)
         steps = self.model.predict(constants_of_training, list(forward))
 
-        def times(_, asked, training):
-            known = dict(zip(forward, steps)) if training else forward
-            return {point: known[point] for point in asked[:points]}
+        training_steps = dict(zip(forward, steps))
+        there = list(forward)[:points]
+
+        def time(_, point, training):
+            if point == there[-1] and interrupted:
+                raise KeyboardInterrupt
+            return (training_steps if training else forward)[point] if point in there else None
 
         facts = {**H100, "name": "NVIDIA Stand-in", "capability": 90, "constants": "none"}
         said = io.StringIO()
         with tempfile.TemporaryDirectory() as folder, \
                 unittest.mock.patch.object(Model, "device", lambda _: facts), \
-                unittest.mock.patch.object(tune.Sweep, "time", times), \
+                unittest.mock.patch.object(tune.Sweep, "time", time), \
                 contextlib.redirect_stdout(said):
             table = pathlib.Path(folder, "chips.inc")
             table.write_text("// Chips.\n", encoding="utf-8")
-            tune.main(["--library", PROGRAM, "--program", PROGRAM, "--output", folder, "--table",
-                       str(table), "--commit", "0123abc"])
+            try:
+                tune.main(["--library", PROGRAM, "--program", PROGRAM, "--output", folder, "--table",
+                           str(table), "--commit", "0123abc"])
+            except SystemExit as ended:
+                print(ended)
             found = json.loads(next(pathlib.Path(folder).glob("tune-nvidia-stand-in-*.json")).read_text())
             return said.getvalue(), tune_table.parse(table.read_text(), self.model.names)[1], found
 
@@ -175,9 +262,23 @@ class Whole(WithModel):
         self.assertIn("the table stays as it is: choices by these constants take", said)
 
     def test_leaves_the_table_where_points_are_missing(self):
-        said, chips, _ = self.run_it(Fit.TRUTHS[0], points=100)
+        said, chips, found = self.run_it(Fit.TRUTHS[0], points=100)
         self.assertEqual(chips, [])
         self.assertRegex(said, "the table stays as it is: [0-9]+ of [0-9]+ points are missing")
+        # Half of the points still tell what most constants are, and are written down.
+        for name, planted in zip(self.model.names, Fit.TRUTHS[0]):
+            if found["errors"][name] is not None:
+                self.assertLess(abs(math.log(found["constants"][name] / planted)), 0.35, name)
+        self.assertGreater(sum(error is not None for error in found["errors"].values()), 5)
+        self.assertEqual(len(found["forward"]), 100)
+
+    def test_writes_what_there_is_when_interrupted(self):
+        for points, outcome in ((60, "points are missing"), (5, "^too few points were timed to fit anything$")):
+            _, chips, found = self.run_it(Fit.TRUTHS[0], points, interrupted=True)
+            self.assertEqual(chips, [])
+            self.assertEqual((len(found["forward"]), len(found["training"])), (points - 1, points - 1))
+            self.assertRegex(found["notes"][-1], f"^interrupted: {points - 1} of [0-9]+ points were timed$")
+            self.assertRegex(found["outcome"], outcome)
 
 
 class Table(unittest.TestCase):

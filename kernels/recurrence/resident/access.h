@@ -1,6 +1,10 @@
 // A thread's way from its four (unit, lane) pairs to the numbers of their tokens and sequences in global memory. Numbers of
 // the next token are asked for, and neither converted nor added to, nor decide what is asked for besides: whatever first
 // looks at one waits for it.
+//
+// `usual`: what a walk may be asked for besides is known not to be, and its code is without branches for it. A branch costs
+// more than its own instructions: nothing is put between those on both sides of it while they wait for each other, and one
+// that is taken waits for instructions (a third of a step, by the profiler's samples on an H200).
 #pragma once
 
 #include <cstdint>
@@ -50,49 +54,86 @@ SIMT_DEVICE float arrived(const TwoOnTheirWay<X> (&row)[2], int pair) {
   else
     return two[Own::which(pair)];
 }
+// Two numbers as they will be stored.
 template <class X>
-SIMT_DEVICE void store_two(X* to, float first, float second) {
+SIMT_DEVICE TwoOnTheirWay<X> two_of(float first, float second) {
   if constexpr (sizeof(X) == 2)
-    simt::store(to, simt::bits_as<simt::Vec<X, 2>>(simt::pack<X>(first, second)));
+    return simt::pack<X>(first, second);
   else
-    simt::store(to, simt::Vec<X, 2>{first, second});
+    return {first, second};
+}
+template <class X>
+SIMT_DEVICE void store_two(X* to, const TwoOnTheirWay<X>& two) {
+  simt::store(to, simt::bits_as<simt::Vec<X, 2>>(two));
 }
 
 // The tokens at which a thread's two lanes stand.
+template <bool usual>
 struct Meeting {
   Place place[2];
   std::uint32_t firing[2] = {};  // 0: the cell does not fire
   float dt[2] = {};              // where cell or evolve read it
 
   SIMT_DEVICE const Place& place_of(int pair) const { return place[Own::side(pair)]; }
-  SIMT_DEVICE bool fires(int pair) const { return firing[Own::side(pair)] != 0; }
+  SIMT_DEVICE bool fires(int pair) const { return usual || firing[Own::side(pair)] != 0; }
   SIMT_DEVICE float dt_of(int pair) const { return dt[Own::side(pair)]; }
 };
 
-// View: ResidentForward<T> or ResidentBackward<T>.
+// Whether two neighbours of each row of a caller's array, H wide, go by one access. H: even.
+template <class X>
+bool goes_in_twos(const X* array) {
+  return reinterpret_cast<std::uintptr_t>(array) % (2 * sizeof(X)) == 0;
+}
+// Of a forward or backward view, what both have: every token fires, and nothing evolves but by a decay of the token.
 template <class View>
+bool is_usual_walk(const View& args) {
+  return args.fires == nullptr && args.hidden % 2 == 0 &&
+         (args.evolve.kind == LACUNA_EVOLVE_NONE || args.evolve.kind == LACUNA_EVOLVE_DECAY);
+}
+
+// View: ResidentForward<T> or ResidentBackward<T>.
+template <class View, bool usual>
 class TileAccess {
  protected:
-  SIMT_DEVICE TileAccess(const View& args, const Own& own) : args_(args), own_(own) {}
+  using Meeting = resident::Meeting<usual>;
+
+  SIMT_DEVICE TileAccess(const View& args, const Own& own)
+      : args_(args),
+        own_(own),
+        present_(own.unit(0) < args.hidden),
+        stored_(own.unit(0) < args.units) {}
 
   SIMT_DEVICE std::int32_t first_lane() const { return own_.tile * lanes_per_tile + own_.lane(0); }
   SIMT_DEVICE int hidden() const { return static_cast<int>(args_.hidden); }
   SIMT_DEVICE int units() const { return static_cast<int>(args_.units); }
-  SIMT_DEVICE bool is_present(int pair) const { return own_.unit(pair) < hidden(); }
+  // In the usual case both of a thread's units are, or none.
+  SIMT_DEVICE bool is_present(int pair) const {
+    return usual ? present_ : own_.unit(pair) < hidden();
+  }
   // The thread's first unit of a row. The second is the next, and Own::which() of a pair leads to it.
   template <class X>
   SIMT_DEVICE X* row_of(X* array, std::int32_t row, int width) const {
     return array + (simt::wide_product(row, width) + own_.unit(0));
   }
+  // The same, of some row and unit where there is none of this thread's, so that it can be read without asking first.
+  template <class X>
+  SIMT_DEVICE const X* any_row_of(const X* array, std::int32_t row, int width,
+                                  bool has_unit) const {
+    return array + (simt::wide_product(row > 0 ? row : 0, width) + (has_unit ? own_.unit(0) : 0));
+  }
 
   // Both lanes go on to their next token.
   template <class Cell, bool backward>
   SIMT_DEVICE void advance(Lane<backward> (&lanes)[2], Meeting& to) const {
-    const bool reads_gap = Cell::reads_gap || evolve_reads_gap(args_.evolve.kind);
+    const bool reads_gap = Cell::reads_gap || (!usual && evolve_reads_gap(args_.evolve.kind));
     SIMT_UNROLL
     for (int side = 0; side < 2; ++side) {
       to.place[side] = lanes[side].next();
       const Place& place = to.place[side];
+      if constexpr (usual) {
+        if (reads_gap) to.dt[side] = args_.gaps[place.exists() ? place.token : 0];
+        continue;
+      }
       if (!place.exists()) continue;
       to.firing[side] = args_.fires ? args_.fires[place.token] : 1;
       if (reads_gap) to.dt[side] = args_.gaps[place.token];
@@ -102,7 +143,7 @@ class TileAccess {
   // 0 where a unit is not present, or the cell does not fire. Warps that have no such unit pass by.
   template <int rows>
   SIMT_DEVICE void clear_idle(const Meeting& at, float (&values)[rows][pairs]) const {
-    if (is_present(pairs - 1) && at.fires(0) && at.fires(1)) return;
+    if (is_present(pairs - 1) && (usual || (at.fires(0) && at.fires(1)))) return;
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
       if (is_present(i) && at.fires(i)) continue;
@@ -112,31 +153,46 @@ class TileAccess {
   }
 
   // Arrays with `rows` rows of the library for each token, of which those from `first` to `end`; null: not wanted.
-  // value(row, pair): 0 where the unit is not present. Nothing is written beyond the array's units.
+  // two(row, side): what a lane's two units have, 0 where they are not present. Nothing is written beyond the array's units.
   template <int rows, int first = 0, int end = rows, class X, class F>
-  SIMT_DEVICE void keep(X* array, const Meeting& at, F&& value) const {
-    if (array == nullptr || own_.unit(0) >= units()) return;
+  SIMT_DEVICE void keep_twos(X* array, const Meeting& at, F&& two) const {
+    if (array == nullptr) return;
+    if (!usual && own_.unit(0) >= units()) return;
     each_lane(at, [&](int side, std::int32_t token) {
+      if (usual && !stored_) return;
       X* const to = row_of(array, token, rows * units());
       SIMT_UNROLL
-      for (int row = first; row < end; ++row)
-        store_two(to + row * units(), value(row, Own::pair_of(side, 0)),
-                  value(row, Own::pair_of(side, 1)));
+      for (int row = first; row < end; ++row) store_two<X>(to + row * units(), two(row, side));
+    });
+  }
+  // value(row, pair).
+  template <int rows, int first = 0, int end = rows, class X, class F>
+  SIMT_DEVICE void keep(X* array, const Meeting& at, F&& value) const {
+    keep_twos<rows, first, end>(array, at, [&](int row, int side) {
+      return two_of<X>(value(row, Own::pair_of(side, 0)), value(row, Own::pair_of(side, 1)));
     });
   }
   template <class X, class F>
   SIMT_DEVICE void keep(X* array, const Meeting& at, F&& value) const {
     keep<1>(array, at, [&](int, int pair) { return value(pair); });
   }
-  // What they hold, of both lanes. Where neither unit is present it remains as it was.
+  // What they hold, of both lanes. Where neither unit is present it remains as it was, or, in the usual case, is anything.
   template <int rows, class X>
   SIMT_DEVICE void kept(const X* array, const Meeting& at, TwoOnTheirWay<X> (&to)[rows][2]) const {
-    if (!is_present(0)) return;
-    each_lane(at, [&](int side, std::int32_t token) {
-      const X* const from = row_of(array, token, rows * units());
+    const auto fetch = [&](const X* from, int side) {
       SIMT_UNROLL
       for (int row = 0; row < rows; ++row) to[row][side] = two_sent(from + row * units());
-    });
+    };
+    if constexpr (usual) {
+      SIMT_UNROLL
+      for (int side = 0; side < 2; ++side)
+        fetch(any_row_of(array, at.place[side].token, rows * units(), stored_), side);
+    } else {
+      if (!is_present(0)) return;
+      each_lane(at, [&](int side, std::int32_t token) {
+        fetch(row_of(array, token, rows * units()), side);
+      });
+    }
   }
   // One row for each token. 0 where there is none.
   template <class X>
@@ -146,9 +202,22 @@ class TileAccess {
     return simt::to_float(row_of(array, place.token, units())[Own::which(pair)]);
   }
 
-  // Arrays of the caller, a row for each token; null: not wanted, and nothing is read.
+  // Arrays of the caller, a row for each token; null: not wanted, and nothing is read. two(side) and value(pair): the same.
+  template <class X, class F>
+  SIMT_DEVICE void give_twos(X* array, const Meeting& at, F&& two) const {
+    if constexpr (usual) {
+      if (array == nullptr) return;
+      each_lane(at, [&](int side, std::int32_t token) {
+        if (present_) store_two<X>(row_of(array, token, hidden()), two(side));
+      });
+    } else {
+      const TwoOnTheirWay<X> both[2] = {two(0), two(1)};
+      give(array, at, [&](int pair) { return arrived<X>(both, pair); });
+    }
+  }
   template <class X, class F>
   SIMT_DEVICE void give(X* array, const Meeting& at, F&& value) const {
+    static_assert(!usual);
     if (array == nullptr) return;
     each_lane(at, [&](int side, std::int32_t token) {
       X* const to = row_of(array, token, hidden());
@@ -157,15 +226,35 @@ class TileAccess {
         if (is_present(i)) to[Own::which(i)] = simt::from_float<X>(value(i));
     });
   }
+  // What given() fetches: pairs, or in the usual case twos, of which the units that are not present are anything.
   template <class X>
-  SIMT_DEVICE void given(const X* array, const Meeting& at, OnItsWay<X> (&to)[pairs]) const {
+  struct Given {
+    OnItsWay<X> one[usual ? 1 : pairs] = {};
+    TwoOnTheirWay<X> two[usual ? 2 : 1] = {};
+  };
+  template <class X>
+  SIMT_DEVICE void given(const X* array, const Meeting& at, Given<X>& to) const {
     if (array == nullptr) return;
-    each_lane(at, [&](int side, std::int32_t token) {
-      const X* const from = row_of(array, token, hidden());
+    if constexpr (usual) {
       SIMT_UNROLL
-      for (int i = side; i < pairs; i += 2)
-        if (is_present(i)) to[i] = sent(from[Own::which(i)]);
-    });
+      for (int side = 0; side < 2; ++side)
+        to.two[side] = two_sent(any_row_of(array, at.place[side].token, hidden(), present_));
+    } else {
+      each_lane(at, [&](int side, std::int32_t token) {
+        const X* const from = row_of(array, token, hidden());
+        SIMT_UNROLL
+        for (int i = side; i < pairs; i += 2)
+          if (is_present(i)) to.one[i] = sent(from[Own::which(i)]);
+      });
+    }
+  }
+  // 0 where the unit is not present or the array null.
+  template <class X>
+  SIMT_DEVICE float number(const Given<X>& from, int pair) const {
+    if constexpr (usual)
+      return present_ ? arrived<X>(from.two, pair) : 0;
+    else
+      return arrived<X>(from.one[pair]);
   }
 
   // The same with a row for each sequence, which reads as 0 where the array is null.
@@ -197,6 +286,8 @@ class TileAccess {
   Own own_;
 
  private:
+  bool present_, stored_;  // of the first unit: it is the state's, the library's arrays have it
+
   // f(side, token) for both lanes, but those that have no token left.
   template <class F>
   SIMT_DEVICE static void each_lane(const Meeting& at, F&& f) {

@@ -20,9 +20,10 @@ namespace lacuna {
 // T: float, Fp16 or Bf16.
 template <class T>
 struct ResidentBackward : BackwardView<T> {
-  const T* weights = nullptr;  // [G units, units]: W_h, zeros in its padding
-  std::int32_t lanes = 0;      // a multiple of resident::lanes_per_tile
-  bool tf32 = false;           // float: products of 11 bits instead of two parts of 11
+  const T* weights = nullptr;    // [G units, units]: W_h, zeros in its padding
+  std::int32_t lanes = 0;        // a multiple of resident::lanes_per_tile
+  bool tf32 = false;             // float: products of 11 bits instead of two parts of 11
+  std::size_t shared_bytes = 0;  // that a block may have
 };
 
 namespace resident {
@@ -70,11 +71,19 @@ struct BackwardMemory {
   }
 };
 
-template <class Cell, class T, class E, class Scatter>
-class BackwardTile : TileAccess<ResidentBackward<T>> {
-  using Access = TileAccess<ResidentBackward<T>>;
+// Whether BackwardTile's usual case is this.
+template <class T>
+bool is_usual(const ResidentBackward<T>& args) {
+  return is_usual_walk(args) && !args.d_cell_out && !args.d_hidden_rows &&
+         goes_in_twos(args.d_hidden_out);
+}
+
+template <class Cell, class T, class E, class Scatter, bool usual>
+class BackwardTile : TileAccess<ResidentBackward<T>, usual> {
+  using Access = TileAccess<ResidentBackward<T>, usual>;
   using Access::args_, Access::own_, Access::is_present, Access::hidden, Access::units,
       Access::keep, Access::kept, Access::given, Access::give_sequence, Access::given_sequence;
+  using Given = typename Access::template Given<T>;
   static constexpr int blocks = weight_blocks<Cell>;
   using Op = Operand<E>;
   using Stored = typename Op::Stored;
@@ -87,9 +96,9 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
   static constexpr bool fetches_exponent = !Cell::has_cell && !Scatter::in_group;
 
   // What is known of the next token before its turn, as it lies in memory.
-  struct Token : Meeting {
+  struct Token : Meeting<usual> {
     TwoOnTheirWay<T> gates[Cell::saved_gates][2] = {};
-    OnItsWay<T> d_h[pairs] = {};                // dL/d(output) of the token
+    Given d_h;                                  // dL/d(output) of the token
     TwoOnTheirWay<float> cells[1][2] = {};      // c of the tape: evolved
     TwoOnTheirWay<T> states[1][2] = {};         // h, where something reads it. fetches_h
     TwoOnTheirWay<float> exponents[1][2] = {};  // of decay. fetches_exponent
@@ -103,6 +112,12 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
     SIMT_DEVICE float exponent(int pair) const { return arrived<float>(exponents[0], pair); }
   };
   using R = Number<T>;
+
+  // The same once they are there.
+  struct Arrived {
+    R saved[pairs][Cell::saved_gates];
+    float d_h[pairs], c[pairs], h[pairs], exponent[pairs];
+  };
   using Gradients = float[Cell::gradient_gates][pairs];
 
  public:
@@ -120,15 +135,24 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
             fragments_of<E>(division), own_.thread,
             shared + static_cast<int>(simt::warp_index()) *
                          BackwardMemory<Cell, E, Scatter>{division}.warp_words(),
-            [&](int block, int fragment, int row, int k) {
+            [&](int block, int fragment, int place, int k) {
               const int target = division.block_at(own_.rank, distance(fragment / per_target()));
-              const int to = target * division.slice + own_.row * units_per_warp + row;
+              const int to = target * division.slice + own_.row * units_per_warp + place;
               const int gate_unit =
                   own_.rank * division.slice + fragment % per_target() * Op::depth + k;
-              const bool inside = to < args.units && gate_unit < args.units;
-              return inside ? simt::to_float(
-                                  args.weights[(block * args.units + gate_unit) * args.units + to])
-                            : 0.0f;
+              // Aligned to their number, as args.units is: all are inside, or none.
+              Patch<Op::patch_depth> patch;
+              if (to < args.units && gate_unit < args.units) {
+                const T* row = args.weights + (block * args.units + gate_unit) * args.units + to;
+                SIMT_UNROLL
+                for (int i = 0; i < Op::patch_depth; ++i) {
+                  const auto two = simt::load<2>(row);
+                  patch.of[0][i] = simt::to_float(two[0]);
+                  patch.of[1][i] = simt::to_float(two[1]);
+                  row += args.units;
+                }
+              }
+              return patch;
             }) {}
 
   SIMT_DEVICE void run() {
@@ -136,6 +160,7 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
     if constexpr (Scatter::in_group)
       if (own_.depth > 0) return help(steps);
     prepare();
+    if (steps == 0) return;
     Token even, odd;
     look_ahead(even);
     // In pairs, so that no number that is still on its way has to be moved from one token to the other.
@@ -173,6 +198,7 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
   }
 
   SIMT_DEVICE void look_ahead(Token& token) {
+    if constexpr (!usual) token = {};
     this->template advance<Cell>(lane_, token);
     kept(args_.gates, token, token.gates);
     given(args_.d_hidden_out, token, token.d_h);
@@ -184,43 +210,59 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
       if (kind == LACUNA_EVOLVE_DECAY) kept(args_.evolve.exponent, token, token.exponents);
     }
   }
+  // As in forward.h: before numbers of the next token are asked for.
+  SIMT_DEVICE void take(const Token& token, Arrived& now) const {
+    SIMT_UNROLL
+    for (int i = 0; i < pairs; ++i) {
+      token.saved(now.saved[i], i);
+      now.d_h[i] = this->number(token.d_h, i);
+      now.c[i] = Cell::has_cell ? token.c(i) : 0;
+      now.h[i] = fetches_h ? token.h(i) : 0;
+      now.exponent[i] = fetches_exponent ? token.exponent(i) : 0;
+    }
+  }
   SIMT_DEVICE float h_of(const Token& token, int pair) const {
     if constexpr (fetches_h) return token.h(pair);
     return this->kept_one(args_.tape_h, token, pair);
   }
-  SIMT_DEVICE float exponent_of(const Token& token, int pair) const {
-    if constexpr (fetches_exponent) return token.exponent(pair);
+  SIMT_DEVICE float h_of(const Token& token, const Arrived& now, int pair) const {
+    return fetches_h ? now.h[pair] : h_of(token, pair);
+  }
+  SIMT_DEVICE float exponent_of(const Token& token, const Arrived& now, int pair) const {
+    if constexpr (fetches_exponent) return now.exponent[pair];
     if (args_.evolve.kind != LACUNA_EVOLVE_DECAY) return 0;
     return this->kept_one(args_.evolve.exponent, token, pair);
   }
   // What a cell's backward reads.
-  SIMT_DEVICE UnitState<R> state_of(const Token& token, int pair) const {
-    return {R(Cell::backward_reads_h ? h_of(token, pair) : 0), R(token.c(pair))};
+  SIMT_DEVICE static UnitState<R> state_of(const Arrived& now, int pair) {
+    static_assert(fetches_h || !Cell::backward_reads_h);
+    return {R(now.h[pair]), R(now.c[pair])};
   }
 
   SIMT_DEVICE void walk(const Token& now, Token& next, std::int32_t step) {
     simt::note_step(step);
     own_.template forget_addresses<Scatter::in_group>();
-    next = {};
+    Arrived numbers;
+    take(now, numbers);
     look_ahead(next);
     Stored* const buffer = buffer_of(step);
-    receive(now);
+    receive(now, numbers);
     if constexpr (Cell::reset_before)
-      update_in_halves(now, buffer);
+      update_in_halves(now, numbers, buffer);
     else
-      update(now, buffer);
-    evolve(now, next);
+      update(now, numbers, buffer);
+    evolve(now, numbers, next);
   }
 
   // All of dL/d(state after the token).
-  SIMT_DEVICE void receive(const Token& token) {
+  SIMT_DEVICE void receive(const Token& token, const Arrived& now) {
     float d_h[pairs], d_c[pairs];
-    OnItsWay<T> d_cell_out[pairs] = {};
-    if constexpr (Cell::has_cell) given(args_.d_cell_out, token, d_cell_out);
+    Given d_cell_out;
+    if constexpr (Cell::has_cell && !usual) given(args_.d_cell_out, token, d_cell_out);
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
-      d_h[i] = arrived<T>(token.d_h[i]);
-      d_c[i] = arrived<T>(d_cell_out[i]);
+      d_h[i] = now.d_h[i];
+      d_c[i] = usual ? 0 : this->number(d_cell_out, i);
     }
     if (token.place[0].last() || token.place[1].last()) {
       SIMT_UNROLL
@@ -240,7 +282,8 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
       d_h_[i] = d_h[i] + d_h_[i];
       if constexpr (Cell::has_cell) d_c_[i] = d_c[i] + d_c_[i];
     }
-    keep(args_.d_hidden_rows, token, [&](int pair) { return is_present(pair) ? d_h_[pair] : 0; });
+    if constexpr (!usual)
+      keep(args_.d_hidden_rows, token, [&](int pair) { return is_present(pair) ? d_h_[pair] : 0; });
   }
 
   // What a gate of the products is multiplied by: 0 where the unit is not present.
@@ -271,10 +314,12 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
     return (fragment * blocks + gate) * Op::depth;
   }
 
-  template <int first, int end>
-  SIMT_DEVICE void add_product(const Stored* buffer, float (&to)[pairs]) {
+  // meanwhile(): what does not wait for it.
+  template <int first, int end, class F>
+  SIMT_DEVICE void add_product(const Stored* buffer, float (&to)[pairs], F&& meanwhile) {
     Sum sums[end - first];
     multiply<first, end>(sums, buffer);
+    meanwhile();
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) to[i] += total(sums, i);
     if constexpr (Scatter::in_group) {
@@ -334,15 +379,15 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
   }
 
   // What the product waits for comes first; what goes to memory, for the sums over all tokens, follows.
-  SIMT_DEVICE void update(const Token& token, Stored* buffer) {
+  SIMT_DEVICE void update(const Token& token, const Arrived& now, Stored* buffer) {
     Gradients d_gates;
     float d_dt[1][pairs];
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
-      R s[Cell::saved_gates], d[Cell::gradient_gates], of_dt;
-      token.saved(s, i);
-      const UnitState<R> direct = Cell::backward(
-          s, state_of(token, i), UnitState<R>{R(d_h_[i]), R(d_c_[i])}, R(token.dt_of(i)), d, of_dt);
+      R d[Cell::gradient_gates], of_dt;
+      const UnitState<R> direct =
+          Cell::backward(now.saved[i], state_of(now, i), UnitState<R>{R(d_h_[i]), R(d_c_[i])},
+                         R(token.dt_of(i)), d, of_dt);
       const bool fires = token.fires(i);
       d_h_[i] = fires ? direct.h.value() : d_h_[i];
       d_c_[i] = fires ? direct.c.value() : d_c_[i];
@@ -354,25 +399,25 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
     SIMT_UNROLL
     for (int g = 0; g < Cell::product_gates; ++g)
       publish(buffer, g, d_gates[Cell::product_gradient(g)]);
-    this->template keep<Cell::gradient_gates>(
-        args_.d_gates, token, [&](int gate, int pair) { return d_gates[gate][pair]; });
-    if constexpr (Cell::reads_gap) {
-      this->clear_idle(token, d_dt);
-      keep(args_.d_euler, token, [&](int pair) { return d_dt[0][pair]; });
-    }
     gradients_are_there();
-    add_product<0, blocks>(buffer, d_h_);
+    add_product<0, blocks>(buffer, d_h_, [&] {
+      this->template keep<Cell::gradient_gates>(
+          args_.d_gates, token, [&](int gate, int pair) { return d_gates[gate][pair]; });
+      if constexpr (Cell::reads_gap) {
+        this->clear_idle(token, d_dt);
+        keep(args_.d_euler, token, [&](int pair) { return d_dt[0][pair]; });
+      }
+    });
   }
 
-  SIMT_DEVICE void update_in_halves(const Token& token, Stored* buffer) {
+  SIMT_DEVICE void update_in_halves(const Token& token, const Arrived& now, Stored* buffer) {
     float d_reset[pairs] = {}, reset_h[1][pairs];
     Gradients d_gates = {};
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
-      R s[Cell::saved_gates], d_z, d_n;
-      token.saved(s, i);
-      const R direct =
-          Cell::backward_candidate(s[1], s[2], R(h_of(token, i)), R(d_h_[i]), d_z, d_n);
+      R d_z, d_n;
+      const R direct = Cell::backward_candidate(now.saved[i][1], now.saved[i][2], R(now.h[i]),
+                                                R(d_h_[i]), d_z, d_n);
       const bool fires = token.fires(i);
       d_h_[i] = fires ? direct.value() : d_h_[i];
       d_gates[1][i] = d_z.value();
@@ -382,25 +427,25 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
     publish(buffer, 1, d_gates[1]);
     publish(buffer, 2, d_gates[2]);
     gradients_are_there();
-    add_product<2, 3>(buffer, d_reset);
+    add_product<2, 3>(buffer, d_reset, [] {});
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
       // Where the token does not fire, r and d_reset are 0, and so is what d_h receives.
-      R s[Cell::saved_gates], d_r;
-      token.saved(s, i);
-      const R h(h_of(token, i));
-      d_h_[i] += Cell::backward_reset(s[0], h, R(d_reset[i]), d_r).value();
+      R d_r;
+      const R reset = now.saved[i][0], h(now.h[i]);
+      d_h_[i] += Cell::backward_reset(reset, h, R(d_reset[i]), d_r).value();
       d_gates[0][i] = d_r.value();
-      reset_h[0][i] = (s[0] * h).value();
+      reset_h[0][i] = (reset * h).value();
     }
     this->clear_idle(token, d_gates);
     this->clear_idle(token, reset_h);
     publish(buffer, 0, d_gates[0]);
-    this->template keep<Cell::gradient_gates>(
-        args_.d_gates, token, [&](int gate, int pair) { return d_gates[gate][pair]; });
-    keep(args_.reset_operand, token, [&](int pair) { return reset_h[0][pair]; });
     gradients_are_there();
-    add_product<0, 2>(buffer, d_h_);
+    add_product<0, 2>(buffer, d_h_, [&] {
+      this->template keep<Cell::gradient_gates>(
+          args_.d_gates, token, [&](int gate, int pair) { return d_gates[gate][pair]; });
+      keep(args_.reset_operand, token, [&](int pair) { return reset_h[0][pair]; });
+    });
   }
 
   // The h that a token began with, where a rounded tape does not do for it (evolve_units.h): what the token before made of
@@ -416,17 +461,17 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
   }
 
   // Back through what time did before the token, and out at a sequence's begin.
-  SIMT_DEVICE void evolve(const Token& token, const Token& before) {
-    const bool relaxes = args_.evolve.kind == LACUNA_EVOLVE_RELAX;
+  SIMT_DEVICE void evolve(const Token& token, const Arrived& now, const Token& before) {
+    const bool relaxes = !usual && args_.evolve.kind == LACUNA_EVOLVE_RELAX;
     if (does_evolve(args_.evolve.kind, 0))
-      evolve_part<0>(token, d_h_, [&](int pair, const Evolution& time) {
+      evolve_part<0>(token, now, d_h_, [&](int pair, const Evolution& time) {
         if (sizeof(T) < sizeof(float) && relaxes)
           return relax(time.factor, time.target, h_before(token, before, pair));
-        return h_of(token, pair);
+        return h_of(token, now, pair);
       });
     if constexpr (Cell::has_cell)
       if (relaxes)
-        evolve_part<1>(token, d_c_, [&](int pair, const Evolution&) { return token.c(pair); });
+        evolve_part<1>(token, now, d_c_, [&](int pair, const Evolution&) { return now.c[pair]; });
     if (!token.place[0].first() && !token.place[1].first()) return;
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
@@ -439,15 +484,16 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
 
   // `d`: in, dL/d(evolved state); out, dL/d(state before). evolved(pair, time): the state's part.
   template <int part, class F>
-  SIMT_DEVICE void evolve_part(const Token& token, float (&d)[pairs], F&& evolved) const {
+  SIMT_DEVICE void evolve_part(const Token& token, const Arrived& now, float (&d)[pairs],
+                               F&& evolved) const {
     constexpr int parts = Cell::has_cell ? 2 : 1;
-    const lacuna_evolve kind = args_.evolve.kind;
+    const lacuna_evolve kind = usual ? LACUNA_EVOLVE_DECAY : args_.evolve.kind;
     const bool relaxes = kind == LACUNA_EVOLVE_RELAX;
     float d_exponent[pairs] = {}, d_target[pairs] = {};
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
       const Evolution time =
-          evolution(kind, evolve_.of(own_, i), exponent_of(token, i), token.dt_of(i), part);
+          evolution(kind, evolve_.of(own_, i), exponent_of(token, now, i), token.dt_of(i), part);
       const float state = evolved(i, time);
       if (is_present(i)) {
         d_exponent[i] = relaxes ? relax_d_exponent(time.target, state, d[i])
@@ -472,7 +518,7 @@ class BackwardTile : TileAccess<ResidentBackward<T>> {
   float d_h_[pairs] = {}, d_c_[pairs] = {};
 };
 
-template <class Cell, class T, class E, class Scatter>
+template <class Cell, class T, class E, bool usual, class Scatter>
 SIMT_DEVICE void walk_backward(const ResidentBackward<T>& args, const Division& division,
                                Scatter& scatter, simt::SharedCarver& shared) {
   using Stored = typename Operand<E>::Stored;
@@ -481,15 +527,17 @@ SIMT_DEVICE void walk_backward(const ResidentBackward<T>& args, const Division& 
   auto* const gradients = shared.take<Stored>(static_cast<std::size_t>(2 * memory.gradients()));
   auto* const weights =
       shared.take<std::uint32_t>(static_cast<std::size_t>(memory.warp_words() * division.warps()));
-  BackwardTile<Cell, T, E, Scatter>(args, division, scatter, evolve, gradients, weights).run();
+  BackwardTile<Cell, T, E, Scatter, usual>(args, division, scatter, evolve, gradients, weights)
+      .run();
 }
 
-template <class Cell, class T, class E>
+template <class Cell, class T, class E, bool usual>
 SIMT_KERNEL(most_threads, 1)
 void backward(ResidentBackward<T> args) {
   simt::SharedCarver shared;
   OwnSums scatter;
-  walk_backward<Cell, T, E>(args, Division{.slice = padded_units(args.hidden)}, scatter, shared);
+  walk_backward<Cell, T, E, usual>(args, Division{.slice = padded_units(args.hidden)}, scatter,
+                                   shared);
 }
 
 }  // namespace resident
@@ -501,10 +549,15 @@ void resident_backward(simt::Stream stream, const ResidentBackward<T>& args) {
     resident::with_operand<T>(args.tf32, [&]<class Forward>(Forward) {
       using E = resident::GradientOperand<Forward>;
       const resident::Division division{.slice = resident::padded_units(args.hidden)};
-      const std::size_t bytes =
-          resident::BackwardMemory<Cell, E, resident::OwnSums>{division}.bytes();
-      simt::launch(resident::launch_of_tiles(args.lanes, division, bytes), stream,
-                   resident::backward<Cell, T, E>, args);
+      const auto bytes = [&]<class Some>(Some) {
+        return resident::BackwardMemory<Cell, Some, resident::OwnSums>{division}.bytes();
+      };
+      resident::with_room<E>(args.shared_bytes, bytes, [&]<class Some>(Some some) {
+        simt::launch(resident::launch_of_tiles(args.lanes, division, bytes(some)), stream,
+                     resident::is_usual(args) ? resident::backward<Cell, T, Some, true>
+                                              : resident::backward<Cell, T, Some, false>,
+                     args);
+      });
     });
   });
 }

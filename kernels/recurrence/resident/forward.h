@@ -2,7 +2,8 @@
 // walks eight lanes from end to end. Of a step only the product, the gates and the way of h to those who multiply it
 // depend on the step before; inputs and evolve factors of the next token are fetched while the present one is computed.
 //
-//   per step: product, update, evolve, publish; one meeting
+//   per step: product, update, evolve, publish; one meeting. What goes to memory and comes from there does so while the
+//   next product is computed
 //   gru_reset_before: product of r and z, publish r h, meeting, product of n, ...
 //
 // How h travels is a Gather: shared memory and a barrier here, in a block of its own; for groups see recurrence/split. There
@@ -28,9 +29,10 @@ namespace lacuna {
 // T: float, Fp16 or Bf16.
 template <class T>
 struct ResidentForward : ForwardView<T> {
-  const T* weights = nullptr;  // [G units, units]: W_h, zeros in its padding
-  std::int32_t lanes = 0;      // a multiple of resident::lanes_per_tile
-  bool tf32 = false;           // float: products of 11 bits instead of two parts of 11
+  const T* weights = nullptr;    // [G units, units]: W_h, zeros in its padding
+  std::int32_t lanes = 0;        // a multiple of resident::lanes_per_tile
+  bool tf32 = false;             // float: products of 11 bits instead of two parts of 11
+  std::size_t shared_bytes = 0;  // that a block may have
 };
 
 namespace resident {
@@ -45,6 +47,14 @@ auto with_operand([[maybe_unused]] bool tf32, F&& f) {
   if constexpr (std::is_same_v<T, float>)
     if (tf32) return f(Tf32{});
   return f(T{});
+}
+
+// start(the type of the operands), E or, of floats, InTwoParts where its bytes(InTwoParts) are there.
+template <class E, class B, class F>
+void with_room(std::size_t shared_bytes, B&& bytes, F&& start) {
+  if constexpr (std::is_same_v<E, float>)
+    if (bytes(InTwoParts{}) <= shared_bytes) return start(InTwoParts{});
+  start(E{});
 }
 
 template <class Cell, class E, bool in_group>
@@ -162,9 +172,16 @@ struct ForwardMemory {
   }
 };
 
-template <class Cell, class T, class E, class Gather>
-class ForwardTile : TileAccess<ResidentForward<T>> {
-  using Access = TileAccess<ResidentForward<T>>;
+// Whether ForwardTile's usual case is this.
+template <class T>
+bool is_usual(const ResidentForward<T>& args) {
+  return is_usual_walk(args) && !args.evolved_hidden && !args.cell_out &&
+         goes_in_twos(args.hidden_out);
+}
+
+template <class Cell, class T, class E, class Gather, bool usual>
+class ForwardTile : TileAccess<ResidentForward<T>, usual> {
+  using Access = TileAccess<ResidentForward<T>, usual>;
   using Access::args_, Access::own_, Access::is_present, Access::hidden, Access::keep, Access::kept,
       Access::give, Access::give_sequence, Access::given_sequence;
   static constexpr int blocks = weight_blocks<Cell>;
@@ -173,7 +190,7 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
   using Sum = typename Op::Sum;
 
   // What is known of the next token before its turn, as it lies in memory.
-  struct Token : Meeting {
+  struct Token : Meeting<usual> {
     TwoOnTheirWay<float> x[Cell::input_gates][2] =
         {};                                     // W_x x. Arbitrary where the token does not fire
     TwoOnTheirWay<float> exponents[1][2] = {};  // of decay
@@ -183,6 +200,12 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
   };
   using R = Number<T>;
   using Saved = float[Cell::saved_gates][pairs];
+  using Inputs = float[Cell::input_gates][pairs];
+  // What has been made of a token and not been stored yet.
+  struct Made {
+    TwoOnTheirWay<T> saved[Cell::saved_gates][2], h[2];
+    float c[usual ? 1 : pairs];  // cell_out
+  };
 
  public:
   SIMT_DEVICE ForwardTile(const ResidentForward<T>& args, const Division& division, Gather& gather,
@@ -199,15 +222,24 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
         weights_(fragments_of<E>(division), own_.thread,
                  shared + static_cast<int>(simt::warp_index()) *
                               ForwardMemory<Cell, E, Gather>{division}.warp_words(),
-                 [&](int block, int fragment, int row, int k) {
-                   const int unit = own_.first_unit + row;
+                 [&](int block, int fragment, int place, int k) {
+                   const int unit = own_.first_unit + place;
                    const int from = unit_multiplied(
                        (own_.depth * fragments_of<E>(division_) + fragment) * Op::depth + k);
-                   const bool inside = unit < args.units && from < args.units;
-                   return inside
-                              ? simt::to_float(
-                                    args.weights[(block * args.units + unit) * args.units + from])
-                              : 0.0f;
+                   // Aligned to their number, as args.units is: all are inside, or none.
+                   Patch<Op::patch_depth> patch;
+                   if (unit < args.units && from < args.units) {
+                     const T* row = args.weights + (block * args.units + unit) * args.units + from;
+                     SIMT_UNROLL
+                     for (auto& of_unit : patch.of) {
+                       const auto some = simt::load<Op::patch_depth>(row);
+                       SIMT_UNROLL
+                       for (int i = 0; i < Op::patch_depth; ++i)
+                         of_unit[i] = simt::to_float(some[i]);
+                       row += args.units;
+                     }
+                   }
+                   return patch;
                  }) {}
 
   SIMT_DEVICE void run() {
@@ -215,16 +247,21 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
     if constexpr (Gather::in_group)
       if (own_.depth > 0) return help(steps);
     prepare();
+    if (steps == 0) return;
     Token even, odd;
+    Made made;
     look_ahead(even);
     begin(even);
-    if (steps > 0) publish(0, h_);
-    tape(even);
+    publish(0, h_);
     // In pairs, so that no number that is still on its way has to be moved from one token to the other.
     for (std::int32_t step = 0; step < steps; step += 2) {
-      walk<0>(even, odd, step, steps);
-      if (step + 1 < steps) walk<1>(odd, even, step + 1, steps);
+      walk<0>(even, odd, made, step, steps);
+      if (step + 1 < steps) walk<1>(odd, even, made, step + 1, steps);
     }
+    if (steps % 2 == 0)  // not `finish` of one or the other, which would lie in memory then
+      finish(odd, made);
+    else
+      finish(even, made);
   }
 
  private:
@@ -279,10 +316,12 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
                      static_cast<unsigned>(division_.depths) * simt::warp_size);
   }
 
-  template <int first, int end>
-  SIMT_DEVICE void product(float (&to)[end - first][pairs], int channel) {
+  // meanwhile(): what does not wait for it.
+  template <int first, int end, class F>
+  SIMT_DEVICE void product(float (&to)[end - first][pairs], int channel, F&& meanwhile) {
     Sum sums[end - first];
     multiply<first, end>(sums, channel);
+    meanwhile();
     SIMT_UNROLL
     for (int g = 0; g < end - first; ++g) {
       SIMT_UNROLL
@@ -340,32 +379,48 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
   }
 
   SIMT_DEVICE void look_ahead(Token& token) {
+    if constexpr (!usual) token = {};
     this->template advance<Cell>(lane_, token);
     kept(args_.gx, token, token.x);
     if (args_.evolve.kind == LACUNA_EVOLVE_DECAY)
       kept(args_.evolve.exponent, token, token.exponents);
   }
+  // Before numbers of the token behind it are asked for: who waits for the one waits for the other, where both are counted
+  // by the same of a warp's six counters.
+  SIMT_DEVICE void take(const Token& token, Inputs& inputs) const {
+    SIMT_UNROLL
+    for (int i = 0; i < pairs; ++i) {
+      const simt::Float4 bias = biases_.of(own_, i);
+      SIMT_UNROLL
+      for (int g = 0; g < Cell::input_gates; ++g) inputs[g][i] = token.input(g, i) + bias[g];
+    }
+  }
 
-  // What others wait for comes first: the state, evolved for the next token. What goes to memory follows.
+  // `next` is also the token before, whose numbers are stored, and the next one's asked for, while the tensor cores multiply:
+  // nothing else would keep a warp busy then.
   template <int channel>
-  SIMT_DEVICE void walk(const Token& now, Token& next, std::int32_t step, std::int32_t steps) {
+  SIMT_DEVICE void walk(const Token& now, Token& next, Made& made, std::int32_t step,
+                        std::int32_t steps) {
     simt::note_step(step);
     // Found by trying, as kept_fragments.
-    own_.template forget_addresses<Gather::in_group || (blocks == 4 && sizeof(T) == 2)>();
-    next = {};
-    look_ahead(next);
+    own_.template forget_addresses<Gather::in_group ||
+                                   (blocks == 4 && (sizeof(T) == 2 || Op::has_second_part))>();
+    Inputs inputs;
+    const auto meanwhile = [&] {
+      if (step > 0) finish(next, made);
+      tape(now);
+      take(now, inputs);
+      look_ahead(next);
+    };
     Saved saved;
     if constexpr (Cell::reset_before)
-      update_in_halves(now, channel, saved);
+      update_in_halves(now, inputs, channel, saved, meanwhile);
     else
-      update(now, channel, saved);
-    float h[pairs], c[pairs];
-    SIMT_UNROLL
-    for (int i = 0; i < pairs; ++i) h[i] = h_[i], c[i] = c_[i];
+      update(now, inputs, channel, saved, meanwhile);
+    keep_for_later(now, saved, made);
+    end(now);
     begin(next);
     if (step + 1 < steps) publish(1 - channel, h_);
-    finish(now, saved, h, c);
-    tape(next);
   }
 
   // The state before a token: evolved.
@@ -380,14 +435,14 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
       }
     }
     evolve(0, token, h_);
-    if constexpr (Cell::has_cell) evolve(1, token, c_);
+    if constexpr (Cell::has_cell && !usual) evolve(1, token, c_);
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i)
-      if (!token.place_of(i).exists() || !is_present(i)) h_[i] = c_[i] = 0;
+      if (!is_present(i) || (!usual && !token.place_of(i).exists())) h_[i] = c_[i] = 0;
   }
   SIMT_DEVICE void evolve(int part, const Token& token, float (&state)[pairs]) const {
-    const lacuna_evolve kind = args_.evolve.kind;
-    if (!does_evolve(kind, part)) return;
+    if (!does_evolve(args_.evolve.kind, part)) return;
+    const lacuna_evolve kind = usual ? LACUNA_EVOLVE_DECAY : args_.evolve.kind;
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
       const Evolution time =
@@ -400,23 +455,24 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
   SIMT_DEVICE void tape(const Token& token) const {
     const auto h = [&](int pair) { return h_[pair]; };
     keep(args_.tape_h, token, h);
-    give(args_.evolved_hidden, token, h);
+    if constexpr (!usual) give(args_.evolved_hidden, token, h);
     if constexpr (Cell::has_cell) keep(args_.tape_c, token, [&](int pair) { return c_[pair]; });
   }
 
-  SIMT_DEVICE void update(const Token& token, int channel, Saved& saved) {
+  template <class F>
+  SIMT_DEVICE void update(const Token& token, const Inputs& inputs, int channel, Saved& saved,
+                          F&& meanwhile) {
     float products[blocks][pairs];
-    product<0, blocks>(products, channel);
+    product<0, blocks>(products, channel, meanwhile);
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
-      const simt::Float4 bias = biases_.of(own_, i);
       R x[Cell::input_gates], p[Cell::product_gates], s[Cell::saved_gates];
       SIMT_UNROLL
-      for (int g = 0; g < Cell::input_gates; ++g) x[g] = R(token.input(g, i) + bias[g]);
+      for (int g = 0; g < Cell::input_gates; ++g) x[g] = R(inputs[g][i]);
       SIMT_UNROLL
       for (int g = 0; g < Cell::product_gates; ++g) p[g] = R(products[g][i]);
       if constexpr (Cell::hidden_bias)
-        p[Cell::product_gates - 1] = p[Cell::product_gates - 1] + R(bias[3]);
+        p[Cell::product_gates - 1] = p[Cell::product_gates - 1] + R(biases_.of(own_, i)[3]);
       const UnitState<R> next =
           Cell::forward(x, p, UnitState<R>{R(h_[i]), R(c_[i])}, R(token.dt_of(i)), s);
       SIMT_UNROLL
@@ -426,49 +482,66 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
     }
   }
 
-  SIMT_DEVICE void update_in_halves(const Token& token, int channel, Saved& saved) {
+  template <class F>
+  SIMT_DEVICE void update_in_halves(const Token& token, const Inputs& inputs, int channel,
+                                    Saved& saved, F&& meanwhile) {
     float products[2][pairs], candidate[1][pairs], reset_h[pairs];
-    product<0, 2>(products, channel);
+    product<0, 2>(products, channel, meanwhile);
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
-      const simt::Float4 bias = biases_.of(own_, i);
       R r, z;
-      reset_h[i] = Cell::template forward_reset<R>(
-                       {R(token.input(0, i) + bias[0]), R(token.input(1, i) + bias[1])},
-                       {R(products[0][i]), R(products[1][i])}, R(h_[i]), r, z)
-                       .value();
+      reset_h[i] =
+          Cell::template forward_reset<R>({R(inputs[0][i]), R(inputs[1][i])},
+                                          {R(products[0][i]), R(products[1][i])}, R(h_[i]), r, z)
+              .value();
       saved[0][i] = r.value();
       saved[1][i] = z.value();
       // Where a weight of the padding, 0, has met an infinity, r is NaN.
       if (!is_present(i)) reset_h[i] = 0;
     }
     publish(reset_channel, reset_h);
-    product<2, 3>(candidate, reset_channel);
+    product<2, 3>(candidate, reset_channel, [] {});
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
       R n;
-      const R next = Cell::forward_candidate(R(token.input(2, i) + biases_.of(own_, i)[2]),
-                                             R(candidate[0][i]), R(saved[1][i]), R(h_[i]), n);
+      const R next =
+          Cell::forward_candidate(R(inputs[2][i]), R(candidate[0][i]), R(saved[1][i]), R(h_[i]), n);
       saved[2][i] = n.value();
       h_[i] = token.fires(i) ? next.value() : h_[i];
     }
   }
 
-  // Gives gates and the state after a token to whoever asked for them.
-  SIMT_DEVICE void finish(const Token& token, Saved& saved, const float (&h)[pairs],
-                          const float (&c)[pairs]) const {
+  SIMT_DEVICE void keep_for_later(const Token& token, Saved& saved, Made& made) const {
     this->clear_idle(token, saved);
-    this->template keep<Cell::saved_gates>(args_.gates, token,
-                                           [&](int gate, int pair) { return saved[gate][pair]; });
-    give(args_.hidden_out, token, [&](int pair) { return h[pair]; });
-    if constexpr (Cell::has_cell) give(args_.cell_out, token, [&](int pair) { return c[pair]; });
+    SIMT_UNROLL
+    for (int side = 0; side < 2; ++side) {
+      const int first = Own::pair_of(side, 0), second = Own::pair_of(side, 1);
+      SIMT_UNROLL
+      for (int g = 0; g < Cell::saved_gates; ++g)
+        made.saved[g][side] = two_of<T>(saved[g][first], saved[g][second]);
+      made.h[side] = two_of<T>(h_[first], h_[second]);
+    }
+    if constexpr (!usual) {
+      SIMT_UNROLL
+      for (int i = 0; i < pairs; ++i) made.c[i] = c_[i];
+    }
+  }
+  // Gives gates and the state after a token to whoever asked for them.
+  SIMT_DEVICE void finish(const Token& token, const Made& made) const {
+    this->template keep_twos<Cell::saved_gates>(
+        args_.gates, token, [&](int gate, int side) { return made.saved[gate][side]; });
+    this->give_twos(args_.hidden_out, token, [&](int side) { return made.h[side]; });
+    if constexpr (Cell::has_cell && !usual)
+      give(args_.cell_out, token, [&](int pair) { return made.c[pair]; });
+  }
+  SIMT_DEVICE void end(const Token& token) const {
     if (!token.place[0].last() && !token.place[1].last()) return;
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
       const Place& place = token.place_of(i);
       if (!place.last()) continue;
-      give_sequence(args_.final_hidden, place.sequence, i, h[i]);
-      if constexpr (Cell::has_cell) give_sequence(args_.final_cell, place.sequence, i, c[i]);
+      give_sequence(args_.final_hidden, place.sequence, i, h_[i]);
+      if constexpr (Cell::has_cell) give_sequence(args_.final_cell, place.sequence, i, c_[i]);
     }
   }
 
@@ -481,7 +554,7 @@ class ForwardTile : TileAccess<ResidentForward<T>> {
   float h_[pairs] = {}, c_[pairs] = {};
 };
 
-template <class Cell, class T, class E, class Gather>
+template <class Cell, class T, class E, bool usual, class Gather>
 SIMT_DEVICE void walk_forward(const ResidentForward<T>& args, const Division& division,
                               Gather& gather, simt::SharedCarver& shared) {
   const ForwardMemory<Cell, E, Gather> memory{division};
@@ -491,17 +564,18 @@ SIMT_DEVICE void walk_forward(const ResidentForward<T>& args, const Division& di
     if (division.depths > 1) partial_sums = shared.take<simt::Float4>(memory.partial_sums());
   auto* const weights =
       shared.take<std::uint32_t>(static_cast<std::size_t>(memory.warp_words() * division.warps()));
-  ForwardTile<Cell, T, E, Gather>(args, division, gather, biases, evolve, partial_sums, weights)
+  ForwardTile<Cell, T, E, Gather, usual>(args, division, gather, biases, evolve, partial_sums,
+                                         weights)
       .run();
 }
 
-template <class Cell, class T, class E>
+template <class Cell, class T, class E, bool usual>
 SIMT_KERNEL(most_threads, 1)
 void forward(ResidentForward<T> args) {
   const Division division{.slice = padded_units(args.hidden)};
   simt::SharedCarver shared;
   OwnOperands<E> gather(shared, division, channels<Cell>);
-  walk_forward<Cell, T, E>(args, division, gather, shared);
+  walk_forward<Cell, T, E, usual>(args, division, gather, shared);
 }
 
 }  // namespace resident
@@ -512,10 +586,15 @@ void resident_forward(simt::Stream stream, const ResidentForward<T>& args) {
   with_cell(args.cell, [&]<class Cell>(Cell) {
     resident::with_operand<T>(args.tf32, [&]<class E>(E) {
       const resident::Division division{.slice = resident::padded_units(args.hidden)};
-      const std::size_t bytes =
-          resident::ForwardMemory<Cell, E, resident::OwnOperands<E>>{division}.bytes();
-      simt::launch(resident::launch_of_tiles(args.lanes, division, bytes), stream,
-                   resident::forward<Cell, T, E>, args);
+      const auto bytes = [&]<class Some>(Some) {
+        return resident::ForwardMemory<Cell, Some, resident::OwnOperands<Some>>{division}.bytes();
+      };
+      resident::with_room<E>(args.shared_bytes, bytes, [&]<class Some>(Some some) {
+        simt::launch(resident::launch_of_tiles(args.lanes, division, bytes(some)), stream,
+                     resident::is_usual(args) ? resident::forward<Cell, T, Some, true>
+                                              : resident::forward<Cell, T, Some, false>,
+                     args);
+      });
     });
   });
 }

@@ -35,7 +35,7 @@ template <bool backward>
 class Lane {
  public:
   SIMT_DEVICE Lane(const SequenceView& sequences, std::int32_t lane, std::int32_t lanes)
-      : sequences_(sequences), lane_(lane), lanes_(lanes) {}
+      : sequences_(sequences), lane_(lane), lanes_(lanes), direction_(is_reading_down() ? -1 : 1) {}
 
   // Before the first next().
   SIMT_DEVICE void begin() {
@@ -58,7 +58,7 @@ class Lane {
     constexpr auto at_begin = backward ? Place::is_last : Place::is_first;
     constexpr auto at_end = backward ? Place::is_first : Place::is_last;
     const Place place{token_, sequence_, (begins ? at_begin : 0) | (ends ? at_end : 0)};
-    token_ += is_reading_down() ? -1 : 1;
+    token_ += direction_;
     return place;
   }
 
@@ -100,7 +100,7 @@ class Lane {
   }
 
   const SequenceView& sequences_;
-  std::int32_t lane_, lanes_;
+  std::int32_t lane_, lanes_, direction_;
   std::int32_t round_ = 0, left_ = 0, token_ = 0, sequence_ = -1;
   std::int32_t coming_ = -1, coming_begin_ = 0, coming_end_ = 0;  // the sequence behind this one
   std::int32_t after_ = -1;                                       // and the one behind that

@@ -9,6 +9,8 @@
 //   16-bit operands   as they are
 //   float             tf32, of which a float is two: w = w1 + w2 with 11 bits each. w1 s1 + (w1 s2 + w2 s1) is right to
 //                     2^-21 of each term, which is fp32's class, in fp32's range
+//   InTwoParts        the same of floats whose weights lie in two parts, where shared memory has room for the second: to
+//                     split one takes three instructions, and each is needed in every step
 //   Tf32              w1 s1 alone. Where weights have 11 bits at most and gradients are floats, it keeps the weights whole
 //                     and lets no small gradient vanish, as fp16 would
 #pragma once
@@ -23,8 +25,9 @@
 
 namespace lacuna::resident {
 
-// A type of operands: floats, rounded to 11 bits.
+// Types of operands: floats, rounded to 11 bits; and floats, the weights in two parts.
 struct Tf32 {};
+struct InTwoParts {};
 
 // A number of which the tensor core, reading tf32, takes the first 11 bits: those of the nearest such number. Two
 // instructions, for this is much of what a step issues. A NaN must be plain_nan().
@@ -49,11 +52,18 @@ SIMT_BOTH constexpr int place_of(int k) {
   return k % half / each * (2 * each) + k / half * each + k % each;
 }
 
+// The weights of a fragment that one thread has: two neighbouring units by as many neighbouring k.
+template <int n>
+struct Patch {
+  float of[2][n] = {};
+};
+
 // E: the type of the operands, as they lie in shared memory: Stored. A fragment of the weights is 16 rows by `depth`, one of
 // a column `depth` long.
 template <class E>
 struct Operand {
   static constexpr int depth = 16;
+  static constexpr bool has_second_part = false;
   using Stored = E;
   SIMT_DEVICE static simt::Vec<Stored, 2> stored(float first, float second) {
     return simt::bits_as<simt::Vec<Stored, 2>>(simt::pack<E>(first, second));
@@ -61,14 +71,16 @@ struct Operand {
 
   using Sum = PlainSum;
 
-  // weight(row, k), of the fragment, is a float that E holds exactly.
+  // patch(unit, k): from there on, of the fragment; floats that E holds exactly.
+  static constexpr int patch_depth = 4;
   template <class F>
-  SIMT_DEVICE static void load_weights(std::uint32_t (&to)[4], int thread, F&& weight) {
+  SIMT_DEVICE static void load_weights(std::uint32_t (&to)[4], int thread, F&& patch) {
+    const Patch<patch_depth> all = patch(unit_of_row(simt::fragment::a16_row(thread, 0)),
+                                         place_of<depth>(simt::fragment::a16_k(thread, 0)));
     SIMT_UNROLL
     for (int r = 0; r < 4; ++r) {
-      const int row = unit_of_row(simt::fragment::a16_row(thread, r));
-      const int k = place_of<depth>(simt::fragment::a16_k(thread, r));
-      to[r] = simt::pack<E>(weight(row, k), weight(row, k + 1));
+      const auto& row = all.of[r % 2];  // row and k of r: fragment.h
+      to[r] = simt::pack<E>(row[r / 2 * 2], row[r / 2 * 2 + 1]);
     }
   }
 
@@ -91,6 +103,7 @@ struct Operand {
 template <>
 struct Operand<Tf32> {
   static constexpr int depth = 8;
+  static constexpr bool has_second_part = false;
   using Stored = std::uint32_t;
   SIMT_DEVICE static simt::Vec<Stored, 2> stored(float first, float second) {
     return {nearest_tf32(plain_nan(first)), nearest_tf32(plain_nan(second))};
@@ -98,12 +111,17 @@ struct Operand<Tf32> {
 
   using Sum = PlainSum;
 
+  static constexpr int patch_depth = 2;
   template <class F>
-  SIMT_DEVICE static void load_weights(std::uint32_t (&to)[4], int thread, F&& weight) {
+  SIMT_DEVICE static void load_weights(std::uint32_t (&to)[4], int thread, F&& patch) {
+    load_weights(to, thread, patch, [](float weight) { return simt::to_tf32(weight); });
+  }
+  template <class F, class G>
+  SIMT_DEVICE static void load_weights(std::uint32_t (&to)[4], int thread, F&& patch, G&& stored) {
+    const Patch<patch_depth> all = patch(unit_of_row(simt::fragment::a32_row(thread, 0)),
+                                         place_of<depth>(simt::fragment::a32_k(thread, 0)));
     SIMT_UNROLL
-    for (int r = 0; r < 4; ++r)
-      to[r] = simt::to_tf32(weight(unit_of_row(simt::fragment::a32_row(thread, r)),
-                                   place_of<depth>(simt::fragment::a32_k(thread, r))));
+    for (int r = 0; r < 4; ++r) to[r] = stored(all.of[r % 2][r / 2]);
   }
 
   struct Column {
@@ -124,6 +142,7 @@ struct Operand<Tf32> {
 template <>
 struct Operand<float> {
   static constexpr int depth = Operand<Tf32>::depth;
+  static constexpr bool has_second_part = false;
   using Stored = float;
   SIMT_DEVICE static simt::Vec<Stored, 2> stored(float first, float second) {
     return {plain_nan(first), plain_nan(second)};
@@ -147,13 +166,12 @@ struct Operand<float> {
           small(simt::bits_as<std::uint32_t>(value - simt::bits_as<float>(large))) {}
   };
 
+  static constexpr int patch_depth = Operand<Tf32>::patch_depth;
   template <class F>
-  SIMT_DEVICE static void load_weights(std::uint32_t (&to)[4], int thread, F&& weight) {
-    SIMT_UNROLL
-    for (int r = 0; r < 4; ++r)
-      to[r] = simt::bits_as<std::uint32_t>(
-          plain_nan(weight(unit_of_row(simt::fragment::a32_row(thread, r)),
-                           place_of<depth>(simt::fragment::a32_k(thread, r)))));
+  SIMT_DEVICE static void load_weights(std::uint32_t (&to)[4], int thread, F&& patch) {
+    Operand<Tf32>::load_weights(to, thread, patch, [](float weight) {
+      return simt::bits_as<std::uint32_t>(plain_nan(weight));
+    });
   }
 
   struct Column {
@@ -179,9 +197,27 @@ struct Operand<float> {
       large[r] = two.large;
       small[r] = two.small;
     }
+    multiply(sum, large, small, column);
+  }
+  SIMT_DEVICE static void multiply(Sum& sum, const std::uint32_t (&large)[4],
+                                   const std::uint32_t (&small)[4], const Column& column) {
     simt::mma_m16n8k8_tf32(sum.large, large, column.large);
     simt::mma_m16n8k8_tf32(sum.small, large, column.small);
     simt::mma_m16n8k8_tf32(sum.small, small, column.large);
+  }
+};
+
+template <>
+struct Operand<InTwoParts> : Operand<float> {
+  static constexpr bool has_second_part = true;
+
+  SIMT_DEVICE static void split(std::uint32_t (&words)[4], std::uint32_t (&second)[4]) {
+    SIMT_UNROLL
+    for (int r = 0; r < 4; ++r) {
+      const Two two(simt::bits_as<float>(words[r]));
+      words[r] = two.large;
+      second[r] = two.small;
+    }
   }
 };
 
@@ -196,13 +232,14 @@ SIMT_BOTH constexpr int column_stride(int units) {
 // ctest fails where a kernel spills more than cmake/kernels_that_may_spill.txt says.
 template <class E>
 SIMT_BOTH constexpr int kept_fragments(int blocks, bool backward, bool in_group) {
-  const bool split = std::is_same_v<E, float>;
-  if (blocks == 4) return (backward || in_group ? 6 : 7) - (split ? 1 : 0);
+  const bool in_parts = std::is_same_v<E, InTwoParts>, split = in_parts || std::is_same_v<E, float>;
+  if (blocks == 4)
+    return (backward || in_group ? 6 : 7) - (split ? 1 : 0) - (in_parts && !backward ? 1 : 0);
   return blocks == 3 && split ? 7 : 8;
 }
 
 // A warp's fragments of `blocks` matrices, as many of each. `kept` of each, 4 registers a thread, stay in registers; those
-// beyond lie in shared memory, in the order in which the warp reads them.
+// beyond lie in shared memory, in the order in which the warp reads them, behind the second parts of all.
 template <class E, int blocks, int kept>
 class StationaryWeights {
  public:
@@ -211,19 +248,28 @@ class StationaryWeights {
 
   // Words of shared memory of a warp that has so many fragments of each matrix.
   SIMT_BOTH static constexpr std::size_t shared_words(int fragments) {
-    const int beyond = fragments > kept ? fragments - kept : 0;
-    return static_cast<std::size_t>(blocks * beyond * 4) * simt::warp_size;
+    const int second = Op::has_second_part ? fragments : 0;
+    return static_cast<std::size_t>(blocks * (beyond(fragments) + second) * 4) * simt::warp_size;
   }
 
-  // weight(block, fragment, row, k), 0 beyond the matrix. `shared`: the warp's own, shared_words(fragments); each thread
+  // patch(block, fragment, unit, k), 0 beyond the matrix. `shared`: the warp's own, shared_words(fragments); each thread
   // reads back only what it has written itself.
   template <class F>
-  SIMT_DEVICE StationaryWeights(int fragments, int thread, std::uint32_t* shared, F&& weight)
+  SIMT_DEVICE StationaryWeights(int fragments, int thread, std::uint32_t* shared, F&& patch)
       : fragments_(fragments), thread_(thread), shared_(shared) {
     SIMT_UNROLL
     for (int b = 0; b < blocks; ++b) {
+      const auto put = [&](int place, const std::uint32_t(&words)[4]) {
+        simt::store(shared_ + place,
+                    simt::Vec<std::uint32_t, 4>{words[0], words[1], words[2], words[3]});
+      };
       const auto load = [&](std::uint32_t(&words)[4], int q) {
-        Op::load_weights(words, thread_, [&](int row, int k) { return weight(b, q, row, k); });
+        Op::load_weights(words, thread_, [&](int unit, int k) { return patch(b, q, unit, k); });
+        if constexpr (Op::has_second_part) {
+          std::uint32_t second[4];
+          Op::split(words, second);
+          put(at_second(b, q), second);
+        }
       };
       SIMT_UNROLL
       for (int q = 0; q < kept; ++q)
@@ -231,8 +277,7 @@ class StationaryWeights {
       for (int q = kept; q < fragments_; ++q) {
         std::uint32_t words[4];
         load(words, q);
-        simt::store(shared_ + at(b, q),
-                    simt::Vec<std::uint32_t, 4>{words[0], words[1], words[2], words[3]});
+        put(at(b, q), words);
       }
     }
   }
@@ -254,11 +299,8 @@ class StationaryWeights {
       after(q);
     }
     for (int q = kept; q < fragments_; ++q) {
-      step<first, end, one_column>(sums, columns, q, [&](int b, std::uint32_t(&words)[4]) {
-        const auto from = simt::load<4>(static_cast<const std::uint32_t*>(shared_ + at(b, q)));
-        SIMT_UNROLL
-        for (int r = 0; r < 4; ++r) words[r] = from[r];
-      });
+      step<first, end, one_column>(sums, columns, q,
+                                   [&](int b, std::uint32_t(&words)[4]) { get(at(b, q), words); });
       after(q);
     }
   }
@@ -274,12 +316,31 @@ class StationaryWeights {
       weights(b, words);
       if constexpr (!one_column)
         if (b > first) column = Column(columns(b, q), thread_);
-      Op::multiply(sums[b - first], words, column);
+      if constexpr (Op::has_second_part) {
+        std::uint32_t second[4];
+        get(at_second(b, q), second);
+        Op::multiply(sums[b - first], words, second, column);
+      } else {
+        Op::multiply(sums[b - first], words, column);
+      }
     }
   }
 
+  SIMT_DEVICE void get(int place, std::uint32_t (&words)[4]) const {
+    const auto from = simt::load<4>(static_cast<const std::uint32_t*>(shared_ + place));
+    SIMT_UNROLL
+    for (int r = 0; r < 4; ++r) words[r] = from[r];
+  }
+
+  SIMT_BOTH static constexpr int beyond(int fragments) {
+    return fragments > kept ? fragments - kept : 0;
+  }
   SIMT_DEVICE int at(int block, int q) const {
-    return (((q - kept) * blocks + block) * static_cast<int>(simt::warp_size) + thread_) * 4;
+    return at_place(block, (Op::has_second_part ? fragments_ : 0) + q - kept);
+  }
+  SIMT_DEVICE int at_second(int block, int q) const { return at_place(block, q); }
+  SIMT_DEVICE int at_place(int block, int place) const {
+    return ((place * blocks + block) * static_cast<int>(simt::warp_size) + thread_) * 4;
   }
 
   int fragments_, thread_;

@@ -16,13 +16,13 @@ struct SplitBackward : ResidentBackward<T> {
 
 namespace split {
 
-template <class Cell, class T, class E, class Exchange>
+template <class Cell, class T, class E, class Exchange, bool usual>
 SIMT_KERNEL(resident::most_threads, 1)
 void backward(SplitBackward<T> args) {
   if constexpr (Exchange::is_compiled) {
     simt::SharedCarver shared;
     typename Exchange::Scatter scatter(shared, args.division, args.room);
-    resident::walk_backward<Cell, T, E>(args, args.division, scatter, shared);
+    resident::walk_backward<Cell, T, E, usual>(args, args.division, scatter, shared);
     scatter.leave();
   }
 }
@@ -30,11 +30,17 @@ void backward(SplitBackward<T> args) {
 // One cell and type of operands, a GradientOperand.
 template <class Cell, class E, class Exchange, class T>
 void launch_backward(simt::Stream stream, const SplitBackward<T>& args) {
-  using Scatter = typename Exchange::Scatter;
-  auto launch = resident::launch_of_tiles(
-      args.lanes, args.division, resident::BackwardMemory<Cell, E, Scatter>{args.division}.bytes());
-  Exchange::group(launch, args.division);
-  simt::launch(launch, stream, backward<Cell, T, E, Exchange>, args);
+  const auto bytes = [&]<class Some>(Some) {
+    return resident::BackwardMemory<Cell, Some, typename Exchange::Scatter>{args.division}.bytes();
+  };
+  resident::with_room<E>(args.shared_bytes, bytes, [&]<class Some>(Some some) {
+    auto launch = resident::launch_of_tiles(args.lanes, args.division, bytes(some));
+    Exchange::group(launch, args.division);
+    simt::launch(launch, stream,
+                 resident::is_usual(args) ? backward<Cell, T, Some, Exchange, true>
+                                          : backward<Cell, T, Some, Exchange, false>,
+                 args);
+  });
 }
 
 }  // namespace split

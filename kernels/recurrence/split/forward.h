@@ -16,14 +16,14 @@ struct SplitForward : ResidentForward<T> {
 
 namespace split {
 
-template <class Cell, class T, class E, class Exchange>
+template <class Cell, class T, class E, class Exchange, bool usual>
 SIMT_KERNEL(resident::most_threads, 1)
 void forward(SplitForward<T> args) {
   if constexpr (Exchange::is_compiled) {
     simt::SharedCarver shared;
     typename Exchange::template Gather<E> gather(shared, args.division, resident::channels<Cell>,
                                                  args.room);
-    resident::walk_forward<Cell, T, E>(args, args.division, gather, shared);
+    resident::walk_forward<Cell, T, E, usual>(args, args.division, gather, shared);
     gather.leave();
   }
 }
@@ -31,11 +31,18 @@ void forward(SplitForward<T> args) {
 // One cell and type of operands.
 template <class Cell, class E, class Exchange, class T>
 void launch_forward(simt::Stream stream, const SplitForward<T>& args) {
-  using Gather = typename Exchange::template Gather<E>;
-  auto launch = resident::launch_of_tiles(
-      args.lanes, args.division, resident::ForwardMemory<Cell, E, Gather>{args.division}.bytes());
-  Exchange::group(launch, args.division);
-  simt::launch(launch, stream, forward<Cell, T, E, Exchange>, args);
+  const auto bytes = [&]<class Some>(Some) {
+    using Gather = typename Exchange::template Gather<Some>;
+    return resident::ForwardMemory<Cell, Some, Gather>{args.division}.bytes();
+  };
+  resident::with_room<E>(args.shared_bytes, bytes, [&]<class Some>(Some some) {
+    auto launch = resident::launch_of_tiles(args.lanes, args.division, bytes(some));
+    Exchange::group(launch, args.division);
+    simt::launch(launch, stream,
+                 resident::is_usual(args) ? forward<Cell, T, Some, Exchange, true>
+                                          : forward<Cell, T, Some, Exchange, false>,
+                 args);
+  });
 }
 
 }  // namespace split

@@ -137,8 +137,7 @@ ProductChoicesHandle Device::make_choices() const {
 std::size_t Device::product_bytes() const { return 0; }
 
 template <class T>
-void Device::multiply(simt::Stream, const Product<T>& p, ProductChoices&, void*,
-                      std::size_t) const {
+void Device::multiply(simt::Stream, const Product<T>& p, ProductChoices&, void*) const {
   using R = simt::Real<T>;
   const auto operand = [&](T stored) {
     const R value = simt::to_real(stored);
@@ -158,9 +157,8 @@ void Device::multiply(simt::Stream, const Product<T>& p, ProductChoices&, void*,
     }
 }
 
-#define LACUNA_MULTIPLY(T)                                                                   \
-  template void Device::multiply<T>(simt::Stream, const Product<T>&, ProductChoices&, void*, \
-                                    std::size_t) const;
+#define LACUNA_MULTIPLY(T) \
+  template void Device::multiply<T>(simt::Stream, const Product<T>&, ProductChoices&, void*) const;
 LACUNA_MULTIPLY(float)
 LACUNA_MULTIPLY(double)
 LACUNA_MULTIPLY(simt::Fp16)

@@ -1,0 +1,233 @@
+#!/usr/bin/env python3
+"""bench/gpu.py and bench/gpu_kernels.py around workers that are made up: who hangs, dies, cannot be captured or
+differs costs its own case or its own times, and what was timed is written however the program ends.
+Usage: gpu_test.py
+Where there is torch, its real worker as well, with a contestant that computes something else."""
+
+import importlib.util
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import unittest.mock
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "bench"))
+
+import gpu_cases  # noqa: E402
+from watched import Hung, WatchedWorker  # noqa: E402
+from workers import WorkerError  # noqa: E402
+
+# Answers as gpu_worker.py and gpu_kernels_worker.py do; what becomes of a case follows from its number of features.
+# 1: it hangs, 2: it dies, 3: Lacuna is refused, 4: a peer is, 5: a peer cannot be captured, 6: it takes a second.
+STAND_IN = f"""#!{sys.executable}
+import json, os, sys, time
+
+def say(**what):
+    print(json.dumps(what), flush=True)
+
+def run(who, median):
+    return dict(who=who, graph=True, median_us=median, quartiles_us=[median, median], samples_us=[median] * 5,
+                peak_bytes=None, difference=dict(tensor="hidden", of_allowed=0.5))
+
+for line in sys.stdin:
+    words = line.split()
+    if words[0] == "about":
+        say(device="cuda", gpu="a stand-in", driver="", cuda="0", cudnn=0, torch="0", lacuna="0", math="none")
+        continue
+    case, repeats, eager = words[1], int(words[2]), words[3:]
+    features = case.split("_d")[1].split("_")[0]
+    say(now="lacuna: first step")
+    if features == "1":
+        time.sleep(60)
+    elif features == "2":
+        os._exit(3)
+    elif features == "3":
+        say(error="refused: lacuna differs")
+        continue
+    elif features == "5" and not eager:
+        say(capture_failed="torch", why="no graph")
+        continue
+    elif features == "6":
+        time.sleep(1)
+    if words[0] == "kernels":
+        kernel = dict(kernel="void lacuna::resident<float>", calls=1, us=25.0)
+        say(case=case, steps=2, us=30.0, plan="", kernels=[kernel])
+        continue
+    peer, refused = [run("torch", 20.0)], []
+    if features == "4":
+        peer, refused = [], [dict(who="torch", peak_bytes=None, difference=dict(tensor="d_bias", of_allowed=7.5))]
+    say(case=case, tokens=4, steps=2, runs=[run("lacuna", 10.0)] + peer, refused=refused, seconds={{}}, eager=eager)
+"""
+
+
+def case(features, hidden=8):
+    return f"lstm_f32_n2_t2_d{features}_h{hidden}"
+
+
+class Program(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.stand_in = pathlib.Path(self.folder.name, "python")
+        self.stand_in.write_text(STAND_IN, encoding="utf-8")
+        self.stand_in.chmod(0o755)
+
+    def command(self, cases, *more):
+        words = [sys.executable, str(ROOT / "bench/gpu.py"), "--library", str(self.stand_in), "--python",
+                 str(self.stand_in), "--output", self.folder.name, "--limit", "1.5", "--repeats", "11", *more]
+        return words + [word for one in cases for word in ("--case", one)]
+
+    def found(self):
+        path = next(pathlib.Path(self.folder.name).glob("gpu-*.json"))
+        findings = json.loads(path.read_text(encoding="utf-8"))
+        return findings, [one["case"] for one in findings["cases"]], path.with_suffix(".md").read_text(encoding="utf-8")
+
+    def run_it(self, cases, *more):
+        done = subprocess.run(self.command(cases, *more), capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.said = done.stderr
+        return self.found()
+
+    def test_a_bad_case_costs_itself_alone(self):
+        findings, timed, _ = self.run_it([case(0), case(1), case(2), case(3), case(7)])
+        self.assertEqual(timed, [case(0), case(7)])
+        self.assertEqual(findings["notes"],
+                         [f"{case(1)}: no answer at lacuna: first step within 1.5 s: killed",
+                          f"{case(2)}: {self.stand_in} ended with status 3 at 'run' at lacuna: first step",
+                          f"{case(3)}: refused: lacuna differs"])
+
+    def test_shapes_that_hang_come_last(self):
+        self.assertEqual(gpu_cases.shape("grud_f32_n2_t2_d1_h8"), gpu_cases.shape(case(1)))
+        halves = case(1).replace("f32", "f16")
+        self.run_it([case(1), halves, case(0), case(7)])
+        self.assertEqual([line.split()[-1] for line in self.said.splitlines() if line.startswith("[")],
+                         [case(1), case(0), case(7), halves])
+
+    def test_a_refused_peer_leaves_the_others_their_times(self):
+        _, timed, report = self.run_it([case(4)])
+        self.assertEqual(timed, [case(4)])
+        self.assertRegex(report, r"\| Lacuna +\| graph, 5 samples \| 10.0 ")
+        self.assertRegex(report, r"\| cuDNN +\| refused +\| - .*\| 7.5 ")
+
+    def test_who_cannot_be_captured_stays_eager(self):
+        findings, timed, _ = self.run_it([case(5), case(7)])
+        self.assertEqual(timed, [case(5), case(7)])
+        self.assertEqual([one["eager"] for one in findings["cases"]], [["torch"], ["torch"]])
+        self.assertEqual(findings["notes"], ["torch could not be captured in a CUDA graph: no graph"])
+
+    def test_seconds_end_it_in_the_midst_of_a_case(self):
+        began = time.monotonic()
+        findings, timed, _ = self.run_it([case(0), case(1), case(7)], "--seconds", "1", "--limit", "50")
+        self.assertLess(time.monotonic() - began, 20)
+        self.assertEqual(timed, [case(0)])
+        self.assertEqual(findings["notes"][-1], f"1 s were over: 1 cases were not begun, {case(7)} and after")
+
+    def test_a_signal_ends_it_and_all_is_written(self):
+        for which in (signal.SIGTERM, signal.SIGINT):
+            program = subprocess.Popen(self.command([case(0), *[case(6)] * 30]), stdout=subprocess.DEVNULL,
+                                       stderr=subprocess.PIPE, text=True)
+            for line in program.stderr:
+                if line.startswith("[3/"):
+                    break
+            for _ in range(2):  # as `timeout` does
+                program.send_signal(which)
+            program.communicate(timeout=20)
+            self.assertEqual(program.returncode, 0)
+            findings, timed, _ = self.found()
+            self.assertEqual(timed, [case(0), case(6)])
+            self.assertEqual(findings["notes"], ["interrupted: the cases that were done are reported"])
+
+
+    def test_kernels_are_written_however_it_ends(self):
+        command = [sys.executable, str(ROOT / "bench/gpu_kernels.py"), "--python", str(self.stand_in), "--output",
+                   self.folder.name, "--limit", "1.5"]
+        for one in (case(0), case(1), case(7), *[case(6)] * 30):
+            command += ["--case", one]
+        program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for line in program.stderr:
+            if line.startswith("[5/"):
+                break
+        program.terminate()
+        said, _ = program.communicate(timeout=20)
+        self.assertEqual(program.returncode, 0)
+        self.assertIn(f"{case(0)}: 30.0 us a step, 15.00 a time step; kernels 25.0 us\n"
+                      "      25.0 us     1.0 x  resident<float>\n", said)
+        found = json.loads(pathlib.Path(self.folder.name, "gpu-kernels.json").read_text(encoding="utf-8"))
+        self.assertEqual([one["case"] for one in found["cases"]], [case(0), case(7), case(6)])
+        self.assertEqual(found["notes"], [f"{case(1)}: no answer at lacuna: first step within 1.5 s: killed",
+                                          "interrupted: the cases that were done are reported"])
+        self.assertEqual(found["gpu"], "a stand-in")
+
+
+class Watched(unittest.TestCase):
+    def worker(self, program, limit, start_limit):
+        worker = WatchedWorker([sys.executable, "-c", program], limit, start_limit)
+        self.addCleanup(worker.stop)
+        return worker
+
+    def test_may_take_its_time_to_start(self):
+        slow = 'import sys, time\ntime.sleep(1)\nfor line in sys.stdin: print(\'{"a": 1}\', flush=True)'
+        self.assertEqual(self.worker(slow, 0.5, 30).ask("go"), {"a": 1})
+        with self.assertRaisesRegex(Hung, "no answer within 0.4 s"):
+            self.worker(slow, 30, 0.4).ask("go")
+
+    def test_goes_on_after_an_error_and_is_replaced_when_broken(self):
+        replies = ('import os, sys\nfor line in sys.stdin: print(\'{"%s": "pid %d"}\' % '
+                   '("about" if "about" in line else line.strip(), os.getpid()), flush=True)')
+        worker = self.worker(replies, 10, 10)
+        first = worker.ask("fine")["fine"]
+        with self.assertRaisesRegex(WorkerError, first):
+            worker.ask("error")
+        self.assertEqual(worker.ask("fine")["fine"], first)
+        with self.assertRaisesRegex(WorkerError, first):
+            worker.ask("broken")
+        self.assertNotEqual(worker.ask("fine")["fine"], first)
+
+
+class Order(unittest.TestCase):
+    def test_has_every_case_once_and_the_telling_ones_first(self):
+        cases = gpu_cases.standard_cases("cuda")
+        self.assertEqual((len(cases), len(set(cases))), (58, 58))
+        kinds = [name.split("_")[1] for name in cases]
+        self.assertEqual(set(kinds[:30]), {"f32", "f16"})
+        self.assertEqual(kinds[30:], ["tf32"] * 14 + ["bf16"] * 14)
+
+
+@unittest.skipUnless(importlib.util.find_spec("torch"), "no torch in this Python")
+class Judged(unittest.TestCase):
+    def test_a_peer_that_differs_is_refused_and_lacuna_refuses_the_case(self):
+        import gpu_worker
+        import torch
+        from gpu_contestants import PlainLoop, Torch, converted, make_inputs
+
+        small = gpu_cases.parse("gru_f32_n2_t3_d4_h8")
+        inputs, cpu = make_inputs(small), torch.device("cpu")
+
+        class Off(PlainLoop):
+            def collect(self):
+                found = super().collect()
+                found["d_bias"] = found["d_bias"] * 1.01
+                return found
+
+        def seats(*classes):
+            return [gpu_worker.Seat(cls.__name__, Torch(cls("gru", converted(inputs, cpu, torch.float32))), cpu)
+                    for cls in classes]
+
+        silent = unittest.mock.Mock()
+        good = seats(PlainLoop, Off, PlainLoop)
+        gpu_worker.judge(small, inputs, cpu, good, silent)
+        self.assertEqual([seat.refused for seat in good], [False, True, False])
+        self.assertEqual(good[1].facts["difference"]["tensor"], "d_bias")
+        with self.assertRaisesRegex(gpu_worker.Refused, "Off differs from the fp64 reference in d_bias"):
+            gpu_worker.judge(small, inputs, cpu, seats(Off, PlainLoop), silent)
+
+
+if __name__ == "__main__":
+    os.chdir(ROOT)
+    unittest.main(warnings="ignore")  # of pipes to workers that were killed
