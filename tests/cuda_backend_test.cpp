@@ -158,6 +158,38 @@ TEST(CudaMemory, OfTheCallerIsAlignedTo64BytesAndNoMore) {
 }
 
 #ifndef LACUNA_TEST_ON_DEVICE
+// Kernels of a forward and a backward run, products apart.
+struct Launches {
+  std::uint64_t forward, backward;
+};
+template <class Real>
+Launches launches_of(const char* text) {
+  const support::InRegime regime(LACUNA_REGIME_RESIDENT);
+  const ContextHandle context = support::make_context();
+  support::LibraryRun<Real> run(support::parse_case(text));
+  const auto plan = support::make_plan(context.get(), run.layer(), run.capacity());
+  const auto tape = support::make_tape(plan.get());
+  const auto count = [] { return lacuna::emulator::counters().launches.load(); };
+  const auto begin = count();
+  run.forward(plan.get(), tape.get());
+  const auto middle = count();
+  run.backward(plan.get(), tape.get());
+  return {middle - begin, count() - middle};
+}
+
+// Each costs a short step about as much as a time step of the recurrence.
+TEST(CudaRun, LaunchesLittleAroundTheRecurrence) {
+  // Offsets, a copy of the rows and the recurrence; offsets, the recurrence, two for the bias, and two for the gradient by
+  // the gaps, which this test asks for.
+  const Launches whole = launches_of<float>("lstm_f32_n5_d8_h16_len1-9_seed3");
+  EXPECT_EQ(whole.forward, 3u);
+  EXPECT_EQ(whole.backward, 6u);
+  // And W_x is packed; twice; its gradient and that of the rows are brought to the caller's widths.
+  const Launches padded = launches_of<float>("lstm_f32_n5_d5_h16_len1-9_seed3");
+  EXPECT_EQ(padded.forward, 4u);
+  EXPECT_EQ(padded.backward, 9u);
+}
+
 struct Ledger {
   int left = 1 << 20, blocks = 0;
   static void* allocate(void* user, std::size_t bytes, std::size_t alignment, void*) {

@@ -41,6 +41,7 @@ TEST_P(OffsetsOnDevice, GiveTheSame) {
 INSTANTIATE_TEST_SUITE_P(
     Models, OffsetsOnDevice,
     testing::Combine(testing::Values("lstm_f32_n9_h31_len0-23_init_seed3",
+                                     "lstm_f32_n9_d8_h16_len0-23_seed4",
                                      "grud_f64_n6_d5_h17_len0-19_miss80_nan_times_seed4",
                                      "grud_relax_f32_n7_h12_len0-19_miss80_rev_seed5",
                                      "ode_euler_f64_n5_d3_h7_len0-9_miss50_gap_seed6",
@@ -62,6 +63,11 @@ INSTANTIATE_TEST_SUITE_P(
     Groups, OffsetsOnDevice,
     testing::Combine(testing::Values("grud_f32_n9_h31_len0-9_miss60_init_seed3"),
                      testing::Values(LACUNA_REGIME_CLUSTER, LACUNA_REGIME_GRID)));
+
+// More than are ranked: a sort.
+INSTANTIATE_TEST_SUITE_P(ManySequences, OffsetsOnDevice,
+                         testing::Combine(testing::Values("rnn_tanh_f32_n4200_d1_h1_len0-3_seed3"),
+                                          testing::Values(LACUNA_REGIME_STEPWISE)));
 
 class OffsetsOfFewer
     : public testing::TestWithParam<std::tuple<const char*, lacuna_regime, lacuna_tape_kind>> {};

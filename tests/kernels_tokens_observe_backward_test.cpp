@@ -384,6 +384,40 @@ TYPED_TEST(KernelsTokensBackward, GivesEachGradientAlone) {
   }
 }
 
+// Where every value is measured and only d_values is wanted, at any address. Rows behind the last token are left alone.
+TYPED_TEST(KernelsTokensBackward, CopiesWhatIsAllThereIs) {
+  using T = TypeParam;
+  using R = simt::Real<T>;
+  const std::vector<std::int64_t> offsets = {0, 3, 3, 50};
+  const std::int64_t used = 50, spare = 6;
+  for (const std::int64_t features : {1, 3, 8, 41})
+    for (const std::int64_t shift : {0, 1})
+      for (const auto& order : thread_orders(1)) {
+        const emulator::WithSettings with(order);
+        support::Random random(3);
+        const std::int64_t stride = (features + 7) / 8 * 8;
+        Doubles exact = random_doubles((used + spare) * stride, random);
+        const std::vector<R> d_input = round_to<R>(exact);
+        ObserveBackward<T> args;
+        args.batch.sequences = 3;
+        args.batch.tokens = used + spare;
+        args.batch.features = features;
+        args.batch.offsets = offsets.data();
+        args.d_input = d_input.data();
+        args.d_input_stride = stride;
+        Output<T> d_values(shift + args.batch.tokens * features);
+        args.d_values = d_values.data() + shift;
+        EXPECT_TRUE(args.copies());
+        observe_backward(nullptr, args);
+        Doubles want(size(shift + args.batch.tokens * features), NAN);
+        for (std::int64_t s = 0; s < used; ++s)
+          for (std::int64_t d = 0; d < features; ++d)
+            want[size(shift + s * features + d)] = from(to<T>(exact[size(s * stride + d)]));
+        EXPECT_EQ(differ(d_values.values(), want), "");
+        EXPECT_EQ(d_values.damage(), "");
+      }
+}
+
 TYPED_TEST(KernelsTokensBackward, IsExactlyZeroWhereNothingWasMeasured) {
   for (const reference::Impute impute : all_imputes) {
     if (impute == reference::Impute::none) continue;

@@ -295,6 +295,44 @@ Batch<T> piece(const Batch<T>& whole, double from, double to) {
   return part;
 }
 
+// Where every value is measured and no time is read, neither whose a token is nor its gap is needed. Rows behind the last
+// token are not read, and become zeros.
+TYPED_TEST(KernelsTokensObserve, CopiesRowsThatAreAllThereIs) {
+  using T = TypeParam;
+  const std::vector<std::int64_t> offsets = {0, 3, 3, 50};
+  const std::int64_t used = 50, spare = 6;
+  for (const std::int64_t features : {1, 7, 8, 41})
+    for (const bool imputed : {false, true})
+      for (const auto& order : thread_orders(1)) {
+        const emulator::WithSettings with(order);
+        support::Random random(3);
+        Doubles exact = random_doubles(used * features, random);
+        std::vector<T> values = round_to<T>(exact);
+        values.resize(size((used + spare) * features), to<T>(NAN));
+        Observe<T> args;
+        args.batch.sequences = 3;
+        args.batch.tokens = used + spare;
+        args.batch.features = features;
+        args.batch.offsets = offsets.data();
+        args.batch.values = values.data();
+        args.input_stride = round_up(features);
+        Output<T> input(args.batch.tokens * args.input_stride), copy(args.batch.tokens * features);
+        args.input = input.data();
+        if (imputed) args.imputed = copy.data();
+        EXPECT_TRUE(args.copies());
+        observe(nullptr, args);
+        Doubles want(size(args.batch.tokens * args.input_stride));
+        for (std::int64_t s = 0; s < used; ++s)
+          for (std::int64_t d = 0; d < features; ++d)
+            want[size(s * args.input_stride + d)] = exact[size(s * features + d)];
+        EXPECT_EQ(differ(input.values(), want), "");
+        if (!imputed) exact.clear();
+        exact.resize(copy.values().size(), NAN);
+        EXPECT_EQ(differ(copy.values(), exact), "");
+        EXPECT_EQ(input.damage() + copy.damage(), "");
+      }
+}
+
 TYPED_TEST(KernelsTokensObserve, PiecesThatCarryEqualTheWhole) {
   using T = TypeParam;
   for (const bool reverse : {false, true})

@@ -2,6 +2,12 @@
 // loops.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <deque>
+#include <numeric>
+#include <span>
+#include <tuple>
+
 #include "kernels/tokens/offsets.h"
 #include "kernels/tokens/reduce.h"
 #include "kernels/tokens/weights.h"
@@ -10,48 +16,81 @@
 namespace lacuna::token_tests {
 namespace {
 
-class KernelsTokensOffsets : public testing::TestWithParam<std::int64_t> {};
+// How many, and how long each is.
+class KernelsTokensSequences
+    : public testing::TestWithParam<std::tuple<std::int64_t, std::int64_t>> {};
 
-TEST_P(KernelsTokensOffsets, ReachTheDevice) {
+TEST_P(KernelsTokensSequences, ReachTheDevice) {
+  const auto [sequences, length] = GetParam();
   std::vector<std::int64_t> offsets;
-  for (std::int64_t i = 0; i < GetParam(); ++i) offsets.push_back((i << 33) + 7 * i);
+  std::vector<std::int32_t> places;
+  for (std::int64_t i = 0; i <= sequences; ++i) offsets.push_back(i * length);
+  for (std::int64_t i = 0; i < sequences; ++i)
+    places.push_back(static_cast<std::int32_t>(3 * i - 5));
   for (const auto& order : thread_orders(2)) {
     const emulator::WithSettings with(order);
     support::GuardedBuffer<std::int64_t> device(offsets.size());
-    write_offsets(nullptr, offsets.data(), GetParam(), device.data());
+    support::GuardedBuffer<std::int32_t> device_order(places.size());
+    write_sequences(nullptr, offsets.data(), places.data(), sequences, device.data(),
+                    device_order.data());
     EXPECT_EQ(device.vector(), offsets);
-    EXPECT_EQ(device.damage(), "");
+    EXPECT_EQ(device_order.vector(), places);
+    EXPECT_EQ(device.damage() + device_order.damage(), "");
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Counts, KernelsTokensOffsets,
-                         testing::Values(0, 1, 2, 479, 480, 481, 1500));
+// Lengths that end a piece early, too: offsets within one have 32 bits.
+INSTANTIATE_TEST_SUITE_P(Counts, KernelsTokensSequences,
+                         testing::Combine(testing::Values(0, 1, 2, 479, 480, 481, 1000),
+                                          testing::Values(7, std::int64_t{1} << 31,
+                                                          (std::int64_t{1} << 32) - 1,
+                                                          (std::int64_t{1} << 33) + 7)));
 
-template <class Key>
-void expect_lengths(std::int64_t sequences, std::int64_t scale) {
+// Ties, zeros among them.
+std::vector<std::int64_t> some_lengths(std::int64_t sequences) {
+  std::vector<std::int64_t> lengths;
+  for (std::int64_t b = 0; b < sequences; ++b) lengths.push_back((b * 37 % 11) << 32);
+  return lengths;
+}
+
+std::vector<std::int64_t> offsets_of(const std::vector<std::int64_t>& lengths) {
   std::vector<std::int64_t> offsets = {0};
-  std::vector<Key> lengths;
-  std::vector<std::int32_t> numbers;
-  for (std::int64_t b = 0; b < sequences; ++b) {
-    lengths.push_back(static_cast<Key>(b * 37 % 11 * scale));
-    offsets.push_back(offsets.back() + lengths.back());
-    numbers.push_back(static_cast<std::int32_t>(b));
-  }
-  for (const auto& order : thread_orders(2)) {
-    const emulator::WithSettings with(order);
-    support::GuardedBuffer<Key> keys(size(sequences));
-    support::GuardedBuffer<std::int32_t> index(size(sequences));
-    sequence_lengths(nullptr, offsets.data(), sequences, keys.data(), index.data());
-    EXPECT_EQ(keys.vector(), lengths);
-    EXPECT_EQ(index.vector(), numbers);
-    EXPECT_EQ(keys.damage() + index.damage(), "");
-  }
+  for (const std::int64_t length : lengths) offsets.push_back(offsets.back() + length);
+  return offsets;
 }
 
 TEST(KernelsTokensLengths, AreKeysToSortBy) {
   for (const std::int64_t sequences : {0, 1, 255, 256, 700}) {
-    expect_lengths<std::int32_t>(sequences, 1);
-    expect_lengths<std::int64_t>(sequences, std::int64_t{1} << 32);
+    const auto lengths = some_lengths(sequences), offsets = offsets_of(lengths);
+    std::vector<std::int32_t> numbers(size(sequences));
+    std::iota(numbers.begin(), numbers.end(), 0);
+    for (const auto& order : thread_orders(2)) {
+      const emulator::WithSettings with(order);
+      support::GuardedBuffer<std::int64_t> keys(size(sequences));
+      support::GuardedBuffer<std::int32_t> index(size(sequences));
+      sequence_lengths(nullptr, offsets.data(), sequences, keys.data(), index.data());
+      EXPECT_EQ(keys.vector(), lengths);
+      EXPECT_EQ(index.vector(), numbers);
+      EXPECT_EQ(keys.damage() + index.damage(), "");
+    }
+  }
+}
+
+TEST(KernelsTokensLengths, RankAsAStableSortDoes) {
+  for (const std::int64_t sequences : {0, 1, 31, 33, 700}) {
+    const auto lengths = some_lengths(sequences), offsets = offsets_of(lengths);
+    std::vector<std::int32_t> want(size(sequences));
+    std::iota(want.begin(), want.end(), 0);
+    std::stable_sort(want.begin(), want.end(), [&](std::int32_t a, std::int32_t b) {
+      return lengths[size(a)] > lengths[size(b)];
+    });
+    for (const auto& order : thread_orders(2)) {
+      const emulator::WithSettings with(order);
+      support::GuardedBuffer<std::int32_t> places(size(sequences));
+      rank_sequences(nullptr, offsets.data(), sequences, places.data());
+      EXPECT_EQ(places.vector(), want);
+      EXPECT_EQ(places.damage(), "");
+    }
   }
 }
 
@@ -116,9 +155,14 @@ TYPED_TEST(KernelsTokensSums, OfColumns) {
       for (const auto& order : thread_orders(2)) {
         const emulator::WithSettings with(order);
         Output<R> out(before), partials(column_sum_partials(rows, columns));
-        column_sums<X>(nullptr, matrix.values.data(), rows, columns, stride,
-                       weighted ? matrix.row_weight.data() : nullptr, partials.data(), out.data(),
-                       slope ? slopes.data() : nullptr);
+        ColumnSums<X> sums;
+        sums.add({.matrix = matrix.values.data(),
+                  .columns = columns,
+                  .stride = stride,
+                  .out = out.data(),
+                  .row_weight = weighted ? matrix.row_weight.data() : nullptr,
+                  .slope_of = slope ? slopes.data() : nullptr});
+        column_sums(nullptr, rows, sums, partials.data());
         EXPECT_EQ(far(out.values(), want, allowed_sum<R>(rows)), "");
         EXPECT_EQ(out.damage() + partials.damage(), "");
         if (first.empty()) first = out.values();
@@ -128,16 +172,53 @@ TYPED_TEST(KernelsTokensSums, OfColumns) {
   }
 }
 
-TEST(KernelsTokensRowParts, FillALargeDeviceAndNoMore) {
-  for (const std::int64_t columns : {1, 40, 33000, 1 << 26})
-    for (const std::int64_t rows : {1, 63, 64, 65, 12345, 1 << 24}) {
-      const tokens::RowParts cut = tokens::row_parts(rows, columns);
-      const std::int64_t tiles = (columns + 31) / 32;
-      EXPECT_GE(cut.parts * cut.rows, rows);
-      EXPECT_LT((cut.parts - 1) * cut.rows, rows);
-      EXPECT_LE(cut.parts * tiles, std::max<std::int64_t>(1024, tiles));
-      EXPECT_EQ(column_sum_partials(rows, columns), cut.parts * columns);
+// Gates of a row and their targets: each as if it were alone, one of them with a factor.
+TYPED_TEST(KernelsTokensSums, OfSeveralAtOnce) {
+  using X = TypeParam;
+  using R = simt::Real<X>;
+  const std::int64_t rows = 700, hidden = 35, units = 40, gates = 4;
+  const Matrix<X> matrix(rows, gates * units, gates * units), factor(rows, hidden, hidden + 1);
+  const auto sum_gate = [&](std::int64_t gate, R* out) {
+    ColumnSum<X> sum{matrix.values.data() + gate * units, hidden, gates * units, out};
+    if (gate == 2) {
+      sum.factor = factor.values.data();
+      sum.factor_stride = factor.stride;
     }
+    return sum;
+  };
+  Doubles want;
+  for (std::int64_t gate = 0; gate < gates; ++gate)
+    for (std::int64_t c = 0; c < hidden; ++c) {
+      double sum = 0;
+      for (std::int64_t r = 0; r < rows; ++r)
+        sum += matrix.at(r, gate * units + c) * (gate == 2 ? factor.at(r, c) : 1);
+      want.push_back(sum);
+    }
+  Output<R> together(Doubles(want.size())), alone(Doubles(want.size()));
+  Output<R> partials(column_sum_partials(rows, gates * hidden));
+  ColumnSums<X> all;
+  for (std::int64_t gate = 0; gate < gates; ++gate) {
+    all.add(sum_gate(gate, together.data() + gate * hidden));
+    ColumnSums<X> one;
+    one.add(sum_gate(gate, alone.data() + gate * hidden));
+    column_sums(nullptr, rows, one, partials.data());
+  }
+  column_sums(nullptr, rows, all, partials.data());
+  EXPECT_EQ(far(together.values(), want, allowed_sum<R>(rows)), "");
+  EXPECT_EQ(differ(together.values(), alone.values()), "");
+  EXPECT_EQ(together.damage() + alone.damage() + partials.damage(), "");
+}
+
+TEST(KernelsTokensRowParts, AreAllOfTheRows) {
+  for (const std::int64_t rows : {1, 63, 64, 65, 12345, 16384, 16385, 1 << 24}) {
+    const tokens::RowParts cut = tokens::row_parts(rows);
+    EXPECT_GE(cut.parts * cut.rows, rows);
+    EXPECT_LT((cut.parts - 1) * cut.rows, rows);
+    EXPECT_LE(cut.parts, 256);
+    // A plan's workspace serves smaller batches, too.
+    for (const std::int64_t more : {rows, rows + 1, 2 * rows})
+      EXPECT_GE(column_sum_partials(more, 3), 3 * cut.parts) << rows << " of " << more;
+  }
 }
 
 // Small, for ThreadSanitizer.
@@ -145,8 +226,9 @@ TEST(KernelsTokensSumsThreads, DoNotRace) {
   const emulator::WithSettings with(two_thread_orders(1)[1]);
   const Matrix<float> matrix(70, 5, 8);
   Output<float> columns(Doubles(5)), partials(column_sum_partials(70, 5)), rows(70);
-  column_sums<float>(nullptr, matrix.values.data(), 70, 5, 8, nullptr, partials.data(),
-                     columns.data());
+  ColumnSums<float> sums;
+  sums.add({matrix.values.data(), 5, 8, columns.data()});
+  column_sums(nullptr, 70, sums, partials.data());
   row_sums<float>(nullptr, matrix.values.data(), 70, 5, 8, nullptr, rows.data(), false);
   double by_columns = 0, by_rows = 0;
   for (const double v : columns.values()) by_columns += v;
@@ -199,25 +281,37 @@ constexpr Padding paddings[] = {{4, 5, 3, 8, 8}, {1, 8, 8, 8, 8}, {3, 1, 17, 8, 
 TYPED_TEST(KernelsTokensSums, WeightsArePackedWithZerosBetween) {
   using T = TypeParam;
   using R = simt::Real<T>;
-  for (const Padding& p : paddings) {
-    support::Random random(4);
-    Doubles exact = random_doubles(p.gates * p.hidden * p.columns, random);
-    const std::vector<R> source = round_to<R>(exact);
-    Doubles want(size(p.gates * p.units * p.stride));
-    for (std::int64_t g = 0; g < p.gates; ++g)
-      for (std::int64_t u = 0; u < p.hidden; ++u)
-        for (std::int64_t c = 0; c < p.columns; ++c)
-          want[size((g * p.units + u) * p.stride + c)] =
-              from(to<T>(exact[size((g * p.hidden + u) * p.columns + c)]));
+  // Large and small ones together.
+  for (const std::size_t begin : {std::size_t{0}, std::size_t{3}}) {
+    const std::span<const Padding> several = std::span(paddings).subspan(begin, 3);
     for (const auto& order : thread_orders(1)) {
       const emulator::WithSettings with(order);
-      Output<T> packed(p.gates * p.units * p.stride);
-      pack_weights(nullptr, source.data(), p.gates, p.hidden, p.columns, packed.data(), p.units,
-                   p.stride);
-      EXPECT_EQ(differ(packed.values(), want), "");
-      EXPECT_EQ(packed.damage(), "");
+      PackedList<T> list;
+      std::deque<std::vector<R>> sources;
+      std::deque<Output<T>> packed;
+      std::vector<Doubles> want;
+      for (const Padding& p : several) {
+        support::Random random(4);
+        Doubles exact = random_doubles(p.gates * p.hidden * p.columns, random);
+        sources.push_back(round_to<R>(exact));
+        want.emplace_back(size(p.gates * p.units * p.stride));
+        for (std::int64_t g = 0; g < p.gates; ++g)
+          for (std::int64_t u = 0; u < p.hidden; ++u)
+            for (std::int64_t c = 0; c < p.columns; ++c)
+              want.back()[size((g * p.units + u) * p.stride + c)] =
+                  from(to<T>(exact[size((g * p.hidden + u) * p.columns + c)]));
+        packed.emplace_back(p.gates * p.units * p.stride);
+        list.add({sources.back().data(), p.gates, p.hidden, p.columns, packed.back().data(),
+                  p.units, p.stride});
+      }
+      pack_weights(nullptr, list);
+      for (std::size_t i = 0; i < want.size(); ++i) {
+        EXPECT_EQ(differ(packed[i].values(), want[i]), "");
+        EXPECT_EQ(packed[i].damage(), "");
+      }
     }
   }
+  pack_weights(nullptr, PackedList<T>{});
 }
 
 TYPED_TEST(KernelsTokensSums, GradientsOfWeightsAreAddedWithoutPadding) {

@@ -39,6 +39,17 @@ INSTANTIATE_TEST_SUITE_P(
                     "grud_relax_f32_n20_d37_h64_len0-40+200_miss85_nan_times_seed10"),
     support::test_name);
 
+// As wide as products want rows to be: the CUDA backend reads and writes some of the caller's arrays where they are.
+INSTANTIATE_TEST_SUITE_P(WholeRows, Oracle,
+                         testing::Values("lstm_f32_n7_d8_h16_len0-9_seed31",
+                                         "gru_f64_n5_d16_h24_len0-9_rev_seed32",
+                                         "gru_reset_before_f32_n5_d8_h24_len0-9_seed33",
+                                         "lstm_f32_n7_d16_h24_p8_len0-9_seed34",
+                                         "lstm+none+decay_f32_n6_d8_h16_len0-9_seed35",
+                                         "grud_f64_n5_d8_h16_len0-9_miss60_seed36",
+                                         "lstm_f32_n7_d8_h16_len0-9_ln_seed37"),
+                         support::test_name);
+
 // So large that the groups' sums would take too much memory: weight gradients come from one pass over all tokens.
 class OnePass : public Oracle {};
 

@@ -21,7 +21,7 @@ class Backward : BackwardRecurrence<T> {
         d_carry_in_(call.d_carry_in) {}
 
   void run() {
-    this->arrange();
+    this->arrange(this->locates() || wants_gaps() || !observed().copies());
     if (this->sequences() == 0) return;
     this->draw();
     this->pack();
@@ -43,18 +43,29 @@ class Backward : BackwardRecurrence<T> {
   // target [gates H, columns] += (gate rows)^T operand, over all tokens.
   void add_product(const T* rows, std::int64_t row_stride, std::int64_t gates, const T* operand,
                    std::int64_t stride, std::int64_t columns, R* target) const {
+    const auto multiply = [&](R* to, bool add) {
+      this->multiply(Form::tn, gates * this->units(), stride, this->tokens(), rows, row_stride,
+                     operand, stride, to, stride, add);
+    };
+    if (this->lay_.hidden == this->units() && this->is_dense(target, columns, stride))
+      return multiply(target, true);
     R* const dense = this->template work<R>(this->at_.d_weights);
-    this->multiply(Form::tn, gates * this->units(), stride, this->tokens(), rows, row_stride,
-                   operand, stride, dense, stride);
+    multiply(dense, false);
     add_gradient(this->stream_, dense, gates, this->lay_.hidden, columns, this->units(), stride,
                  target);
   }
 
-  void add_bias(const T* rows, std::int64_t stride, std::int64_t gates, R* target) const {
-    for (std::int64_t g = 0; g < gates; ++g)
-      column_sums(this->stream_, rows + g * this->units(), this->tokens(), this->lay_.hidden,
-                  stride, static_cast<const R*>(nullptr), partials(),
-                  target + g * this->lay_.hidden);
+  void bias_gradients() const {
+    const DeviceLayout& lay = this->lay_;
+    const T* const d_gates = this->template work<const T>(this->at_.d_gates);
+    ColumnSums<T> sums;
+    const auto sum_gate = [&](std::int64_t gate, R* target) {
+      sums.add({d_gates + gate * lay.units, lay.hidden, lay.gradient_gates * lay.units, target});
+    };
+    if (R* const d_bias = wanted(LACUNA_BIAS))
+      for (std::int64_t g = 0; g < lay.input_gates; ++g) sum_gate(g, d_bias + g * lay.hidden);
+    if (R* const d_bias = wanted(LACUNA_BIAS_HN)) sum_gate(3, d_bias);
+    column_sums(this->stream_, this->tokens(), sums, partials());
   }
 
   void weight_gradients() const {
@@ -63,8 +74,7 @@ class Backward : BackwardRecurrence<T> {
     const std::int64_t outputs = lay.output_units;
     const T* const d_gates = this->template work<const T>(this->at_.d_gates);
     const T* const state = this->template taped<T>(lay.tape.operand);
-    if (R* const d_bias = wanted(LACUNA_BIAS)) add_bias(d_gates, stride, lay.input_gates, d_bias);
-    if (R* const d_bias = wanted(LACUNA_BIAS_HN)) add_bias(d_gates + 3 * units, stride, 1, d_bias);
+    bias_gradients();
     if (this->normalises()) norm_gradients();
     if (R* const d_x = wanted(LACUNA_WEIGHTS_X))
       add_product(d_gates, stride, lay.input_gates, this->template taped<T>(lay.tape.input),
@@ -103,17 +113,15 @@ class Backward : BackwardRecurrence<T> {
     const DeviceLayout& lay = this->lay_;
     const std::int64_t units = lay.units, stride = lay.gradient_gates * units, h = lay.hidden;
     T* const d_gates = this->template work<T>(this->at_.d_gates);
-    const auto sum = [&](const auto* rows, std::int64_t row_stride, R* target, const auto* factor,
-                         std::int64_t factor_stride) {
-      column_sums(this->stream_, rows, this->tokens(), h, row_stride,
-                  static_cast<const R*>(nullptr), partials(), target,
-                  static_cast<const R*>(nullptr), factor, factor_stride);
-    };
+    ColumnSums<T> of_gates;
     const auto sum_gate = [&](R* d_gain, std::int64_t gate, std::int64_t gradient,
                               std::int64_t place) {
-      sum(d_gates + gradient * units, stride, d_gain + gate * h,
-          static_cast<const T*>(this->norm_kept().normalised) + (place + gate) * units,
-          this->norm_stride());
+      of_gates.add({.matrix = d_gates + gradient * units,
+                    .columns = h,
+                    .stride = stride,
+                    .out = d_gain + gate * h,
+                    .factor = this->norm_kept().normalised + (place + gate) * units,
+                    .factor_stride = this->norm_stride()});
     };
     const bool of_gru = this->layer_.cell == LACUNA_GRU;  // its W_hn h has a gradient of its own
     for (std::int64_t g = 0; g < lay.input_gates; ++g) {
@@ -121,11 +129,13 @@ class Backward : BackwardRecurrence<T> {
       if (R* const d_gain = wanted(LACUNA_NORM_GAIN_H))
         sum_gate(d_gain, g, of_gru && g == 2 ? 3 : g, lay.input_gates);
     }
-    const R* const none = nullptr;
+    column_sums(this->stream_, this->tokens(), of_gates, partials());
+    ColumnSums<R> of_cell;
     if (R* const d_gain = wanted(LACUNA_NORM_GAIN_C))
-      sum(this->d_shown_rows(), 2 * units, d_gain, none, 0);
+      of_cell.add({this->d_shown_rows(), h, 2 * units, d_gain});
     if (R* const d_bias = wanted(LACUNA_NORM_BIAS_C))
-      sum(this->d_shown_rows() + units, 2 * units, d_bias, none, 0);
+      of_cell.add({this->d_shown_rows() + units, h, 2 * units, d_bias});
+    column_sums(this->stream_, this->tokens(), of_cell, partials());
     NormaliseBackward<T> args =
         this->backward_of(this->normalise_x(this->norm_kept(), nullptr), d_gates, stride);
     args.by_token = true;
@@ -150,12 +160,16 @@ class Backward : BackwardRecurrence<T> {
     if (evolve == LACUNA_EVOLVE_NONE) return;
     const R* const d_exponent = this->template work<const R>(this->at_.d_exponent);
     const R* const gaps = this->template work<const R>(this->at_.gaps);
+    ColumnSums<R> sums;
     const auto sum = [&](const R* rows, const EvolvePart& part, const R* weight, R* target,
                          const R* slope_of) {
       if (target)
-        column_sums(this->stream_, rows + part.column, this->tokens(), part.count, lay.evolve_units,
-                    weight, partials(), target + part.first,
-                    slope_of ? slope_of + part.first : nullptr);
+        sums.add({.matrix = rows + part.column,
+                  .columns = part.count,
+                  .stride = lay.evolve_units,
+                  .out = target + part.first,
+                  .row_weight = weight,
+                  .slope_of = slope_of ? slope_of + part.first : nullptr});
     };
     R* const d_weight = wanted(LACUNA_EVOLVE_WEIGHT);
     if (decays()) {
@@ -173,11 +187,12 @@ class Backward : BackwardRecurrence<T> {
           [&](const EvolvePart& part) { sum(d_exponent, part, gaps, d_weight, slope_of); });
     }
     sum(d_exponent, EvolvePart{0, lay.outputs, 0}, nullptr, wanted(LACUNA_EVOLVE_BIAS), nullptr);
-    if (!this->relaxes()) return;
-    for_evolve_parts([&](const EvolvePart& part) {
-      sum(this->template work<const R>(this->at_.d_target), part, nullptr,
-          wanted(LACUNA_EVOLVE_TARGET), nullptr);
-    });
+    if (this->relaxes())
+      for_evolve_parts([&](const EvolvePart& part) {
+        sum(this->template work<const R>(this->at_.d_target), part, nullptr,
+            wanted(LACUNA_EVOLVE_TARGET), nullptr);
+      });
+    column_sums(this->stream_, this->tokens(), sums, partials());
   }
 
   bool wants_input() const {
@@ -190,18 +205,24 @@ class Backward : BackwardRecurrence<T> {
     if (!wants_input()) return;
     const DeviceLayout& lay = this->lay_;
     const std::int64_t stride = lay.gradient_gates * lay.units;
-    R* const d_input = this->template work<R>(this->at_.d_input);
-    this->multiply(Form::nn, this->tokens(), lay.input_stride, lay.input_gates * lay.units,
-                   this->template work<const T>(this->at_.d_gates), stride,
-                   this->template work<const T>(this->at_.weights_x), lay.input_stride, d_input,
-                   lay.input_stride);
+    const auto multiply = [&](R* d_input) {
+      this->multiply(Form::nn, this->tokens(), lay.input_stride, lay.input_gates * lay.units,
+                     this->template work<const T>(this->at_.d_gates), stride, this->weights_x_,
+                     lay.input_stride, d_input, lay.input_stride);
+    };
+    const ObserveBackward<T> args = observed();
+    // Of tokens that are not in use, which only the device knows of, the caller's rows are left alone.
+    if constexpr (std::is_same_v<T, R>)
+      if (this->host_offsets_ && args.copies() && args.d_values &&
+          this->is_dense(args.d_values, lay.features, lay.input_stride))
+        return multiply(args.d_values);
+    multiply(this->template work<R>(this->at_.d_input));
     R* const d_delta = this->template work<R>(this->at_.d_delta);
     if (decays())
       this->multiply_wide(Form::nn, this->tokens(), lay.delta_stride, lay.output_units,
                           this->template work<const R>(this->at_.d_exponent), lay.output_units,
-                          this->template work<const R>(this->at_.weights_decay), lay.delta_stride,
-                          d_delta, lay.delta_stride);
-    observe_backward(this->stream_, observed());
+                          this->weights_decay_, lay.delta_stride, d_delta, lay.delta_stride);
+    observe_backward(this->stream_, args);
   }
 
   ObserveBackward<T> observed() const {

@@ -193,7 +193,7 @@ class BackwardRecurrence : protected Run<T> {
       args.states = view.tape_operand + first * outputs;
       this->multiply(Form::nt, rows, wide_x, lay.input_stride,
                      taped<T>(lay.tape.input) + first * lay.input_stride, lay.input_stride,
-                     this->template work<const T>(at.weights_x), lay.input_stride, gx, wide_x);
+                     this->weights_x_, lay.input_stride, gx, wide_x);
       normalise_again(this->normalise_x(norm_kept(), gx), first, rows);
       this->multiply(Form::nt, rows, wide_h, outputs, args.states, outputs, this->weights(),
                      outputs, product, wide_h);

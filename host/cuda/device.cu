@@ -1,6 +1,7 @@
 #include "host/cuda/device.h"
 
 #include <algorithm>
+#include <bit>
 #include <cub/device/device_radix_sort.cuh>
 #include <limits>
 #include <span>
@@ -218,11 +219,13 @@ std::size_t Device::sort_bytes(std::int64_t count) const {
 }
 
 void Device::sort(simt::Stream stream, void* scratch, std::size_t bytes, const std::int64_t* keys,
-                  std::int64_t* sorted_keys, const std::int32_t* index, std::int32_t* sorted_index,
-                  std::int64_t count) const {
+                  std::int64_t* sorted_keys, std::int64_t most_key, const std::int32_t* index,
+                  std::int32_t* sorted_index, std::int64_t count) const {
   if (count == 0) return;
+  const int bits =
+      std::max(1, static_cast<int>(std::bit_width(static_cast<std::uint64_t>(most_key))));
   check(cub::DeviceRadixSort::SortPairsDescending(scratch, bytes, keys, sorted_keys, index,
-                                                  sorted_index, static_cast<int>(count), 0, 64,
+                                                  sorted_index, static_cast<int>(count), 0, bits,
                                                   stream),
         "sorting lengths");
 }

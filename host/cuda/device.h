@@ -14,7 +14,7 @@
 
 namespace lacuna::cuda {
 
-// C [m, n] = A B, all row-major, C in what the operands' type is computed in.
+// C [m, n] = A B, or += where `add`, all row-major, C in what the operands' type is computed in.
 enum class Form {
   nt,  // A [m, k], B [n, k] transposed
   nn,  // A [m, k], B [k, n]
@@ -32,6 +32,7 @@ struct Product {
   simt::Real<T>* c;
   std::int64_t c_stride;
   bool tf32 = false;  // float: operands may be rounded to 11 bits
+  bool add = false;
 };
 
 // The algorithms a plan has chosen so far. A fixed table: a run allocates nothing.
@@ -94,10 +95,10 @@ class Device {
   void wait(simt::Stream stream) const;
 
   std::size_t sort_bytes(std::int64_t count) const;
-  // By falling key, equal ones in the order they had.
+  // By falling key, equal ones in the order they had. Keys are 0 .. most_key; bits that such do not have are not read.
   void sort(simt::Stream stream, void* scratch, std::size_t bytes, const std::int64_t* keys,
-            std::int64_t* sorted_keys, const std::int32_t* index, std::int32_t* sorted_index,
-            std::int64_t count) const;
+            std::int64_t* sorted_keys, std::int64_t most_key, const std::int32_t* index,
+            std::int32_t* sorted_index, std::int64_t count) const;
 
   ProductChoicesHandle make_choices() const;
   std::size_t product_bytes() const;  // of the scratch memory of a product

@@ -12,10 +12,13 @@ namespace lacuna::cuda {
 // What a plan keeps: room for what a run must not allocate.
 struct PreparedPlan final : Prepared {
   PreparedPlan(ProductChoicesHandle handle, std::int64_t sequences) : choices(std::move(handle)) {
+    order.reserve(static_cast<std::size_t>(sequences));
     lengths.reserve(static_cast<std::size_t>(sequences));
   }
   ProductChoicesHandle choices;
-  std::vector<std::int64_t> lengths;  // of the batch, longest first, where the host knows them
+  // Of the batch, where the host knows its lengths: the longest first, ties in the order of the sequences.
+  std::vector<std::int32_t> order;
+  std::vector<std::int64_t> lengths;
 };
 
 template <class T>

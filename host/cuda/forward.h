@@ -21,12 +21,12 @@ class Forward : Run<T> {
       : Base(device, call), batch_given_(call.batch), outputs_(call.outputs), tape_(call.tape) {}
 
   void run() {
-    this->arrange();
+    this->arrange(this->locates());
     observe_tokens();
     if (this->sequences() == 0) return;
+    this->pack();  // kernels fetch weights before they know that there are no tokens
     if (this->steps_ > 0) {
       this->draw();
-      this->pack();
       multiply_inputs();
     }
     recur();
@@ -81,13 +81,12 @@ class Forward : Run<T> {
     const DeviceLayout& lay = this->lay_;
     const std::int64_t wide = lay.input_gates * lay.units;
     this->multiply(Form::nt, this->tokens(), wide, lay.input_stride, input(), lay.input_stride,
-                   this->template work<const T>(this->at_.weights_x), lay.input_stride,
-                   this->template work<R>(this->at_.gx), wide);
+                   this->weights_x_, lay.input_stride, this->template work<R>(this->at_.gx), wide);
     if (this->normalises()) normalise_inputs();
     if (this->layer_.evolve == LACUNA_EVOLVE_DECAY)
       this->multiply_wide(Form::nt, this->tokens(), lay.output_units, lay.delta_stride, delta(),
-                          lay.delta_stride, this->template work<const R>(this->at_.weights_decay),
-                          lay.delta_stride, exponent(), lay.output_units);
+                          lay.delta_stride, this->weights_decay_, lay.delta_stride, exponent(),
+                          lay.output_units);
   }
 
   using NormKept = typename Base::NormKept;

@@ -13,6 +13,7 @@
 #include "kernels/recurrence/stepwise/normalise.h"
 #include "kernels/tokens/observe.h"
 #include "kernels/tokens/observe_backward.h"
+#include "kernels/tokens/offsets.h"
 #include "kernels/tokens/reduce.h"
 
 namespace lacuna::cuda {
@@ -100,11 +101,13 @@ void lay_out_common(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer,
   auto& out = lay.workspace;
   out.offsets = arena.take({B + 1, 8});
   out.order = arena.take({B, 4});
-  out.lengths = arena.take({B, 8});
-  out.sorted_lengths = arena.take({B, 8});
-  out.index = arena.take({B, 4});
-  out.sort_bytes = facts.sort_bytes;
-  out.sort = arena.take({static_cast<std::int64_t>(facts.sort_bytes)});
+  if (B > most_ranked_sequences) {
+    out.lengths = arena.take({B, 8});
+    out.sorted_lengths = arena.take({B, 8});
+    out.index = arena.take({B, 4});
+    out.sort_bytes = facts.sort_bytes;
+    out.sort = arena.take({static_cast<std::int64_t>(facts.sort_bytes)});
+  }
   out.sequence_of = arena.take({N, 4});
   out.gaps = arena.take({N, wide});
   out.weights_x = arena.take({lay.input_gates, lay.units, lay.input_stride, real});
@@ -212,10 +215,10 @@ void lay_out_backward(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer
                                   static_cast<std::int64_t>(sizeof(ObserveGradient<double>))});
     out.sums = arena.take({observe_backward_sums(N, lay.features), wide});
   }
-  const std::int64_t widest =
-      std::max({column_sum_partials(N, lay.gradient_gates * lay.units),
-                column_sum_partials(N, lay.hidden), column_sum_partials(N, lay.evolve_units)});
-  out.partials = arena.take({widest, wide});
+  // Of gates, or gains of both norms, or what evolve has: by weight, bias and target.
+  const std::int64_t widest = std::max(
+      {lay.gradient_gates * lay.hidden, 2 * lay.input_gates * lay.hidden, 3 * lay.evolve_units});
+  out.partials = arena.take({column_sum_partials(N, widest), wide});
   out.d_weights = arena.take({std::max({lay.input_gates * lay.input_stride,
                                         gates(layer.cell) * lay.units, lay.delta_stride}),
                               lay.units, wide});

@@ -82,7 +82,7 @@ template <class T>
 void Device::multiply(simt::Stream stream, const Product<T>& p, ProductChoices& choices,
                       void* scratch) const {
   using R = simt::Real<T>;
-  if (p.m == 0 || p.n == 0) return;
+  if (p.m == 0 || p.n == 0 || (p.k == 0 && p.add)) return;
   const std::string what = "product of " + std::to_string(p.m) + " x " + std::to_string(p.k) +
                            " with " + std::to_string(p.k) + " x " + std::to_string(p.n);
   if (p.k == 0) {
@@ -161,8 +161,8 @@ void Device::multiply(simt::Stream stream, const Product<T>& p, ProductChoices& 
     choice = {shape, found.algo};
     algorithm = &choice.algorithm;
   }
-  const R one = 1, zero = 0;
-  check(cublasLtMatmul(handle, &operation, &one, p.b, &b, p.a, &a, &zero, p.c, &c, p.c, &c,
+  const R one = 1, kept = p.add ? 1 : 0;
+  check(cublasLtMatmul(handle, &operation, &one, p.b, &b, p.a, &a, &kept, p.c, &c, p.c, &c,
                        algorithm, aligned(scratch), scratch_bytes, stream),
         what);
 }

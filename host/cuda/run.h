@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <functional>
+#include <numeric>
 
 #include "host/cuda/engine.h"
 #include "host/cuda/regime.h"
@@ -60,13 +60,7 @@ class Run {
     batch_.carry_last_time = carry.last_time;
     batch_.carry_first_gap = static_cast<const R*>(carry.first_gap);
     batch_.reverse = layer_.reverse != 0;
-    if (host_offsets_) {
-      auto& lengths = prepared_.lengths;
-      lengths.clear();
-      for (std::int64_t b = 0; b < batch_.sequences; ++b)
-        lengths.push_back(host_offsets_[b + 1] - host_offsets_[b]);
-      std::sort(lengths.begin(), lengths.end(), std::greater<>());
-    }
+    if (host_offsets_) order_sequences();
     if (batch_.sequences > 0 && batch_.tokens > 0)
       steps_ = host_offsets_ ? prepared_.lengths.front() : recipe_.capacity.max_length;
   }
@@ -86,18 +80,46 @@ class Run {
   bool is_lstm() const { return layer_.cell == LACUNA_LSTM; }
   bool resets_before() const { return layer_.cell == LACUNA_GRU_RESET_BEFORE; }
 
-  // Where each sequence's tokens are, longest first; which sequence each token is of, and its gap.
-  void arrange() {
+  // Does anything read whose a token is, or the time before it?
+  bool locates() const {
+    return has_mask(layer_) || uses_gaps(layer_) || (drawn_ && draws(layer_));
+  }
+
+  // Where each sequence's tokens are, longest first; if `located`, which sequence each token is of, and its gap.
+  void arrange(bool located) {
+    auto* const order = work<std::int32_t>(at_.order);
     if (host_offsets_)
-      write_offsets(stream_, host_offsets_, sequences() + 1, work<std::int64_t>(at_.offsets));
-    if (sequences() == 0) return;
+      write_sequences(stream_, host_offsets_, prepared_.order.data(), sequences(),
+                      work<std::int64_t>(at_.offsets), order);
+    else if (sequences() <= most_ranked_sequences)
+      rank_sequences(stream_, batch_.offsets, sequences(), order);
+    else
+      sort_sequences(order);
+    if (located && sequences() > 0)
+      locate(stream_, batch_, work<std::int32_t>(at_.sequence_of), work<R>(at_.gaps));
+  }
+
+  // On the host.
+  void order_sequences() {
+    auto& order = prepared_.order;
+    const auto length = [&](std::int32_t b) { return host_offsets_[b + 1] - host_offsets_[b]; };
+    order.resize(static_cast<std::size_t>(sequences()));
+    std::iota(order.begin(), order.end(), 0);
+    // Not stable_sort, which allocates.
+    std::sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) {
+      return length(a) != length(b) ? length(a) > length(b) : a < b;
+    });
+    prepared_.lengths.clear();
+    for (const std::int32_t b : order) prepared_.lengths.push_back(length(b));
+  }
+  // On the device.
+  void sort_sequences(std::int32_t* order) const {
     auto* const lengths = work<std::int64_t>(at_.lengths);
     auto* const index = work<std::int32_t>(at_.index);
     sequence_lengths(stream_, batch_.offsets, sequences(), lengths, index);
     device_.sort(stream_, work<void>(at_.sort), at_.sort_bytes, lengths,
-                 work<std::int64_t>(at_.sorted_lengths), index, work<std::int32_t>(at_.order),
+                 work<std::int64_t>(at_.sorted_lengths), recipe_.capacity.max_length, index, order,
                  sequences());
-    locate(stream_, batch_, work<std::int32_t>(at_.sequence_of), work<R>(at_.gaps));
   }
 
   // Zoneout of all tokens and dropout of all sequences. After arrange.
@@ -149,31 +171,71 @@ class Run {
 
   void pack() {
     const std::int64_t h = layer_.hidden, r = lay_.outputs, g = gates(layer_.cell);
-    pack_weights<T>(stream_, parameter(LACUNA_WEIGHTS_X), g, h, lay_.input, work<T>(at_.weights_x),
-                    units(), lay_.input_stride);
-    pack_weights<T>(stream_, parameter(LACUNA_WEIGHTS_H), g, h, r, work<T>(at_.weights_h), units(),
-                    output_units());
-    if (layer_.evolve == LACUNA_EVOLVE_DECAY)
-      pack_weights<R>(stream_, parameter(LACUNA_EVOLVE_WEIGHT), 1, r, layer_.features,
-                      work<R>(at_.weights_decay), output_units(), lay_.delta_stride);
+    PackedList<T> list;
+    weights_x_ = packed(list, LACUNA_WEIGHTS_X,
+                        {.gates = g,
+                         .hidden = h,
+                         .columns = lay_.input,
+                         .packed = work<T>(at_.weights_x),
+                         .units = units(),
+                         .stride = lay_.input_stride});
+    weights_h_ = packed(list, LACUNA_WEIGHTS_H,
+                        {.gates = g,
+                         .hidden = h,
+                         .columns = r,
+                         .packed = work<T>(at_.weights_h),
+                         .units = units(),
+                         .stride = output_units()});
     if (lay_.projected)
-      pack_weights<T>(stream_, parameter(LACUNA_PROJECTION), 1, r, h,
-                      work<T>(at_.weights_projection), output_units(), units());
+      projection_ = packed(list, LACUNA_PROJECTION,
+                           {.gates = 1,
+                            .hidden = r,
+                            .columns = h,
+                            .packed = work<T>(at_.weights_projection),
+                            .units = output_units(),
+                            .stride = units()});
+    pack_weights(stream_, list);
+    if (layer_.evolve == LACUNA_EVOLVE_DECAY) {
+      PackedList<R> wide;
+      weights_decay_ = packed(wide, LACUNA_EVOLVE_WEIGHT,
+                              {.gates = 1,
+                               .hidden = r,
+                               .columns = layer_.features,
+                               .packed = work<R>(at_.weights_decay),
+                               .units = output_units(),
+                               .stride = lay_.delta_stride});
+      pack_weights(stream_, wide);
+    }
     if (layer_.evolve == LACUNA_EVOLVE_RELAX)
       rates(stream_, parameter(LACUNA_EVOLVE_WEIGHT), relaxed_units(layer_), work<R>(at_.rate));
   }
+  // The caller's own where they need neither another type nor padding, else what the list is going to make of them.
+  template <class X>
+  const X* packed(PackedList<X>& list, lacuna_parameter kind, PackedWeights<X> weights) const {
+    weights.source = parameter(kind);
+    if constexpr (std::is_same_v<X, R>)
+      if (weights.hidden == weights.units &&
+          is_dense(weights.source, weights.columns, weights.stride))
+        return weights.source;
+    list.add(weights);
+    return weights.packed;
+  }
+  // Can a product take such rows as they are?
+  static bool is_dense(const void* rows, std::int64_t columns, std::int64_t stride) {
+    return columns == stride && reinterpret_cast<std::uintptr_t>(rows) % 16 == 0;
+  }
 
   // W_h; and W_hn of gru_reset_before, behind the rows of r and z.
-  const T* weights() const { return work<const T>(at_.weights_h); }
+  const T* weights() const { return weights_h_; }
   const T* candidate_weights() const { return weights() + 2 * units() * units(); }
 
-  const T* projection() const { return work<const T>(at_.weights_projection); }
+  const T* projection() const { return projection_; }
 
   // Of numbers as they are stored, in the plan's precision.
   void multiply(Form form, std::int64_t m, std::int64_t n, std::int64_t k, const T* a,
                 std::int64_t a_stride, const T* b, std::int64_t b_stride, R* c,
-                std::int64_t c_stride) const {
-    queue(Product<T>{form, m, n, k, a, a_stride, b, b_stride, c, c_stride, lay_.tf32});
+                std::int64_t c_stride, bool add = false) const {
+    queue(Product<T>{form, m, n, k, a, a_stride, b, b_stride, c, c_stride, lay_.tf32, add});
   }
   // Of times and what is made of them, which no type and no precision rounds.
   void multiply_wide(Form form, std::int64_t m, std::int64_t n, std::int64_t k, const R* a,
@@ -279,6 +341,8 @@ class Run {
   std::int64_t first_position_;
   DeviceBatch<T> batch_;
   std::int64_t steps_ = 0;
+  const T *weights_x_ = nullptr, *weights_h_ = nullptr, *projection_ = nullptr;  // from pack
+  const R* weights_decay_ = nullptr;
 };
 
 }  // namespace lacuna::cuda

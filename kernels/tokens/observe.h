@@ -1,9 +1,11 @@
 // Which features were measured, how long ago, and what the missing ones read as: the cell's input
 // of every token. Two walks over chunks of tokens: the first leaves of each chunk what a feature's
 // state is behind it, the second finds the state before its chunk in those summaries and writes.
+// Where every value is measured and no time is read there is nothing to walk along: rows are copied.
 #pragma once
 #include <cmath>
 
+#include "kernels/simt/vec.h"
 #include "kernels/simt/warp.h"
 #include "kernels/tokens/chunks.h"
 #include "kernels/tokens/measured.h"
@@ -37,7 +39,9 @@ struct Observe {
   ObserveSummary<T>* summaries = nullptr;
 
   // All "=". Null: not wanted, except for `input`.
-  T* input = nullptr;  // [N, input_stride]: x, m and log(1+gap) as the layer has them, then zeros
+  // [N, input_stride]: x, m and log(1+gap) as the layer has them, then zeros. Aligned to 16 bytes, as
+  // rows are: the stride is a multiple of 8.
+  T* input = nullptr;
   std::int64_t input_stride = 0;
   R* delta = nullptr;  // [N, delta_stride]: time since the feature was measured, then zeros
   std::int64_t delta_stride = 0;
@@ -47,6 +51,9 @@ struct Observe {
   R* since = nullptr;             // [B, D] needs a mask
   double* last_time = nullptr;    // [B] needs times
   R* first_gap = nullptr;         // [B] needs delta_t
+
+  // Rows of the input are the caller's, then zeros; sequence_of and gaps are not read.
+  bool copies() const { return impute == LACUNA_IMPUTE_NONE && !gap_input && delta == nullptr; }
 };
 
 inline namespace SIMT_PATH {
@@ -209,6 +216,28 @@ void observe_chunks(Observe<T> args, std::int64_t columns) {
   }
 }
 
+// 16 bytes to a thread.
+template <class T>
+SIMT_KERNEL(flat_threads)
+void copy_rows(Observe<T> args) {
+  constexpr int each = 16 / sizeof(T);
+  const DeviceBatch<T>& batch = args.batch;
+  const std::int64_t used = used_tokens(batch), features = batch.features;
+  const std::int64_t pieces = args.input_stride / each, i = flat_index();
+  if (i >= batch.tokens * pieces) return;
+  const std::int64_t s = i / pieces, first = i % pieces * each;
+  const T* const source = batch.values + s * features + first;
+  const std::int64_t there = s < used ? features - first : 0;
+  simt::Vec<T, each> piece;
+  SIMT_UNROLL
+  for (int c = 0; c < each; ++c) piece[c] = c < there ? source[c] : simt::from_real<T>(0);
+  simt::store<each>(args.input + s * args.input_stride + first, piece);
+  if (args.imputed == nullptr) return;
+  SIMT_UNROLL
+  for (int c = 0; c < each; ++c)
+    if (c < there) args.imputed[s * features + first + c] = piece[c];
+}
+
 // A warp per token. Rows beyond the tokens in use do not fire.
 template <class T>
 SIMT_KERNEL(flat_threads)
@@ -268,15 +297,19 @@ void observe(simt::Stream stream, const Observe<T>& args) {
   const DeviceBatch<T>& batch = args.batch;
   const std::int64_t features = batch.features, chunks = tokens::chunk_count(batch.tokens);
   if (batch.tokens > 0) {
-    const bool masked = args.impute != LACUNA_IMPUTE_NONE;
-    if (masked)
-      simt::launch(tokens::flat_launch(chunks * features, tokens::chunk_threads), stream,
-                   tokens::summarize_chunks<T>, args);
-    const std::int64_t in_input = args.input_stride - features * (args.mask_input ? 2 : 1);
-    const std::int64_t in_delta = args.delta != nullptr ? args.delta_stride - features : 0;
-    const std::int64_t columns = features + std::max(in_input, in_delta);
-    simt::launch(tokens::flat_launch(chunks * columns, tokens::chunk_threads), stream,
-                 tokens::observe_chunks<T>, args, columns);
+    if (args.copies()) {
+      const std::int64_t pieces = args.input_stride * static_cast<std::int64_t>(sizeof(T)) / 16;
+      simt::launch(tokens::flat_launch(batch.tokens * pieces), stream, tokens::copy_rows<T>, args);
+    } else {
+      if (args.impute != LACUNA_IMPUTE_NONE)
+        simt::launch(tokens::flat_launch(chunks * features, tokens::chunk_threads), stream,
+                     tokens::summarize_chunks<T>, args);
+      const std::int64_t in_input = args.input_stride - features * (args.mask_input ? 2 : 1);
+      const std::int64_t in_delta = args.delta != nullptr ? args.delta_stride - features : 0;
+      const std::int64_t columns = features + std::max(in_input, in_delta);
+      simt::launch(tokens::flat_launch(chunks * columns, tokens::chunk_threads), stream,
+                   tokens::observe_chunks<T>, args, columns);
+    }
     if (args.fires != nullptr)
       simt::launch(tokens::flat_launch(batch.tokens * simt::warp_size), stream,
                    tokens::find_firing<T>, args);

@@ -1,7 +1,8 @@
 // The way back of observe: from the gradient of every token's input to those of the values, of the
 // times since they were measured and of the imputation's parameters. The same two walks over
-// chunks, against the order of reading.
+// chunks, against the order of reading; or a copy, where observe copies.
 #pragma once
+#include "kernels/simt/vec.h"
 #include "kernels/tokens/chunks.h"
 #include "kernels/tokens/missing.h"
 #include "kernels/tokens/reduce.h"
@@ -59,6 +60,13 @@ struct ObserveBackward {
   // is in d_mean. Of sequences without tokens pass_carry_gradients writes them.
   R* d_last_in = nullptr;
   R* d_since_in = nullptr;
+
+  // All that may be wanted is d_values, each element its own element of d_input; sequence_of is not
+  // read.
+  bool copies() const {
+    return impute == LACUNA_IMPUTE_NONE && d_age == nullptr && d_last_out == nullptr &&
+           d_last_in == nullptr && d_since_in == nullptr;
+  }
 };
 
 inline namespace SIMT_PATH {
@@ -233,6 +241,34 @@ void observe_chunks_backward(ObserveBackward<T> args) {
   }
 }
 
+// 16 bytes to a thread, whole where d_values is `aligned` to them.
+template <class T>
+SIMT_KERNEL(flat_threads)
+void copy_gradients(ObserveBackward<T> args, bool aligned) {
+  constexpr int each = 16 / sizeof(T);
+  const std::int64_t features = args.batch.features;
+  const std::int64_t count = used_tokens(args.batch) * features;
+  const std::int64_t first = flat_index() * each;
+  if (first >= count) return;
+  const int here = count - first < each ? static_cast<int>(count - first) : each;
+  std::int64_t row = first / features, column = first % features;
+  simt::Real<T> element[each];
+  SIMT_UNROLL
+  for (int c = 0; c < each; ++c) {
+    element[c] = c < here ? args.d_input[row * args.d_input_stride + column] : 0;
+    const bool ends = ++column == features;
+    row += ends ? 1 : 0;
+    column = ends ? 0 : column;
+  }
+  simt::Vec<T, each> piece;
+  SIMT_UNROLL
+  for (int c = 0; c < each; ++c) piece[c] = simt::from_real<T>(element[c]);
+  if (aligned && here == each) return simt::store<each>(args.d_values + first, piece);
+  SIMT_UNROLL
+  for (int c = 0; c < each; ++c)
+    if (c < here) args.d_values[first + c] = piece[c];
+}
+
 template <class T>
 SIMT_KERNEL(flat_threads)
 void pass_empty_sequences(ObserveBackward<T> args) {
@@ -256,7 +292,7 @@ inline constexpr std::int64_t observe_backward_summaries(std::int64_t tokens,
 
 inline std::int64_t observe_backward_sums(std::int64_t tokens, std::int64_t features) {
   const std::int64_t chunks = tokens::chunk_count(tokens);
-  return 3 * chunks * features + column_sum_partials(chunks, features);
+  return 3 * chunks * features + column_sum_partials(chunks, 3 * features);
 }
 
 // Of a sequence without tokens, what comes from later pieces goes on to earlier ones.
@@ -272,20 +308,31 @@ void observe_backward(simt::Stream stream, const ObserveBackward<T>& args) {
   using R = simt::Real<T>;
   const std::int64_t tokens = args.batch.tokens, features = args.batch.features;
   if (tokens == 0) return;
+  if (args.copies()) {
+    constexpr std::int64_t each = 16 / sizeof(T);
+    if (args.d_values != nullptr)
+      simt::launch(tokens::flat_launch((tokens * features + each - 1) / each), stream,
+                   tokens::copy_gradients<T>, args,
+                   reinterpret_cast<std::uintptr_t>(args.d_values) % 16 == 0);
+    return;
+  }
   const std::int64_t chunks = tokens::chunk_count(tokens), count = chunks * features;
   const simt::LaunchConfig config = tokens::flat_launch(count, tokens::chunk_threads);
   if (args.impute != LACUNA_IMPUTE_NONE)
     simt::launch(config, stream, tokens::summarize_gradients<T>, args);
   simt::launch(config, stream, tokens::observe_chunks_backward<T>, args);
+  ColumnSums<R> sums;
   const auto total = [&](int matrix, R* out, const R* slope_of) {
-    if (out != nullptr)
-      column_sums<R>(stream, args.sums + matrix * count, chunks, features, features, nullptr,
-                     args.sums + 3 * count, out, slope_of);
+    if (out == nullptr) return;
+    ColumnSum<R> sum{args.sums + matrix * count, features, features, out};
+    sum.slope_of = slope_of;
+    sums.add(sum);
   };
   total(0, args.d_mean, nullptr);
   // A rate is softplus of its parameter, whose slope is the logistic function.
   total(1, args.d_weight, args.impute == LACUNA_IMPUTE_RELAX ? args.weight : nullptr);
   total(2, args.d_bias, nullptr);
+  column_sums(stream, chunks, sums, args.sums + 3 * count);
 }
 
 }  // namespace SIMT_PATH

@@ -1,4 +1,4 @@
-// Sums over the rows or the columns of a matrix, in an order that depends on its shape alone.
+// Sums over the rows or the columns of matrices, in an order that depends on their shapes alone.
 #pragma once
 #include "kernels/cells/activations.h"
 #include "kernels/simt/number.h"
@@ -8,6 +8,40 @@
 #include "kernels/tokens/flat.h"
 
 namespace lacuna {
+
+// out[c] += slope Σ_r row_weight[r] matrix[r, c] factor[r, c].  X: any of the types; all but matrix
+// and factor is Real<X>. row_weight [rows] or null: 1. factor [rows, factor_stride] or null: 1.
+// slope_of [columns] or null: 1; given, the slope is sigmoid(slope_of[c]), for a rate that is
+// softplus of its parameter.
+template <class X>
+struct ColumnSum {
+  using R = simt::Real<X>;
+  const X* matrix = nullptr;
+  std::int64_t columns = 0, stride = 0;
+  R* out = nullptr;
+  const R* row_weight = nullptr;
+  const R* slope_of = nullptr;
+  const X* factor = nullptr;
+  std::int64_t factor_stride = 0;
+};
+
+// Sums over the same number of rows, which are formed by the same launches. As a kernel's parameter.
+template <class X>
+struct ColumnSums {
+  static constexpr int most = 8;
+  ColumnSum<X> of[most];
+  std::int64_t first[most] = {};  // among the columns of all
+  int count = 0;
+  std::int64_t columns = 0, widest = 0;  // of all together, of one
+
+  void add(const ColumnSum<X>& sum) {
+    first[count] = columns;
+    of[count++] = sum;
+    columns += sum.columns;
+    widest = std::max(widest, sum.columns);
+  }
+};
+
 inline namespace SIMT_PATH {
 namespace tokens {
 
@@ -18,87 +52,133 @@ inline unsigned columns_side_by_side(std::int64_t columns) {
   return width;
 }
 
+// Rows that a thread fetches at once.
+inline constexpr int rows_ahead = 8;
+
 // How column_sums cuts its rows: `parts` of up to `rows` rows each.
 struct RowParts {
   std::int64_t parts, rows;
 };
 
-inline RowParts row_parts(std::int64_t rows, std::int64_t columns) {
-  // Enough blocks to fill a large device, and rows enough to be worth one each.
-  constexpr std::int64_t most_blocks = 1024, fewest_rows = 64;
-  if (rows == 0 || columns == 0) return {0, 0};
-  const std::int64_t tiles = (columns + simt::warp_size - 1) / simt::warp_size;
-  const std::int64_t most_parts = std::max<std::int64_t>(1, most_blocks / tiles);
-  const std::int64_t parts = std::min(most_parts, (rows + fewest_rows - 1) / fewest_rows);
-  const std::int64_t each = (rows + parts - 1) / parts;
+inline std::int64_t most_row_parts(std::int64_t rows) {
+  // A part is a turn of a block whose columns are a warp's; more of them than fill a device, even
+  // where columns are few, only leave more to add.
+  constexpr std::int64_t most = 256, fewest_rows = rows_ahead * flat_threads / simt::warp_size;
+  return std::min(most, (rows + fewest_rows - 1) / fewest_rows);
+}
+
+inline RowParts row_parts(std::int64_t rows) {
+  if (rows == 0) return {0, 0};
+  const std::int64_t parts = most_row_parts(rows), each = (rows + parts - 1) / parts;
   return {(rows + each - 1) / each, each};
 }
 
-// Which columns and rows a thread of a block works on.
-struct ColumnTile {
-  unsigned width, row, rows;  // threads side by side; the thread's row among `rows`
-  std::int64_t column, part;
+// Blocks of a launch: (columns side by side, parts, sums).
+template <class X>
+simt::LaunchConfig sums_launch(const ColumnSums<X>& sums, unsigned width, std::int64_t parts) {
+  return {.grid = {static_cast<unsigned>((sums.widest + width - 1) / width),
+                   static_cast<unsigned>(parts), static_cast<unsigned>(sums.count)},
+          .block = {flat_threads}};
+}
 
-  SIMT_DEVICE ColumnTile(unsigned side_by_side, std::int64_t columns)
-      : width(side_by_side),
-        row(simt::thread_index().x / side_by_side),
-        rows(flat_threads / side_by_side) {
-    const std::int64_t tiles = (columns + width - 1) / width;
-    column = simt::block_index().x % tiles * width + simt::thread_index().x % width;
-    part = simt::block_index().x / tiles;
-  }
+// Where a thread of such a block works.
+struct ColumnTile {
+  unsigned row, rows;  // the thread's row among `rows`
+  std::int64_t column;
+
+  SIMT_DEVICE explicit ColumnTile(unsigned width)
+      : row(simt::thread_index().x / width),
+        rows(flat_threads / width),
+        column(static_cast<std::int64_t>(simt::block_index().x) * width +
+               simt::thread_index().x % width) {}
 };
 
 // The sum of all threads on one column. Every thread of the block takes part.
 template <class R>
-SIMT_DEVICE R sum_over_tile(const ColumnTile& tile, R own, R* shared) {
+SIMT_DEVICE R sum_over_tile(unsigned width, R own, R* shared) {
   const unsigned rank = simt::thread_index().x;
   shared[rank] = own;
   simt::sync_block();
-  for (unsigned half = flat_threads / 2; half >= tile.width; half /= 2) {
+  for (unsigned half = flat_threads / 2; half >= width; half /= 2) {
     if (rank < half) shared[rank] += shared[rank + half];
     simt::sync_block();
   }
-  return shared[rank % tile.width];
+  return shared[rank % width];
 }
 
-// partials [parts, columns].
+// partials [parts, columns of all].
 template <class X>
 SIMT_KERNEL(flat_threads)
-void sum_row_parts(const X* matrix, std::int64_t rows, std::int64_t columns, std::int64_t stride,
-                   const simt::Real<X>* row_weight, const X* factor, std::int64_t factor_stride,
-                   std::int64_t rows_each, unsigned width, simt::Real<X>* partials) {
+void sum_row_parts(ColumnSums<X> sums, std::int64_t rows, std::int64_t rows_each, unsigned width,
+                   simt::Real<X>* partials) {
   using R = simt::Real<X>;
   SIMT_SHARED(shared, R[flat_threads]);
-  const ColumnTile tile(width, columns);
-  const bool inside = tile.column < columns;
-  const std::int64_t begin = tile.part * rows_each;
+  const ColumnTile tile(width);
+  const ColumnSum<X> own = sums.of[simt::block_index().z];
+  const std::int64_t place = sums.first[simt::block_index().z] + tile.column;
+  const std::int64_t part = simt::block_index().y, begin = part * rows_each;
   const std::int64_t end = begin + rows_each < rows ? begin + rows_each : rows;
+  const bool inside = tile.column < own.columns;
   R sum = 0;
-  for (std::int64_t r = begin + tile.row; inside && r < end; r += tile.rows) {
-    const R weight = row_weight != nullptr ? row_weight[r] : R(1);
-    R element = simt::to_real(matrix[r * stride + tile.column]);
-    if (factor != nullptr) element *= simt::to_real(factor[r * factor_stride + tile.column]);
-    sum += weight * element;
+  for (std::int64_t first = begin + tile.row; inside && first < end;
+       first += rows_ahead * tile.rows) {
+    R element[rows_ahead];
+    const auto for_rows = [&](auto&& work) {
+      SIMT_UNROLL
+      for (int a = 0; a < rows_ahead; ++a)
+        if (first + a * tile.rows < end) work(element[a], first + a * tile.rows);
+    };
+    SIMT_UNROLL
+    for (int a = 0; a < rows_ahead; ++a) element[a] = 0;
+    for_rows(
+        [&](R& e, std::int64_t r) { e = simt::to_real(own.matrix[r * own.stride + tile.column]); });
+    if (own.factor != nullptr)
+      for_rows([&](R& e, std::int64_t r) {
+        e *= simt::to_real(own.factor[r * own.factor_stride + tile.column]);
+      });
+    if (own.row_weight != nullptr) for_rows([&](R& e, std::int64_t r) { e *= own.row_weight[r]; });
+    SIMT_UNROLL
+    for (int a = 0; a < rows_ahead; ++a) sum += element[a];
   }
-  sum = sum_over_tile(tile, sum, &shared[0]);
-  if (inside && tile.row == 0) partials[tile.part * columns + tile.column] = sum;
+  sum = sum_over_tile(width, sum, &shared[0]);
+  if (inside && tile.row == 0) partials[part * sums.columns + place] = sum;
 }
 
-template <class R>
+template <class X>
 SIMT_KERNEL(flat_threads)
-void add_partials(const R* partials, std::int64_t parts, std::int64_t columns, unsigned width,
-                  const R* slope_of, R* out) {
+void add_partials(ColumnSums<X> sums, const simt::Real<X>* partials, std::int64_t parts,
+                  unsigned width) {
+  using R = simt::Real<X>;
   SIMT_SHARED(shared, R[flat_threads]);
-  const ColumnTile tile(width, columns);
-  const bool inside = tile.column < columns;
+  const ColumnTile tile(width);
+  const ColumnSum<X> own = sums.of[simt::block_index().z];
+  const std::int64_t place = sums.first[simt::block_index().z] + tile.column;
+  const bool inside = tile.column < own.columns;
   R sum = 0;
-  for (std::int64_t p = tile.row; inside && p < parts; p += tile.rows)
-    sum += partials[p * columns + tile.column];
-  sum = sum_over_tile(tile, sum, &shared[0]);
+  for (std::int64_t first = tile.row; inside && first < parts; first += rows_ahead * tile.rows) {
+    R some[rows_ahead];
+    SIMT_UNROLL
+    for (int a = 0; a < rows_ahead; ++a) {
+      const std::int64_t p = first + a * tile.rows;
+      some[a] = p < parts ? partials[p * sums.columns + place] : R(0);
+    }
+    SIMT_UNROLL
+    for (int a = 0; a < rows_ahead; ++a) sum += some[a];
+  }
+  sum = sum_over_tile(width, sum, &shared[0]);
   if (!inside || tile.row > 0) return;
-  if (slope_of != nullptr) sum *= sigmoid(slope_of[tile.column]);
-  out[tile.column] += sum;
+  if (own.slope_of != nullptr) sum *= sigmoid(own.slope_of[tile.column]);
+  own.out[tile.column] += sum;
+}
+
+// Of partials [parts, sums.columns].
+template <class X>
+void launch_add_partials(simt::Stream stream, const ColumnSums<X>& sums,
+                         const simt::Real<X>* partials, std::int64_t parts) {
+  // Many parts: fewer columns to a block, so that its threads fetch all of a column at once.
+  unsigned width = columns_side_by_side(sums.widest);
+  while (width > 8 && parts > rows_ahead * (flat_threads / width)) width /= 2;
+  simt::launch(sums_launch(sums, width, 1), stream, add_partials<X>, sums, partials, parts, width);
 }
 
 // `width` threads to a row.
@@ -125,28 +205,21 @@ void sum_rows(const X* matrix, std::int64_t rows, std::int64_t columns, std::int
 
 }  // namespace tokens
 
-// Elements of column_sums' workspace.
+// Elements of column_sums' workspace, for up to so many rows and columns of all sums together.
 inline std::int64_t column_sum_partials(std::int64_t rows, std::int64_t columns) {
-  return tokens::row_parts(rows, columns).parts * columns;
+  return tokens::most_row_parts(rows) * columns;
 }
 
-// out[c] += slope Σ_r row_weight[r] matrix[r, c] factor[r, c].  X: any of the types; everything else
-// is Real<X>. row_weight [rows] or null: 1. factor [rows, factor_stride] or null: 1.  slope_of [columns] or null: 1; given, the slope is
-// sigmoid(slope_of[c]), for a rate that is softplus of its parameter.  partials: workspace of
-// column_sum_partials(rows, columns) elements.
+// partials: workspace of column_sum_partials(rows, sums.columns) elements.
 template <class X>
-void column_sums(simt::Stream stream, const X* matrix, std::int64_t rows, std::int64_t columns,
-                 std::int64_t stride, const simt::Real<X>* row_weight, simt::Real<X>* partials,
-                 simt::Real<X>* out, const simt::Real<X>* slope_of = nullptr,
-                 const X* factor = nullptr, std::int64_t factor_stride = 0) {
-  if (rows == 0 || columns == 0) return;
-  const unsigned width = tokens::columns_side_by_side(columns);
-  const tokens::RowParts cut = tokens::row_parts(rows, columns);
-  const std::int64_t tiles = (columns + width - 1) / width;
-  simt::launch(tokens::block_launch(tiles * cut.parts), stream, tokens::sum_row_parts<X>, matrix,
-               rows, columns, stride, row_weight, factor, factor_stride, cut.rows, width, partials);
-  simt::launch(tokens::block_launch(tiles), stream, tokens::add_partials<simt::Real<X>>, partials,
-               cut.parts, columns, width, slope_of, out);
+void column_sums(simt::Stream stream, std::int64_t rows, const ColumnSums<X>& sums,
+                 simt::Real<X>* partials) {
+  if (rows == 0 || sums.columns == 0) return;
+  const unsigned width = tokens::columns_side_by_side(sums.widest);
+  const tokens::RowParts cut = tokens::row_parts(rows);
+  simt::launch(tokens::sums_launch(sums, width, cut.parts), stream, tokens::sum_row_parts<X>, sums,
+               rows, cut.rows, width, partials);
+  tokens::launch_add_partials(stream, sums, partials, cut.parts);
 }
 
 // out[r] = Σ_c column_weight[c] matrix[r, c], or += where `add`.

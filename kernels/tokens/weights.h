@@ -6,20 +6,43 @@
 #include "kernels/tokens/flat.h"
 
 namespace lacuna {
+
+// source [gates hidden, columns] -> packed [gates units, stride], zeros in between.
+template <class T>
+struct PackedWeights {
+  const simt::Real<T>* source;
+  std::int64_t gates, hidden, columns;
+  T* packed;
+  std::int64_t units, stride;
+
+  SIMT_BOTH std::int64_t count() const { return gates * units * stride; }
+};
+
+// Those of a layer, packed by one launch.
+template <class T>
+struct PackedList {
+  static constexpr int most = 3;
+  PackedWeights<T> of[most] = {};
+  int count = 0;
+
+  void add(const PackedWeights<T>& weights) { of[count++] = weights; }
+};
+
 inline namespace SIMT_PATH {
 namespace tokens {
 
+// Blocks: (of the largest, of each).
 template <class T>
 SIMT_KERNEL(flat_threads)
-void pack_padded(const simt::Real<T>* source, std::int64_t hidden, std::int64_t columns, T* packed,
-                 std::int64_t units, std::int64_t stride, std::int64_t count) {
+void pack_padded(PackedList<T> list) {
   using R = simt::Real<T>;
-  for (std::int64_t i = flat_index(); i < count; i += flat_step()) {
-    const std::int64_t row = i / stride, column = i % stride;
-    const std::int64_t gate = row / units, unit = row % units;
-    const bool inside = unit < hidden && column < columns;
-    packed[i] =
-        simt::from_real<T>(inside ? source[(gate * hidden + unit) * columns + column] : R(0));
+  const PackedWeights<T> own = list.of[simt::block_index().y];
+  for (std::int64_t i = flat_index(); i < own.count(); i += flat_step()) {
+    const std::int64_t row = i / own.stride, column = i % own.stride;
+    const std::int64_t gate = row / own.units, unit = row % own.units;
+    const bool inside = unit < own.hidden && column < own.columns;
+    own.packed[i] = simt::from_real<T>(
+        inside ? own.source[(gate * own.hidden + unit) * own.columns + column] : R(0));
   }
 }
 
@@ -42,15 +65,14 @@ void store_rates(const R* lambda, std::int64_t count, R* out) {
 
 }  // namespace tokens
 
-// source [gates hidden, columns] -> packed [gates units, stride], zeros in between.
 template <class T>
-void pack_weights(simt::Stream stream, const simt::Real<T>* source, std::int64_t gates,
-                  std::int64_t hidden, std::int64_t columns, T* packed, std::int64_t units,
-                  std::int64_t stride) {
-  const std::int64_t count = gates * units * stride;
-  if (count == 0) return;
-  simt::launch(tokens::flat_launch(count), stream, tokens::pack_padded<T>, source, hidden, columns,
-               packed, units, stride, count);
+void pack_weights(simt::Stream stream, const PackedList<T>& list) {
+  std::int64_t largest = 0;
+  for (int i = 0; i < list.count; ++i) largest = std::max(largest, list.of[i].count());
+  if (largest == 0) return;
+  simt::LaunchConfig config = tokens::flat_launch(largest);
+  config.grid.y = static_cast<unsigned>(list.count);
+  simt::launch(config, stream, tokens::pack_padded<T>, list);
 }
 
 // target [gates hidden, columns] += dense [gates units, stride] without its padding.

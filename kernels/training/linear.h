@@ -304,13 +304,15 @@ void linear_backward(simt::Stream stream, const LinearBackward<T>& a) {
     else
       train::launch_linear_tile<train::LinearProduct::d_weights, false>(stream, operands);
     const std::int64_t elements = a.out * a.in;
-    const unsigned width = tokens::columns_side_by_side(elements);
-    simt::launch({.grid = {static_cast<unsigned>(train::pieces_of(elements, width))},
-                  .block = {tokens::flat_threads}},
-                 stream, tokens::add_partials<R>, sums, train::pieces_of(a.rows, piece_rows),
-                 elements, width, nullptr, a.d_weights);
+    ColumnSums<R> pieces;
+    pieces.add({.columns = elements, .out = a.d_weights});
+    tokens::launch_add_partials(stream, pieces, sums, train::pieces_of(a.rows, piece_rows));
   }
-  if (a.d_bias) column_sums(stream, a.d_y, a.rows, a.out, a.out, nullptr, sums, a.d_bias);
+  if (a.d_bias) {
+    ColumnSums<T> bias;
+    bias.add({a.d_y, a.out, a.out, a.d_bias});
+    column_sums(stream, a.rows, bias, sums);
+  }
 }
 
 }  // namespace SIMT_PATH

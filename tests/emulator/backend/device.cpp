@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cstdlib>
 #include <cstring>
 #include <iterator>
@@ -122,12 +123,14 @@ void Device::wait(simt::Stream) const { emulator::counters().synchronisations +=
 std::size_t Device::sort_bytes(std::int64_t) const { return 1; }
 
 void Device::sort(simt::Stream, void*, std::size_t, const std::int64_t* keys,
-                  std::int64_t* sorted_keys, const std::int32_t* index, std::int32_t* sorted_index,
-                  std::int64_t count) const {
+                  std::int64_t* sorted_keys, std::int64_t most_key, const std::int32_t* index,
+                  std::int32_t* sorted_index, std::int64_t count) const {
   std::vector<std::int64_t> rank(static_cast<std::size_t>(count));
   std::iota(rank.begin(), rank.end(), 0);
+  const auto read = std::bit_ceil(static_cast<std::uint64_t>(most_key) + 1) - 1;
+  const auto key = [&](std::int64_t i) { return static_cast<std::uint64_t>(keys[i]) & read; };
   std::stable_sort(rank.begin(), rank.end(),
-                   [&](std::int64_t a, std::int64_t b) { return keys[a] > keys[b]; });
+                   [&](std::int64_t a, std::int64_t b) { return key(a) > key(b); });
   for (std::int64_t i = 0; i < count; ++i) {
     sorted_keys[i] = keys[rank[static_cast<std::size_t>(i)]];
     sorted_index[i] = index[rank[static_cast<std::size_t>(i)]];
@@ -156,7 +159,7 @@ void Device::multiply(simt::Stream, const Product<T>& p, ProductChoices&, void*)
         const T b = p.form == Form::nt ? p.b[j * p.b_stride + l] : p.b[l * p.b_stride + j];
         sum += operand(a) * operand(b);
       }
-      p.c[i * p.c_stride + j] = sum;
+      p.c[i * p.c_stride + j] = p.add ? p.c[i * p.c_stride + j] + sum : sum;
     }
 }
 
