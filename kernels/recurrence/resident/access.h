@@ -2,9 +2,9 @@
 // the next token are asked for, and neither converted nor added to, nor decide what is asked for besides: whatever first
 // looks at one waits for it.
 //
-// `usual`: what a walk may be asked for besides is known not to be, and its code is without branches for it. A branch costs
-// more than its own instructions: nothing is put between those on both sides of it while they wait for each other, and one
-// that is taken waits for instructions (a third of a step, by the profiler's samples on an H200).
+// What a walk may be asked for besides is in most cases known not to be, and then its code has no branches for it: a Form. A
+// branch costs more than its own instructions: nothing is put between those on both sides of it while they wait for each
+// other, and one that is taken waits for instructions (a third of a step, by the profiler's samples on an H200).
 #pragma once
 
 #include <cstdint>
@@ -16,6 +16,22 @@
 #include "kernels/simt/number.h"
 
 namespace lacuna::resident {
+
+// A walk's Form: anything; the usual, by a tile's is_usual(); and the usual of so many units, all of a layer's, so that
+// addresses of rows are a constant apart and products have no end to be found.
+struct Anything {
+  static constexpr bool usual = false;
+  static constexpr int units = 0;
+};
+struct Usual {
+  static constexpr bool usual = true;
+  static constexpr int units = 0;
+};
+template <int all_units>
+struct UsualOf {
+  static constexpr bool usual = true;
+  static constexpr int units = all_units;
+};
 
 // A stored number on its way: 16 bits in a register of their own, for halves of registers are put together, and so waited
 // for, where they are loaded.
@@ -99,20 +115,25 @@ bool is_usual_walk(const View& args) {
 }
 
 // View: ResidentForward<T> or ResidentBackward<T>.
-template <class View, bool usual>
+template <class View, class Form>
 class TileAccess {
  protected:
+  static constexpr bool usual = Form::usual;
   using Meeting = resident::Meeting<usual>;
 
   SIMT_DEVICE TileAccess(const View& args, const Own& own)
       : args_(args),
         own_(own),
-        present_(own.unit(0) < args.hidden),
-        stored_(own.unit(0) < args.units) {}
+        present_(Form::units > 0 || own.unit(0) < args.hidden),
+        stored_(Form::units > 0 || own.unit(0) < args.units) {}
 
   SIMT_DEVICE std::int32_t first_lane() const { return own_.tile * lanes_per_tile + own_.lane(0); }
-  SIMT_DEVICE int hidden() const { return static_cast<int>(args_.hidden); }
-  SIMT_DEVICE int units() const { return static_cast<int>(args_.units); }
+  SIMT_DEVICE int hidden() const {
+    return Form::units > 0 ? Form::units : static_cast<int>(args_.hidden);
+  }
+  SIMT_DEVICE int units() const {
+    return Form::units > 0 ? Form::units : static_cast<int>(args_.units);
+  }
   // In the usual case both of a thread's units are, or none.
   SIMT_DEVICE bool is_present(int pair) const {
     return usual ? present_ : own_.unit(pair) < hidden();

@@ -78,11 +78,12 @@ bool is_usual(const ResidentBackward<T>& args) {
          goes_in_twos(args.d_hidden_out);
 }
 
-template <class Cell, class T, class E, class Scatter, bool usual>
-class BackwardTile : TileAccess<ResidentBackward<T>, usual> {
-  using Access = TileAccess<ResidentBackward<T>, usual>;
+template <class Cell, class T, class E, class Scatter, class Form>
+class BackwardTile : TileAccess<ResidentBackward<T>, Form> {
+  using Access = TileAccess<ResidentBackward<T>, Form>;
   using Access::args_, Access::own_, Access::is_present, Access::hidden, Access::units,
       Access::keep, Access::kept, Access::given, Access::give_sequence, Access::given_sequence;
+  using Access::usual;
   using Given = typename Access::template Given<T>;
   static constexpr int blocks = weight_blocks<Cell>;
   using Op = Operand<E>;
@@ -131,29 +132,30 @@ class BackwardTile : TileAccess<ResidentBackward<T>, usual> {
         gradients_(gradients),
         lane_{{args.sequences, this->first_lane(), args.lanes},
               {args.sequences, this->first_lane() + 1, args.lanes}},
-        weights_(
-            fragments_of<E>(division), own_.thread,
-            shared + static_cast<int>(simt::warp_index()) *
-                         BackwardMemory<Cell, E, Scatter>{division}.warp_words(),
-            [&](int block, int fragment, int place, int k) {
-              const int target = division.block_at(own_.rank, distance(fragment / per_target()));
-              const int to = target * division.slice + own_.row * units_per_warp + place;
-              const int gate_unit =
-                  own_.rank * division.slice + fragment % per_target() * Op::depth + k;
-              // Aligned to their number, as args.units is: all are inside, or none.
-              Patch<Op::patch_depth> patch;
-              if (to < args.units && gate_unit < args.units) {
-                const T* row = args.weights + (block * args.units + gate_unit) * args.units + to;
-                SIMT_UNROLL
-                for (int i = 0; i < Op::patch_depth; ++i) {
-                  const auto two = simt::load<2>(row);
-                  patch.of[0][i] = simt::to_float(two[0]);
-                  patch.of[1][i] = simt::to_float(two[1]);
-                  row += args.units;
-                }
-              }
-              return patch;
-            }) {}
+        weights_(fragments_of<E>(division), own_.thread,
+                 shared + static_cast<int>(simt::warp_index()) *
+                              BackwardMemory<Cell, E, Scatter>{division}.warp_words(),
+                 [&](int block, int fragment, int place, int k) {
+                   const int target =
+                       division.block_at(own_.rank, distance(fragment / per_target()));
+                   const int to = target * division.slice + own_.row * units_per_warp + place;
+                   const int gate_unit =
+                       own_.rank * division.slice + fragment % per_target() * Op::depth + k;
+                   // Aligned to their number, as units() is: all are inside, or none.
+                   Patch<Op::patch_depth> patch;
+                   if (to < units() && gate_unit < units()) {
+                     const T* row =
+                         args.weights + std::int64_t{block * units() + gate_unit} * units() + to;
+                     SIMT_UNROLL
+                     for (int i = 0; i < Op::patch_depth; ++i) {
+                       const auto two = simt::load<2>(row);
+                       patch.of[0][i] = simt::to_float(two[0]);
+                       patch.of[1][i] = simt::to_float(two[1]);
+                       row += units();
+                     }
+                   }
+                   return patch;
+                 }) {}
 
   SIMT_DEVICE void run() {
     const std::int32_t steps = steps_of_tile<true>(args_.sequences, own_.tile, args_.lanes);
@@ -241,7 +243,7 @@ class BackwardTile : TileAccess<ResidentBackward<T>, usual> {
 
   SIMT_DEVICE void walk(const Token& now, Token& next, std::int32_t step) {
     simt::note_step(step);
-    own_.template forget_addresses<Scatter::in_group>();
+    if constexpr (Form::units == 0) own_.template forget_addresses<Scatter::in_group>();
     Arrived numbers;
     take(now, numbers);
     look_ahead(next);
@@ -518,7 +520,7 @@ class BackwardTile : TileAccess<ResidentBackward<T>, usual> {
   float d_h_[pairs] = {}, d_c_[pairs] = {};
 };
 
-template <class Cell, class T, class E, bool usual, class Scatter>
+template <class Cell, class T, class E, class Form, class Scatter>
 SIMT_DEVICE void walk_backward(const ResidentBackward<T>& args, const Division& division,
                                Scatter& scatter, simt::SharedCarver& shared) {
   using Stored = typename Operand<E>::Stored;
@@ -527,17 +529,16 @@ SIMT_DEVICE void walk_backward(const ResidentBackward<T>& args, const Division& 
   auto* const gradients = shared.take<Stored>(static_cast<std::size_t>(2 * memory.gradients()));
   auto* const weights =
       shared.take<std::uint32_t>(static_cast<std::size_t>(memory.warp_words() * division.warps()));
-  BackwardTile<Cell, T, E, Scatter, usual>(args, division, scatter, evolve, gradients, weights)
+  BackwardTile<Cell, T, E, Scatter, Form>(args, division, scatter, evolve, gradients, weights)
       .run();
 }
 
-template <class Cell, class T, class E, bool usual>
+template <class Cell, class T, class E, class Form>
 SIMT_KERNEL(most_threads, 1)
 void backward(ResidentBackward<T> args) {
   simt::SharedCarver shared;
   OwnSums scatter;
-  walk_backward<Cell, T, E, usual>(args, Division{.slice = padded_units(args.hidden)}, scatter,
-                                   shared);
+  walk_backward<Cell, T, E, Form>(args, whole_division<Form>(args.hidden), scatter, shared);
 }
 
 }  // namespace resident
@@ -553,10 +554,10 @@ void resident_backward(simt::Stream stream, const ResidentBackward<T>& args) {
         return resident::BackwardMemory<Cell, Some, resident::OwnSums>{division}.bytes();
       };
       resident::with_room<E>(args.shared_bytes, bytes, [&]<class Some>(Some some) {
-        simt::launch(resident::launch_of_tiles(args.lanes, division, bytes(some)), stream,
-                     resident::is_usual(args) ? resident::backward<Cell, T, Some, true>
-                                              : resident::backward<Cell, T, Some, false>,
-                     args);
+        resident::with_form<Cell, Some>(args, [&]<class Form>(Form) {
+          simt::launch(resident::launch_of_tiles(args.lanes, division, bytes(some)), stream,
+                       resident::backward<Cell, T, Some, Form>, args);
+        });
       });
     });
   });

@@ -57,6 +57,32 @@ void with_room(std::size_t shared_bytes, B&& bytes, F&& start) {
   start(E{});
 }
 
+// Whether ForwardTile's usual case is this.
+template <class T>
+bool is_usual(const ResidentForward<T>& args) {
+  return is_usual_walk(args) && !args.evolved_hidden && !args.cell_out &&
+         goes_in_twos(args.hidden_out);
+}
+
+// Of a block that has all units itself.
+template <class Form>
+SIMT_BOTH Division whole_division(std::int64_t hidden) {
+  return {.slice = Form::units > 0 ? Form::units : padded_units(hidden)};
+}
+
+// start(the Form of a walk by one block). Each size that is known makes kernels of its own: those that people take most, of
+// the cells that they take most; of floats only weights in two parts, for ptxas spills where it sees all of the others.
+template <class Cell, class E, class View, class F>
+void with_form(const View& args, F&& start) {
+  if (!is_usual(args)) return start(Anything{});
+  if constexpr (Cell::input_gates >= 3 && !std::is_same_v<E, float>) {
+    if (args.hidden == 64) return start(UsualOf<64>{});
+    if constexpr (!std::is_same_v<E, InTwoParts>)
+      if (args.hidden == 128) return start(UsualOf<128>{});
+  }
+  start(Usual{});
+}
+
 template <class Cell, class E, bool in_group>
 using ForwardWeights = StationaryWeights<E, weight_blocks<Cell>,
                                          kept_fragments<E>(weight_blocks<Cell>, false, in_group)>;
@@ -172,18 +198,12 @@ struct ForwardMemory {
   }
 };
 
-// Whether ForwardTile's usual case is this.
-template <class T>
-bool is_usual(const ResidentForward<T>& args) {
-  return is_usual_walk(args) && !args.evolved_hidden && !args.cell_out &&
-         goes_in_twos(args.hidden_out);
-}
-
-template <class Cell, class T, class E, class Gather, bool usual>
-class ForwardTile : TileAccess<ResidentForward<T>, usual> {
-  using Access = TileAccess<ResidentForward<T>, usual>;
-  using Access::args_, Access::own_, Access::is_present, Access::hidden, Access::keep, Access::kept,
-      Access::give, Access::give_sequence, Access::given_sequence;
+template <class Cell, class T, class E, class Gather, class Form>
+class ForwardTile : TileAccess<ResidentForward<T>, Form> {
+  using Access = TileAccess<ResidentForward<T>, Form>;
+  using Access::args_, Access::own_, Access::is_present, Access::hidden, Access::units,
+      Access::keep, Access::kept, Access::give, Access::give_sequence, Access::given_sequence;
+  using Access::usual;
   static constexpr int blocks = weight_blocks<Cell>;
   using Op = Operand<E>;
   using Weights = ForwardWeights<Cell, E, Gather::in_group>;
@@ -226,17 +246,18 @@ class ForwardTile : TileAccess<ResidentForward<T>, usual> {
                    const int unit = own_.first_unit + place;
                    const int from = unit_multiplied(
                        (own_.depth * fragments_of<E>(division_) + fragment) * Op::depth + k);
-                   // Aligned to their number, as args.units is: all are inside, or none.
+                   // Aligned to their number, as units() is: all are inside, or none.
                    Patch<Op::patch_depth> patch;
-                   if (unit < args.units && from < args.units) {
-                     const T* row = args.weights + (block * args.units + unit) * args.units + from;
+                   if (unit < units() && from < units()) {
+                     const T* row =
+                         args.weights + std::int64_t{block * units() + unit} * units() + from;
                      SIMT_UNROLL
                      for (auto& of_unit : patch.of) {
                        const auto some = simt::load<Op::patch_depth>(row);
                        SIMT_UNROLL
                        for (int i = 0; i < Op::patch_depth; ++i)
                          of_unit[i] = simt::to_float(some[i]);
-                       row += args.units;
+                       row += units();
                      }
                    }
                    return patch;
@@ -403,8 +424,9 @@ class ForwardTile : TileAccess<ResidentForward<T>, usual> {
                         std::int32_t steps) {
     simt::note_step(step);
     // Found by trying, as kept_fragments.
-    own_.template forget_addresses<Gather::in_group ||
-                                   (blocks == 4 && (sizeof(T) == 2 || Op::has_second_part))>();
+    if constexpr (Form::units == 0)
+      own_.template forget_addresses<Gather::in_group ||
+                                     (blocks == 4 && (sizeof(T) == 2 || Op::has_second_part))>();
     Inputs inputs;
     const auto meanwhile = [&] {
       if (step > 0) finish(next, made);
@@ -554,7 +576,7 @@ class ForwardTile : TileAccess<ResidentForward<T>, usual> {
   float h_[pairs] = {}, c_[pairs] = {};
 };
 
-template <class Cell, class T, class E, bool usual, class Gather>
+template <class Cell, class T, class E, class Form, class Gather>
 SIMT_DEVICE void walk_forward(const ResidentForward<T>& args, const Division& division,
                               Gather& gather, simt::SharedCarver& shared) {
   const ForwardMemory<Cell, E, Gather> memory{division};
@@ -564,18 +586,18 @@ SIMT_DEVICE void walk_forward(const ResidentForward<T>& args, const Division& di
     if (division.depths > 1) partial_sums = shared.take<simt::Float4>(memory.partial_sums());
   auto* const weights =
       shared.take<std::uint32_t>(static_cast<std::size_t>(memory.warp_words() * division.warps()));
-  ForwardTile<Cell, T, E, Gather, usual>(args, division, gather, biases, evolve, partial_sums,
-                                         weights)
+  ForwardTile<Cell, T, E, Gather, Form>(args, division, gather, biases, evolve, partial_sums,
+                                        weights)
       .run();
 }
 
-template <class Cell, class T, class E, bool usual>
+template <class Cell, class T, class E, class Form>
 SIMT_KERNEL(most_threads, 1)
 void forward(ResidentForward<T> args) {
-  const Division division{.slice = padded_units(args.hidden)};
+  const Division division = whole_division<Form>(args.hidden);
   simt::SharedCarver shared;
   OwnOperands<E> gather(shared, division, channels<Cell>);
-  walk_forward<Cell, T, E, usual>(args, division, gather, shared);
+  walk_forward<Cell, T, E, Form>(args, division, gather, shared);
 }
 
 }  // namespace resident
@@ -590,10 +612,10 @@ void resident_forward(simt::Stream stream, const ResidentForward<T>& args) {
         return resident::ForwardMemory<Cell, Some, resident::OwnOperands<Some>>{division}.bytes();
       };
       resident::with_room<E>(args.shared_bytes, bytes, [&]<class Some>(Some some) {
-        simt::launch(resident::launch_of_tiles(args.lanes, division, bytes(some)), stream,
-                     resident::is_usual(args) ? resident::forward<Cell, T, Some, true>
-                                              : resident::forward<Cell, T, Some, false>,
-                     args);
+        resident::with_form<Cell, Some>(args, [&]<class Form>(Form) {
+          simt::launch(resident::launch_of_tiles(args.lanes, division, bytes(some)), stream,
+                       resident::forward<Cell, T, Some, Form>, args);
+        });
       });
     });
   });

@@ -232,7 +232,8 @@ SIMT_BOTH constexpr int column_stride(int units) {
 // ctest fails where a kernel spills more than cmake/kernels_that_may_spill.txt says.
 template <class E>
 SIMT_BOTH constexpr int kept_fragments(int blocks, bool backward, bool in_group) {
-  const bool wide = sizeof(typename Operand<E>::Stored) == 4, in_parts = Operand<E>::has_second_part;
+  const bool wide = sizeof(typename Operand<E>::Stored) == 4,
+             in_parts = Operand<E>::has_second_part;
   const bool split = in_parts || std::is_same_v<E, float>;
   if (blocks < 3) return 8;
   if (blocks == 3)

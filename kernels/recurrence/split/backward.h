@@ -16,13 +16,13 @@ struct SplitBackward : ResidentBackward<T> {
 
 namespace split {
 
-template <class Cell, class T, class E, class Exchange, bool usual>
+template <class Cell, class T, class E, class Exchange, class Form>
 SIMT_KERNEL(resident::most_threads, 1)
 void backward(SplitBackward<T> args) {
   if constexpr (Exchange::is_compiled) {
     simt::SharedCarver shared;
     typename Exchange::Scatter scatter(shared, args.division, args.room);
-    resident::walk_backward<Cell, T, E, usual>(args, args.division, scatter, shared);
+    resident::walk_backward<Cell, T, E, Form>(args, args.division, scatter, shared);
     scatter.leave();
   }
 }
@@ -37,8 +37,8 @@ void launch_backward(simt::Stream stream, const SplitBackward<T>& args) {
     auto launch = resident::launch_of_tiles(args.lanes, args.division, bytes(some));
     Exchange::group(launch, args.division);
     simt::launch(launch, stream,
-                 resident::is_usual(args) ? backward<Cell, T, Some, Exchange, true>
-                                          : backward<Cell, T, Some, Exchange, false>,
+                 resident::is_usual(args) ? backward<Cell, T, Some, Exchange, resident::Usual>
+                                          : backward<Cell, T, Some, Exchange, resident::Anything>,
                  args);
   });
 }

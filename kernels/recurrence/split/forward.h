@@ -16,14 +16,14 @@ struct SplitForward : ResidentForward<T> {
 
 namespace split {
 
-template <class Cell, class T, class E, class Exchange, bool usual>
+template <class Cell, class T, class E, class Exchange, class Form>
 SIMT_KERNEL(resident::most_threads, 1)
 void forward(SplitForward<T> args) {
   if constexpr (Exchange::is_compiled) {
     simt::SharedCarver shared;
     typename Exchange::template Gather<E> gather(shared, args.division, resident::channels<Cell>,
                                                  args.room);
-    resident::walk_forward<Cell, T, E, usual>(args, args.division, gather, shared);
+    resident::walk_forward<Cell, T, E, Form>(args, args.division, gather, shared);
     gather.leave();
   }
 }
@@ -39,8 +39,8 @@ void launch_forward(simt::Stream stream, const SplitForward<T>& args) {
     auto launch = resident::launch_of_tiles(args.lanes, args.division, bytes(some));
     Exchange::group(launch, args.division);
     simt::launch(launch, stream,
-                 resident::is_usual(args) ? forward<Cell, T, Some, Exchange, true>
-                                          : forward<Cell, T, Some, Exchange, false>,
+                 resident::is_usual(args) ? forward<Cell, T, Some, Exchange, resident::Usual>
+                                          : forward<Cell, T, Some, Exchange, resident::Anything>,
                  args);
   });
 }
