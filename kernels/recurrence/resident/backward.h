@@ -81,9 +81,9 @@ bool is_usual(const ResidentBackward<T>& args) {
 template <class Cell, class T, class E, class Scatter, class Form>
 class BackwardTile : TileAccess<ResidentBackward<T>, Form> {
   using Access = TileAccess<ResidentBackward<T>, Form>;
+  static constexpr bool usual = Form::usual;
   using Access::args_, Access::own_, Access::is_present, Access::hidden, Access::units,
       Access::keep, Access::kept, Access::given, Access::give_sequence, Access::given_sequence;
-  using Access::usual;
   using Given = typename Access::template Given<T>;
   static constexpr int blocks = weight_blocks<Cell>;
   using Op = Operand<E>;
@@ -554,10 +554,11 @@ void resident_backward(simt::Stream stream, const ResidentBackward<T>& args) {
         return resident::BackwardMemory<Cell, Some, resident::OwnSums>{division}.bytes();
       };
       resident::with_room<E>(args.shared_bytes, bytes, [&]<class Some>(Some some) {
-        resident::with_form<Cell, Some>(args, [&]<class Form>(Form) {
-          simt::launch(resident::launch_of_tiles(args.lanes, division, bytes(some)), stream,
-                       resident::backward<Cell, T, Some, Form>, args);
-        });
+        resident::with_form<Cell, Some>(
+            resident::is_usual(args), args.hidden, [&]<class Form>(Form) {
+              simt::launch(resident::launch_of_tiles(args.lanes, division, bytes(some)), stream,
+                           resident::backward<Cell, T, Some, Form>, args);
+            });
       });
     });
   });

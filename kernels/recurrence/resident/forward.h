@@ -72,13 +72,13 @@ SIMT_BOTH Division whole_division(std::int64_t hidden) {
 
 // start(the Form of a walk by one block). Each size that is known makes kernels of its own: those that people take most, of
 // the cells that they take most; of floats only weights in two parts, for ptxas spills where it sees all of the others.
-template <class Cell, class E, class View, class F>
-void with_form(const View& args, F&& start) {
-  if (!is_usual(args)) return start(Anything{});
+template <class Cell, class E, class F>
+void with_form(bool usual, std::int64_t hidden, F&& start) {
+  if (!usual) return start(Anything{});
   if constexpr (Cell::input_gates >= 3 && !std::is_same_v<E, float>) {
-    if (args.hidden == 64) return start(UsualOf<64>{});
+    if (hidden == 64) return start(UsualOf<64>{});
     if constexpr (!std::is_same_v<E, InTwoParts>)
-      if (args.hidden == 128) return start(UsualOf<128>{});
+      if (hidden == 128) return start(UsualOf<128>{});
   }
   start(Usual{});
 }
@@ -201,9 +201,9 @@ struct ForwardMemory {
 template <class Cell, class T, class E, class Gather, class Form>
 class ForwardTile : TileAccess<ResidentForward<T>, Form> {
   using Access = TileAccess<ResidentForward<T>, Form>;
+  static constexpr bool usual = Form::usual;
   using Access::args_, Access::own_, Access::is_present, Access::hidden, Access::units,
       Access::keep, Access::kept, Access::give, Access::give_sequence, Access::given_sequence;
-  using Access::usual;
   static constexpr int blocks = weight_blocks<Cell>;
   using Op = Operand<E>;
   using Weights = ForwardWeights<Cell, E, Gather::in_group>;
@@ -612,10 +612,11 @@ void resident_forward(simt::Stream stream, const ResidentForward<T>& args) {
         return resident::ForwardMemory<Cell, Some, resident::OwnOperands<Some>>{division}.bytes();
       };
       resident::with_room<E>(args.shared_bytes, bytes, [&]<class Some>(Some some) {
-        resident::with_form<Cell, Some>(args, [&]<class Form>(Form) {
-          simt::launch(resident::launch_of_tiles(args.lanes, division, bytes(some)), stream,
-                       resident::forward<Cell, T, Some, Form>, args);
-        });
+        resident::with_form<Cell, Some>(
+            resident::is_usual(args), args.hidden, [&]<class Form>(Form) {
+              simt::launch(resident::launch_of_tiles(args.lanes, division, bytes(some)), stream,
+                           resident::forward<Cell, T, Some, Form>, args);
+            });
       });
     });
   });
