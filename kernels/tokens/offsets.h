@@ -30,10 +30,12 @@ struct SequencesPiece {
   std::int32_t sequence[offsets_per_launch];
 };
 
-// The last piece has one offset more than sequences.
+// The last piece has one offset more than sequences. Offset: std::int64_t; kernels are templates, so that several sources can
+// have them.
+template <class Offset>
 SIMT_KERNEL(flat_threads)
-void store_sequences(SequencesPiece piece, std::int64_t first_offset, unsigned offsets,
-                     unsigned sequences, std::int64_t* offset_target, std::int32_t* order_target) {
+void store_sequences(SequencesPiece piece, Offset first_offset, unsigned offsets,
+                     unsigned sequences, Offset* offset_target, std::int32_t* order_target) {
   for (unsigned i = simt::thread_index().x; i < offsets; i += flat_threads) {
     offset_target[i] = first_offset + piece.offset[i];
     if (i < sequences) order_target[i] = piece.sequence[i];
@@ -41,8 +43,9 @@ void store_sequences(SequencesPiece piece, std::int64_t first_offset, unsigned o
 }
 
 // A warp per sequence, whose place is how many come before it.
+template <class Offset>
 SIMT_KERNEL(flat_threads)
-void rank_lengths(const std::int64_t* offsets, std::int64_t sequences, std::int32_t* order) {
+void rank_lengths(const Offset* offsets, std::int64_t sequences, std::int32_t* order) {
   const std::int64_t b = flat_index() / simt::warp_size;
   if (b >= sequences) return;
   const std::int64_t length = offsets[b + 1] - offsets[b];
@@ -56,8 +59,9 @@ void rank_lengths(const std::int64_t* offsets, std::int64_t sequences, std::int3
   if (simt::lane_index() == 0) order[before] = static_cast<std::int32_t>(b);
 }
 
+template <class Offset>
 SIMT_KERNEL(flat_threads)
-void store_lengths(const std::int64_t* offsets, std::int64_t sequences, std::int64_t* keys,
+void store_lengths(const Offset* offsets, std::int64_t sequences, Offset* keys,
                    std::int32_t* index) {
   for (std::int64_t b = flat_index(); b < sequences; b += flat_step()) {
     keys[b] = offsets[b + 1] - offsets[b];
@@ -83,8 +87,8 @@ inline void write_sequences(simt::Stream stream, const std::int64_t* offsets,
     }
     const auto ordered = static_cast<unsigned>(std::min<std::int64_t>(here, sequences - first));
     std::copy_n(order + first, ordered, piece.sequence);
-    simt::launch(tokens::block_launch(1), stream, tokens::store_sequences, piece, offsets[first],
-                 here, ordered, device_offsets + first, device_order + first);
+    simt::launch(tokens::block_launch(1), stream, tokens::store_sequences<std::int64_t>, piece,
+                 offsets[first], here, ordered, device_offsets + first, device_order + first);
     first += here;
   }
 }
@@ -96,16 +100,16 @@ inline constexpr std::int64_t most_ranked_sequences = 4096;
 inline void rank_sequences(simt::Stream stream, const std::int64_t* offsets, std::int64_t sequences,
                            std::int32_t* order) {
   if (sequences == 0) return;
-  simt::launch(tokens::flat_launch(sequences * simt::warp_size), stream, tokens::rank_lengths,
-               offsets, sequences, order);
+  simt::launch(tokens::flat_launch(sequences * simt::warp_size), stream,
+               tokens::rank_lengths<std::int64_t>, offsets, sequences, order);
 }
 
 // keys[b] = length, index[b] = b: a stable sort by falling keys gives the same order.
 inline void sequence_lengths(simt::Stream stream, const std::int64_t* offsets,
                              std::int64_t sequences, std::int64_t* keys, std::int32_t* index) {
   if (sequences == 0) return;
-  simt::launch(tokens::flat_launch(sequences), stream, tokens::store_lengths, offsets, sequences,
-               keys, index);
+  simt::launch(tokens::flat_launch(sequences), stream, tokens::store_lengths<std::int64_t>, offsets,
+               sequences, keys, index);
 }
 
 }  // namespace SIMT_PATH
