@@ -238,8 +238,9 @@ SIMT_BOTH constexpr int kept_fragments(int blocks, bool backward, bool in_group)
   if (blocks < 3) return 8;
   if (blocks == 3)
     return 8 - (in_group ? 1 : 0) - ((in_group ? wide : split) ? 1 : 0) - (in_group && in_parts);
-  if (backward) return (in_group ? 5 : 6) - (split ? 1 : 0);
-  return (in_group ? 5 : 7) - (wide ? 1 : 0) - (in_parts ? 1 : 0);
+  if (in_group) return in_parts ? (backward ? 4 : 3) : 5;
+  if (backward) return split ? 5 : 6;
+  return in_parts ? 5 : wide ? 6 : 7;
 }
 
 // A warp's fragments of `blocks` matrices, as many of each. `kept` of each, 4 registers a thread, stay in registers; those
