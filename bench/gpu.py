@@ -57,6 +57,15 @@ def arguments():
     return options
 
 
+def commit_of(library):
+    """Of the build that the library is part of; of the source tree, where the build does not say."""
+    path = os.path.join(os.path.dirname(library), "..", "commit")
+    if os.path.isfile(path):
+        with open(path, encoding="utf-8") as file:
+            return file.read().strip()
+    return commit()
+
+
 def select(options):
     usual = {"usual": standard_cases, "deepbench": deepbench_cases}[options.set]
     cases = options.case or usual(options.device)
@@ -129,7 +138,7 @@ def main():
         notes.append("interrupted: the cases that were done are reported")
     harness.stop()
     notes += [f"{who} could not be captured in a CUDA graph: {why}" for who, why in harness.eager.items()]
-    findings = {"date": datetime.date.today().isoformat(), "machine": machine(), "commit": commit(),
+    findings = {"date": datetime.date.today().isoformat(), "machine": machine(), "commit": commit_of(options.library),
                 "set": options.set, "libraries": libraries, "repeats": options.repeats, "notes": notes,
                 "cases": results}
     gpu_report.write(findings, options.output)

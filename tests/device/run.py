@@ -47,6 +47,8 @@ SANITIZED = {
     "cuda_tape_device_test": "Regimes/*",
     "cuda_split_device_test": "Sizes/*",
 }
+# What a tool does not understand: racecheck knows barriers, not the flags by which a conformance case hands memory over.
+NOT_UNDERSTOOD = {("racecheck", "lacuna_conformance")}
 CASES_OF_A_SHARD = 40
 SANITIZER = ("--error-exitcode", "86", "--report-api-errors", "no", "--print-limit", "20")
 
@@ -195,7 +197,7 @@ def sanitizers(runner, programs, jobs, limit):
     steps = []
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         parts = {name: [pool.submit(sanitized, runner, tool, name, program, programs[program], limit)
-                        for program in there] for name in TOOLS}
+                        for program in there if (name, program) not in NOT_UNDERSTOOD] for name in TOOLS}
         for name in TOOLS:
             if not there:
                 steps.append(step(name, "failed", why="none of its programs is there"))
@@ -203,7 +205,7 @@ def sanitizers(runner, programs, jobs, limit):
             results = [part.result() for part in parts[name]]
             bad = absent + [why for why, _ in results if why]
             steps.append(step(name, "failed" if bad else "passed", sum(seconds for _, seconds in results),
-                              "; ".join(bad), programs=len(there)))
+                              "; ".join(bad), programs=len(results)))
     return steps
 
 
