@@ -125,7 +125,7 @@ class BackwardTile : TileAccess<ResidentBackward<T>, Form> {
   SIMT_DEVICE BackwardTile(const ResidentBackward<T>& args, const Division& division,
                            Scatter& scatter, UnitNumbers evolve, Stored* gradients,
                            std::uint32_t* shared)
-      : Access(args, Own(division, scatter)),
+      : Access(args, Own(division, scatter)),  // gcov: what would follow an exception
         division_(division),
         scatter_(scatter),
         evolve_(evolve),
