@@ -53,9 +53,9 @@ SIMT_DEVICE float arrived(OnItsWay<X> number) {
     return number;
 }
 
-// A float for a register that numbers are computed in otherwise: its load is waited for here, in a branch that is seldom
-// taken, and not by whoever uses the register next. Those would wait, in every step, for all loads on their way that the
-// same of a warp's counters counts.
+// A loaded float that goes to a register in which numbers are computed otherwise. Its load is waited for here, in a branch
+// that is seldom taken. Else whoever uses the register next would wait, in every step, for all loads on their way that
+// the same of a warp's counters counts.
 SIMT_DEVICE float landed(float number) {
   return number * simt::bits_as<float>(simt::opaque(simt::bits_as<std::uint32_t>(1.0f)));
 }
