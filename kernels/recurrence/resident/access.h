@@ -2,36 +2,19 @@
 // the next token are asked for, and neither converted nor added to, nor decide what is asked for besides: whatever first
 // looks at one waits for it.
 //
-// What a walk may be asked for besides is in most cases known not to be, and then its code has no branches for it: a Form. A
-// branch costs more than its own instructions: nothing is put between those on both sides of it while they wait for each
-// other, and one that is taken waits for instructions (a third of a step, by the profiler's samples on an H200).
+// `usual`, `units`: of the walk's Form (forms.h).
 #pragma once
 
 #include <cstdint>
 #include <type_traits>
 
 #include "kernels/recurrence/resident/evolve.h"
+#include "kernels/recurrence/resident/forms.h"
 #include "kernels/recurrence/resident/lanes.h"
 #include "kernels/recurrence/resident/tile.h"
 #include "kernels/simt/number.h"
 
 namespace lacuna::resident {
-
-// A walk's Form: anything; the usual, by a tile's is_usual(); and the usual of so many units, all of a layer's, so that
-// addresses of rows are a constant apart and products have no end to be found.
-struct Anything {
-  static constexpr bool usual = false;
-  static constexpr int units = 0;
-};
-struct Usual {
-  static constexpr bool usual = true;
-  static constexpr int units = 0;
-};
-template <int all_units>
-struct UsualOf {
-  static constexpr bool usual = true;
-  static constexpr int units = all_units;
-};
 
 // A stored number on its way: 16 bits in a register of their own, for halves of registers are put together, and so waited
 // for, where they are loaded.
@@ -101,18 +84,6 @@ struct Meeting {
   SIMT_DEVICE bool fires(int pair) const { return usual || firing[Own::side(pair)] != 0; }
   SIMT_DEVICE float dt_of(int pair) const { return dt[Own::side(pair)]; }
 };
-
-// Whether two neighbours of each row of a caller's array, H wide, go by one access. H: even.
-template <class X>
-bool goes_in_twos(const X* array) {
-  return reinterpret_cast<std::uintptr_t>(array) % (2 * sizeof(X)) == 0;
-}
-// Of a forward or backward view, what both have: every token fires, and nothing evolves but by a decay of the token.
-template <class View>
-bool is_usual_walk(const View& args) {
-  return args.fires == nullptr && args.hidden % 2 == 0 &&
-         (args.evolve.kind == LACUNA_EVOLVE_NONE || args.evolve.kind == LACUNA_EVOLVE_DECAY);
-}
 
 // View: ResidentForward<T> or ResidentBackward<T>.
 template <class View, class Form>

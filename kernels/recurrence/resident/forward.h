@@ -15,8 +15,10 @@
 #include "kernels/recurrence/cell_steps.h"
 #include "kernels/recurrence/resident/access.h"
 #include "kernels/recurrence/resident/evolve.h"
+#include "kernels/recurrence/resident/forms.h"
 #include "kernels/recurrence/resident/lanes.h"
 #include "kernels/recurrence/resident/number.h"
+#include "kernels/recurrence/resident/operands.h"
 #include "kernels/recurrence/resident/products.h"
 #include "kernels/recurrence/views.h"
 #include "kernels/simt/launch.h"
@@ -41,46 +43,11 @@ namespace resident {
 template <class Cell>
 inline constexpr int weight_blocks = Cell::product_gates + (Cell::reset_before ? 1 : 0);
 
-// f(the type of the operands) for a layer of T.
-template <class T, class F>
-auto with_operand([[maybe_unused]] bool tf32, F&& f) {
-  if constexpr (std::is_same_v<T, float>)
-    if (tf32) return f(Tf32{});
-  return f(T{});
-}
-
-// start(the type of the operands), E or, of floats, InTwoParts where its bytes(InTwoParts) are there.
-template <class E, class B, class F>
-void with_room(std::size_t shared_bytes, B&& bytes, F&& start) {
-  if constexpr (std::is_same_v<E, float>)
-    if (bytes(InTwoParts{}) <= shared_bytes) return start(InTwoParts{});
-  start(E{});
-}
-
 // Whether ForwardTile's usual case is this.
 template <class T>
 bool is_usual(const ResidentForward<T>& args) {
   return is_usual_walk(args) && !args.evolved_hidden && !args.cell_out &&
          goes_in_twos(args.hidden_out);
-}
-
-// Of a block that has all units itself.
-template <class Form>
-SIMT_BOTH Division whole_division(std::int64_t hidden) {
-  return {.slice = Form::units > 0 ? Form::units : padded_units(hidden)};
-}
-
-// start(the Form of a walk by one block). Each size that is known makes kernels of its own: those that people take most, of
-// the cells that they take most; of floats only weights in two parts, for ptxas spills where it sees all of the others.
-template <class Cell, class E, class F>
-void with_form(bool usual, std::int64_t hidden, F&& start) {
-  if (!usual) return start(Anything{});
-  if constexpr (Cell::input_gates >= 3 && !std::is_same_v<E, float>) {
-    if (hidden == 64) return start(UsualOf<64>{});
-    if constexpr (!std::is_same_v<E, InTwoParts>)
-      if (hidden == 128) return start(UsualOf<128>{});
-  }
-  start(Usual{});
 }
 
 template <class Cell, class E, bool in_group>
@@ -108,70 +75,6 @@ SIMT_DEVICE std::int32_t steps_of_tile(const SequenceView& sequences, int tile,
   }
   return simt::shuffle(most, 0);
 }
-
-// Channels that operands come by: the state's, in turn, and what a reset lets through.
-inline constexpr int reset_channel = 2;
-template <class Cell>
-inline constexpr int channels = Cell::reset_before ? 3 : 2;
-
-// A column of every lane: what a channel brings.
-template <class E>
-SIMT_BOTH constexpr std::size_t operand_size(int units) {
-  return static_cast<std::size_t>(lanes_per_tile * column_stride<E>(units));
-}
-
-// The same for several channels, in shared memory.
-template <class E>
-class Operands {
- public:
-  using Stored = typename Operand<E>::Stored;
-
-  static void add_to(simt::SharedLayout& shared, int units, int channels) {
-    shared.add<Stored>(static_cast<std::size_t>(channels) * operand_size<E>(units));
-  }
-  SIMT_DEVICE Operands(simt::SharedCarver& shared, int units, int channels)
-      : units_(units),
-        operands_(
-            shared.take<Stored>(static_cast<std::size_t>(channels) * operand_size<E>(units))) {}
-
-  SIMT_DEVICE Stored* column(int channel, int lane) const {
-    return operands_ + (channel * lanes_per_tile + lane) * column_stride<E>(units_);
-  }
-
- private:
-  int units_;
-  Stored* operands_;
-};
-
-// The Gather of a block that has all units itself.
-template <class E>
-class OwnOperands {
- public:
-  using Stored = typename Operand<E>::Stored;
-  static constexpr bool in_group = false;
-
-  static void add_to(simt::SharedLayout& shared, const Division& division, int channels) {
-    Operands<E>::add_to(shared, division.slice, channels);
-  }
-  SIMT_DEVICE OwnOperands(simt::SharedCarver& shared, const Division& division, int channels)
-      : operands_(shared, division.slice, channels) {}
-
-  SIMT_DEVICE int tile() const { return static_cast<int>(simt::block_index().x); }
-  SIMT_DEVICE int rank() const { return 0; }
-
-  // Two neighbours in a lane's column of this block's slice.
-  SIMT_DEVICE void publish(int channel, int lane, int at, const simt::Vec<Stored, 2>& two) {
-    simt::store(own_column(channel, lane) + at, two);
-  }
-  // What this block has published is there, and who read it the time before has done so.
-  SIMT_DEVICE void meet_own() { simt::sync_block(); }
-  SIMT_DEVICE Stored* own_column(int channel, int lane) const {
-    return operands_.column(channel, lane);
-  }
-
- private:
-  Operands<E> operands_;
-};
 
 // A block's arrays of shared memory, added up in the order in which the kernel takes them.
 template <class Cell, class E, class Gather>

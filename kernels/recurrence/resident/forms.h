@@ -1,0 +1,79 @@
+// Which kernel serves a layer and a call: the type of its operands, and its Form. What a walk may be asked for besides is in
+// most cases known not to be, and then its code has no branches for it. A branch costs more than its own instructions:
+// nothing is put between those on both sides of it while they wait for each other, and one that is taken waits for
+// instructions (a third of a step, by the profiler's samples on an H200).
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+#include "kernels/recurrence/resident/products.h"
+#include "kernels/recurrence/resident/tile.h"
+#include "lacuna/lacuna.h"
+
+namespace lacuna::resident {
+
+// A walk's Form: anything; the usual, by a tile's is_usual(); and the usual of so many units, all of a layer's, so that
+// addresses of rows are a constant apart and products have no end to be found.
+struct Anything {
+  static constexpr bool usual = false;
+  static constexpr int units = 0;
+};
+struct Usual {
+  static constexpr bool usual = true;
+  static constexpr int units = 0;
+};
+template <int all_units>
+struct UsualOf {
+  static constexpr bool usual = true;
+  static constexpr int units = all_units;
+};
+
+// Whether two neighbours of each row of a caller's array, H wide, go by one access. H: even.
+template <class X>
+bool goes_in_twos(const X* array) {
+  return reinterpret_cast<std::uintptr_t>(array) % (2 * sizeof(X)) == 0;
+}
+// Of a forward or backward view, what both have: every token fires, and nothing evolves but by a decay of the token.
+template <class View>
+bool is_usual_walk(const View& args) {
+  return args.fires == nullptr && args.hidden % 2 == 0 &&
+         (args.evolve.kind == LACUNA_EVOLVE_NONE || args.evolve.kind == LACUNA_EVOLVE_DECAY);
+}
+
+// Of a block that has all units itself.
+template <class Form>
+SIMT_BOTH Division whole_division(std::int64_t hidden) {
+  return {.slice = Form::units > 0 ? Form::units : padded_units(hidden)};
+}
+
+// start(the Form of a walk by one block). Each size that is known makes kernels of its own: those that people take most, of
+// the cells that they take most; of floats only weights in two parts, for ptxas spills where it sees all of the others.
+template <class Cell, class E, class F>
+void with_form(bool usual, std::int64_t hidden, F&& start) {
+  if (!usual) return start(Anything{});
+  if constexpr (Cell::input_gates >= 3 && !std::is_same_v<E, float>) {
+    if (hidden == 64) return start(UsualOf<64>{});
+    if constexpr (!std::is_same_v<E, InTwoParts>)
+      if (hidden == 128) return start(UsualOf<128>{});
+  }
+  start(Usual{});
+}
+
+// f(the type of the operands) for a layer of T.
+template <class T, class F>
+auto with_operand([[maybe_unused]] bool tf32, F&& f) {
+  if constexpr (std::is_same_v<T, float>)
+    if (tf32) return f(Tf32{});
+  return f(T{});
+}
+
+// start(the type of the operands), E or, of floats, InTwoParts where its bytes(InTwoParts) are there.
+template <class E, class B, class F>
+void with_room(std::size_t shared_bytes, B&& bytes, F&& start) {
+  if constexpr (std::is_same_v<E, float>)
+    if (bytes(InTwoParts{}) <= shared_bytes) return start(InTwoParts{});
+  start(E{});
+}
+
+}  // namespace lacuna::resident
