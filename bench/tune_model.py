@@ -8,7 +8,7 @@ import lacuna_abi as abi
 from workers import Worker
 
 REGIMES = {abi.REGIME_STEPWISE: "stepwise", abi.REGIME_RESIDENT: "resident",
-           abi.REGIME_CLUSTER: "cluster", abi.REGIME_GRID: "grid"}
+           abi.REGIME_CLUSTER: "cluster", abi.REGIME_GRID: "grid", abi.REGIME_LONE: "lone"}
 CELLS = {abi.LSTM: "lstm", abi.GRU: "gru", abi.GRU_RESET_BEFORE: "gru_reset_before",
          abi.RNN_TANH: "rnn"}
 GATES = {abi.LSTM: 4, abi.GRU: 3, abi.GRU_RESET_BEFORE: 3, abi.RNN_TANH: 1}
@@ -52,7 +52,7 @@ class Way:
 
 
 BEST = Way(abi.REGIME_BEST, 0)
-WAYS = [Way(abi.REGIME_STEPWISE, 0), Way(abi.REGIME_RESIDENT, 0),
+WAYS = [Way(abi.REGIME_STEPWISE, 0), Way(abi.REGIME_RESIDENT, 0), Way(abi.REGIME_LONE, 0),
         *(Way(abi.REGIME_CLUSTER, 2 ** n) for n in range(1, 5)),
         *(Way(abi.REGIME_GRID, 2 ** n) for n in range(1, 8))]
 

@@ -1,5 +1,6 @@
 """host/cuda/measured_chips.inc: the constants of the cost model, for each chip that they have been measured
-on. The library compiles it (host/cuda/measured_chips.cu); this module reads it, and writes it anew."""
+on. The library compiles it (host/cuda/measured_chips.cu); this module reads it, and writes it anew. A constant
+that a line lacks was not measured, and has its default."""
 
 import math
 import re
@@ -34,13 +35,10 @@ def check(chip, names, where):
     for field, text in (("name", chip.name), ("commit", chip.commit)):
         if not text or re.search(r'["\\\n]', text):
             raise TableError(f"{where}: {field}: {text!r}, expected words without quotes")
-    for name in names:
-        if name not in chip.constants:
-            raise TableError(f"{where}: {name}: missing")
-        value = chip.constants[name]
+    for name, value in chip.constants.items():
         if not (value > 0 and math.isfinite(value)):
             raise TableError(f"{where}: {name}: {value}, expected a positive number")
-    if list(chip.constants) != list(names):
+    if list(chip.constants) != [name for name in names if name in chip.constants]:
         wrong = next((name for name in chip.constants if name not in names), None)
         raise TableError(f"{where}: {wrong}: no such constant" if wrong else
                          f"{where}: constants: {', '.join(chip.constants)}, expected in the order "
@@ -90,7 +88,8 @@ def render(comment, chips, names):
     lines = list(comment)
     for chip in sorted(chips, key=lambda chip: chip.key):
         check(chip, names, chip.name)
-        constants = ", ".join(f".{name} = {chip.constants[name]:.4g}" for name in names)
+        constants = ", ".join(f".{name} = {chip.constants[name]:.4g}" for name in names
+                              if name in chip.constants)
         lines.append(f'{{"{chip.name}", {chip.capability}, {chip.multiprocessors}, "{chip.commit}", '
                      f'{{{constants}}}}},')
     return "\n".join(lines) + "\n"

@@ -84,7 +84,7 @@ set(objects $<TARGET_OBJECTS:lacuna_objects>)
 add_test(
   NAME package.step_loop
   COMMAND
-    ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/cmake/count_step_loop.py --kernel resident:: --arch
+    ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/cmake/count_step_loop.py --kernel "resident::|lone::" --arch
     sm_90a --table ${PROJECT_BINARY_DIR}/step_loop.md
     "$<FILTER:${objects},INCLUDE,cuda/engine_f(16|32)\\.cu>"
   COMMAND_EXPAND_LISTS)

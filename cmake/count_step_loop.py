@@ -5,14 +5,14 @@
 
 FILE is a cubin, an object or library that holds some, or a listing (.sass) that nvdisasm -c has made of one;
 nvdisasm, and cuobjdump for objects, have to be in the PATH or in $CUDA_HOME/bin: without them nothing is
-counted, and the exit status is 77. The step loop is the largest loop that holds tensor core products and
-barriers; it holds --steps steps, 2 as these kernels are written. Numbers are of one warp and one step, and of
+counted, and the exit status is 77. The step loop is the largest loop that holds barriers and products, which
+are the tensor core's, or multiplications and additions in one in kernels that use none; it holds --steps steps, 2 as these kernels are written. Numbers are of one warp and one step, and of
 all code that lies in the loop, whether it is taken or not: what an array that nobody wants, another kind of
 evolve or a sequence's end would need counts, too. Nothing is measured. Files without any step loop are an
 error.
 
     issue       cycles that two warps of each scheduler take to issue it all, one instruction a cycle
-    early use   loads from global memory whose number is used before a tensor core product follows: each
+    early use   loads from global memory whose number is used before a product follows: each
                 is a wait for memory that nothing hides
 """
 
@@ -90,8 +90,13 @@ def base(instruction):
     return instruction[0].split(".")[0]
 
 
+def product_of(instructions):
+    return "HMMA" if any(base(one) == "HMMA" for one in instructions) else "FFMA"
+
+
 def step_loop(instructions, labels):
     """[begin, end) of the largest loop with products and barriers."""
+    product = product_of(instructions)
     best = None
     for at, (name, operands) in enumerate(instructions):
         target = re.search(r"\.L_x_\d+", operands) if name.startswith("BRA") else None
@@ -99,7 +104,7 @@ def step_loop(instructions, labels):
             continue
         begin, end = labels[target[0]], at + 1
         names = {base(one) for one in instructions[begin:end]}
-        if "HMMA" in names and names & {"BAR", "SYNCS"} and (not best or end - begin > best[1] - best[0]):
+        if product in names and names & {"BAR", "SYNCS"} and (not best or end - begin > best[1] - best[0]):
             best = begin, end
     return best
 
@@ -112,7 +117,7 @@ def loaded(name, operands):
     return re.compile(r"\bR(" + "|".join(map(str, registers)) + r")\b")
 
 
-def early_uses(loop):
+def early_uses(loop, product):
     """Loads whose first use, in the order of the code, stands before any product that follows them."""
     count = 0
     for at, (name, operands) in enumerate(loop):
@@ -120,7 +125,7 @@ def early_uses(loop):
             continue
         target = loaded(name, operands)
         for later, arguments in loop[at + 1:]:
-            if later.startswith("HMMA"):
+            if later.startswith(product):
                 break
             if target.search(arguments):
                 sources = arguments if later.startswith("ST") else arguments.partition(",")[2]
@@ -169,7 +174,7 @@ def main():
             everything = round(len(loop) / options.steps)
             rows.append([f"`{name}`", everything, WARPS_PER_SCHEDULER * everything,
                          *count(loop, options.steps).values(),
-                         round(early_uses(loop) / options.steps)])
+                         round(early_uses(loop, product_of(instructions)) / options.steps)])
     if not rows:
         sys.exit(f"Error: no step loop in {', '.join(map(str, options.files))}")
     head = ["kernel", "all", "issue", *KINDS, "integer, moves", "early use"]

@@ -111,7 +111,8 @@ TEST_P(CudaRun, AsksForNoMemory) {
 
 INSTANTIATE_TEST_SUITE_P(Regimes, CudaRun,
                          testing::Values(LACUNA_REGIME_STEPWISE, LACUNA_REGIME_RESIDENT,
-                                         LACUNA_REGIME_CLUSTER, LACUNA_REGIME_GRID));
+                                         LACUNA_REGIME_LONE, LACUNA_REGIME_CLUSTER,
+                                         LACUNA_REGIME_GRID));
 
 // Memory of the device that begins 64 bytes behind a multiple of 256, and so is aligned to 64 and no more.
 class BarelyAligned {

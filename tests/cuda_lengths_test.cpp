@@ -77,7 +77,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Combine(testing::Values("grud_f32_n5_d3_h9_len0-9_miss60_seed8",
                                      "lstm_f32_n5_d3_h9_p4_len0-9_seed8"),
                      testing::Values(LACUNA_REGIME_STEPWISE, LACUNA_REGIME_RESIDENT,
-                                     LACUNA_REGIME_CLUSTER, LACUNA_REGIME_GRID),
+                                     LACUNA_REGIME_LONE, LACUNA_REGIME_CLUSTER, LACUNA_REGIME_GRID),
                      testing::Values(LACUNA_TAPE_GATES, LACUNA_TAPE_STATES)));
 
 // A batch in arrays that are larger than what is in use.

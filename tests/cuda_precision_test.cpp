@@ -63,7 +63,7 @@ TEST(Precision, IsRefusedWhereThereIsNothingToRound) {
 
 TEST(Precision, IsExplained) {
   for (const lacuna_regime regime :
-       {LACUNA_REGIME_STEPWISE, LACUNA_REGIME_RESIDENT, LACUNA_REGIME_GRID}) {
+       {LACUNA_REGIME_STEPWISE, LACUNA_REGIME_RESIDENT, LACUNA_REGIME_LONE, LACUNA_REGIME_GRID}) {
     std::string text;
     ASSERT_EQ(create(layer_of("gru_f32_n1_h8_len1_seed1"), LACUNA_PRECISION_TF32, regime, &text),
               LACUNA_OK);

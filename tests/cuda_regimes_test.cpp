@@ -40,13 +40,14 @@ std::string explained(const lacuna_layer& layer, const lacuna_capacity& capacity
   return support::explained(plan.get());
 }
 
-TEST(Regime, IsResidentWhereThatServes) {
+TEST(Regime, IsOfOneBlockWhereThatServes) {
   for (const char* serves : {"lstm_f32_n1_h1_len1_seed1", "grud_f32_n1_h128_len1_seed1",
                              "gru_f16_n1_h37_len1_seed1", "rnn_bf16_n1_h64_len1_seed1"}) {
     // By constants that were measured on this GPU another may be quicker.
     if (explained(layer_of(serves)).find("constants of the prediction: measured") ==
         std::string::npos) {
-      EXPECT_EQ(chosen(layer_of(serves)), LACUNA_REGIME_RESIDENT) << serves;
+      const lacuna_regime taken = chosen(layer_of(serves));
+      EXPECT_TRUE(taken == LACUNA_REGIME_RESIDENT || taken == LACUNA_REGIME_LONE) << serves;
     }
   }
   for (const char* not_so : {"lstm_f64_n1_h1_len1_seed1", "gru_f32_n1_h8_len1_zone5_seed1",
@@ -73,8 +74,9 @@ TEST(Regime, OfNormalisedLayersIsStepwise) {
 
 TEST(Regime, IsTheOneAskedFor) {
   const lacuna_layer small = layer_of("grud_f32_n1_h8_len1_seed1");
-  for (const lacuna_regime regime : {LACUNA_REGIME_STEPWISE, LACUNA_REGIME_RESIDENT,
-                                     LACUNA_REGIME_CLUSTER, LACUNA_REGIME_GRID}) {
+  for (const lacuna_regime regime :
+       {LACUNA_REGIME_STEPWISE, LACUNA_REGIME_RESIDENT, LACUNA_REGIME_LONE, LACUNA_REGIME_CLUSTER,
+        LACUNA_REGIME_GRID}) {
     if (!support::serves(regime)) continue;
     const InRegime asked(regime);
     EXPECT_EQ(chosen(small), regime);
@@ -113,7 +115,7 @@ TEST(Regime, RefusesWhatItCannotServe) {
                       LACUNA_UNSUPPORTED, "a projection is stepwise"));
   EXPECT_TRUE(refused(create(layer_of("lstm_f16_n1_h129_len1_seed1"), LACUNA_REGIME_RESIDENT),
                       LACUNA_UNSUPPORTED, "hidden is 129"));
-  for (const int wrong : {-1, 5})
+  for (const int wrong : {-1, 6})
     EXPECT_TRUE(refused(create(small, static_cast<lacuna_regime>(wrong)), LACUNA_INVALID_ARGUMENT,
                         "options.regime: " + std::to_string(wrong)));
   EXPECT_EQ(create(small, LACUNA_REGIME_RESIDENT), LACUNA_OK);
@@ -141,9 +143,16 @@ TEST(Regime, IsAnotherWhereABlockHasTooLittleSharedMemory) {
   auto& device = lacuna::emulator::settings().device;
   const auto whole = device;
   device.shared_per_block = 163 * 1024;  // sm_80
-  EXPECT_EQ(chosen(layer_of("lstm_f32_n1_h128_len1_seed1")), LACUNA_REGIME_CLUSTER);
+  // Lanes of eight do not fit; single ones have no products in parts.
+  const lacuna_layer layer = layer_of("lstm_f32_n1_h128_len1_seed1");
+  EXPECT_EQ(chosen(layer), LACUNA_REGIME_LONE);
+  EXPECT_NE(explained(layer).find("not resident, for W_h and a step take"), std::string::npos);
+  device.shared_per_block = 99 * 1024;  // sm_86
+  EXPECT_EQ(chosen(layer), LACUNA_REGIME_CLUSTER);
+  EXPECT_NE(explained(layer).find("not lone, for W_h and a step take"), std::string::npos);
   device.cluster = 1;
-  EXPECT_EQ(chosen(layer_of("lstm_f32_n1_h128_len1_seed1")), LACUNA_REGIME_GRID);
+  EXPECT_EQ(chosen(layer), LACUNA_REGIME_GRID);
+  device.shared_per_block = 163 * 1024;
   EXPECT_EQ(chosen(layer_of("lstm_f32_n1_h300_len1_seed1")), LACUNA_REGIME_STEPWISE);
   EXPECT_EQ(chosen(layer_of("lstm_f32_n1_h96_len1_seed1")), LACUNA_REGIME_RESIDENT);
   EXPECT_EQ(chosen(layer_of("lstm_bf16_n1_h128_len1_seed1")), LACUNA_REGIME_RESIDENT);
@@ -174,6 +183,31 @@ TEST_F(OnLargeDevice, LargerStatesGoToClustersAndThenToGroups) {
   }
   lacuna::emulator::settings().device.cluster = 1;
   EXPECT_EQ(chosen(layer_of("lstm_bf16_n1_h256_len1_seed1"), batch), LACUNA_REGIME_GRID);
+}
+
+// While each sequence has a multiprocessor, or half of one, to itself; then eight of them share a block.
+TEST_F(OnLargeDevice, FewSequencesWalkAlone) {
+  for (const char* text :
+       {"lstm_f32_n1_h64_len1_seed1", "lstm_bf16_n1_h64_len1_seed1", "grud_f32_n1_h64_len1_seed1",
+        "gru_reset_before_f16_n1_h64_len1_seed1", "lstm_f32_n1_h128_len1_seed1"}) {
+    EXPECT_EQ(chosen(layer_of(text), {10'000, 64, 0}), LACUNA_REGIME_LONE) << text;
+    EXPECT_EQ(chosen(layer_of(text), {100'000, 2'000, 0}), LACUNA_REGIME_RESIDENT) << text;
+  }
+  EXPECT_NE(chosen(layer_of("lstm_f32_n1_h129_len1_seed1"), {10'000, 64, 0}), LACUNA_REGIME_LONE);
+  EXPECT_EQ(chosen(layer_of("lstm_f64_n1_h64_len1_seed1"), {10'000, 64, 0}),
+            LACUNA_REGIME_STEPWISE);
+}
+
+TEST_F(OnLargeDevice, ALoneLaneIsABlock) {
+  const InRegime lone(LACUNA_REGIME_LONE);
+  // 132 multiprocessors, each of which takes two blocks of 64 units or eight of 16.
+  for (const auto& [hidden, lanes] : {std::pair{64, 264}, {100, 132}, {16, 1056}}) {
+    const std::string layer = "lstm_f32_n1_h" + std::to_string(hidden) + "_len1_seed1";
+    const std::string text = explained(layer_of(layer.c_str()), {100'000, 5'000, 0});
+    EXPECT_NE(text.find("lone: one kernel of at most " + std::to_string(lanes) + " blocks"),
+              std::string::npos)
+        << text;
+  }
 }
 
 TEST_F(OnLargeDevice, ThePlanSaysWhatAStepTakes) {
@@ -299,7 +333,12 @@ double idle_share(const std::vector<std::int64_t>& lengths, std::int64_t lanes) 
 }
 
 TEST(Lanes, AreAsManyAsTheLengthsNeed) {
-  using lacuna::cuda::resident_lanes;
+  const auto resident_lanes = [](const std::vector<std::int64_t>& lengths, std::int32_t most) {
+    lacuna::DeviceLayout lay;
+    lay.regime = LACUNA_REGIME_RESIDENT;
+    lay.most_lanes = most;
+    return lacuna::cuda::lanes_for(lay, lengths);
+  };
   EXPECT_EQ(resident_lanes({}, 64), 8);
   EXPECT_EQ(resident_lanes(std::vector<std::int64_t>{0, 0}, 64), 8);
   EXPECT_EQ(resident_lanes(std::vector<std::int64_t>(64, 10), 1056), 64);  // all alike: one each
@@ -311,6 +350,12 @@ TEST(Lanes, AreAsManyAsTheLengthsNeed) {
   std::vector<std::int64_t> lengths(256);
   for (std::size_t i = 0; i < lengths.size(); ++i)
     lengths[i] = 200 - 150 * static_cast<std::int64_t>(i) / 255;
+  lacuna::DeviceLayout lone;
+  lone.regime = LACUNA_REGIME_LONE;
+  lone.most_lanes = 132;
+  EXPECT_EQ(lacuna::cuda::lanes_for(lone, {}), 1);
+  EXPECT_EQ(lacuna::cuda::lanes_for(lone, one_long), 3);
+  EXPECT_EQ(lacuna::cuda::lanes_for(lone, std::vector<std::int64_t>(33, 10)), 33);
   const std::int32_t lanes = resident_lanes(lengths, 1056);
   EXPECT_LT(lanes, 256);
   EXPECT_LT(idle_share(lengths, lanes), idle_share(lengths, 256));
@@ -336,47 +381,55 @@ TEST(Lanes, AreNoMoreIdleThanThePlanSays) {
 
 // ---- Against the oracle ----
 
-using Size = std::tuple<const char*, const char*, int>;
+// One block with all of W_h, for eight lanes or for one.
+using Size = std::tuple<const char*, const char*, int, lacuna_regime>;
 
-class Resident : public testing::TestWithParam<Size> {};
+class Whole : public testing::TestWithParam<Size> {};
 
-TEST_P(Resident, Agrees) {
-  const InRegime regime(LACUNA_REGIME_RESIDENT);
-  const auto [model, type, hidden] = GetParam();
+TEST_P(Whole, Agrees) {
+  const auto [model, type, hidden, walked] = GetParam();
+  const InRegime regime(walked);
   support::expect_agreement(std::string(model) + "_" + type + "_n11_d3_h" + std::to_string(hidden) +
                             "_len0-5_init_seed" + std::to_string(hidden));
 }
 
 INSTANTIATE_TEST_SUITE_P(
-    Sizes, Resident,
+    Sizes, Whole,
     testing::Combine(testing::Values("rnn", "rnn_relu", "lstm", "gru", "gru_reset_before",
                                      "rnn_euler+none+none", "lstm+none+relax", "gru+none+relax",
                                      "gru_reset_before+none+decay", "gru+none+decay_step"),
                      testing::Values("f32", "f16", "bf16"),
-                     testing::Values(1, 3, 16, 37, 41, 64, 100, 127, 128)));
+                     testing::Values(1, 3, 16, 37, 41, 64, 100, 127, 128),
+                     testing::Values(LACUNA_REGIME_RESIDENT, LACUNA_REGIME_LONE)));
 
-class ResidentLanes : public testing::TestWithParam<const char*> {};
+class WholeLanes : public testing::TestWithParam<std::tuple<const char*, lacuna_regime>> {};
 
-TEST_P(ResidentLanes, Agree) {
-  const InRegime regime(LACUNA_REGIME_RESIDENT);
-  support::expect_agreement(GetParam());
+TEST_P(WholeLanes, Agree) {
+  const auto [text, walked] = GetParam();
+  const InRegime regime(walked);
+  support::expect_agreement(text);
 }
 
 INSTANTIATE_TEST_SUITE_P(
-    Odd, ResidentLanes,
-    testing::Values("lstm_f32_n1_d2_h17_len40_seed1", "gru_f32_n3_d2_h9_len0_seed2",
-                    "lstm_f32_n130_d2_h9_len0-6_init_seed3",
-                    "grud_f32_n90_d5_h33_len0-12_miss70_eo_rev_seed4",
-                    "lstm+none+relax_f16_n50_d3_h20_len0-7_init_seed5",
-                    "lstm+none+relax_f32_n50_d3_h20_len0-9_miss40_eo_rev_seed7",
-                    "grud_bf16_n40_d3_h20_len0-7_miss70_eo_seed6"),
-    support::test_name);
+    Odd, WholeLanes,
+    testing::Combine(testing::Values("lstm_f32_n1_d2_h17_len40_seed1",
+                                     "gru_f32_n3_d2_h9_len0_seed2",
+                                     "lstm_f32_n130_d2_h9_len0-6_init_seed3",
+                                     "grud_f32_n90_d5_h33_len0-12_miss70_eo_rev_seed4",
+                                     "lstm+none+relax_f16_n50_d3_h20_len0-7_init_seed5",
+                                     "lstm+none+relax_f32_n50_d3_h20_len0-9_miss40_eo_rev_seed7",
+                                     "grud_bf16_n40_d3_h20_len0-7_miss70_eo_seed6"),
+                     testing::Values(LACUNA_REGIME_RESIDENT, LACUNA_REGIME_LONE)));
 
 // A sequence of 20,000 tokens beside 500 short ones.
-TEST(ResidentLanes, OneIsLong) {
-  const InRegime regime(LACUNA_REGIME_RESIDENT);
+class OfUnlikeLengths : public testing::TestWithParam<lacuna_regime> {};
+
+TEST_P(OfUnlikeLengths, Agrees) {
+  const InRegime regime(GetParam());
   support::expect_agreement("gru_decay_f32_n501_d1_h3_len0-3+20000_miss30_seed7");
 }
+INSTANTIATE_TEST_SUITE_P(Whole, OfUnlikeLengths,
+                         testing::Values(LACUNA_REGIME_RESIDENT, LACUNA_REGIME_LONE));
 
 class Stepwise : public testing::TestWithParam<const char*> {};
 

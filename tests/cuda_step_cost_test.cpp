@@ -12,6 +12,8 @@
 
 namespace {
 
+using lacuna::cuda::lone_blocks_at_once;
+using lacuna::cuda::lone_step;
 using lacuna::cuda::Machine;
 using lacuna::cuda::StepCost;
 using lacuna::cuda::StepShape;
@@ -68,6 +70,27 @@ TEST(StepCost, FlagsCostMoreThanStores) {
             tile_step(lstm(300), LACUNA_REGIME_GRID, division, h100).floor_us + 0.65);
 }
 
+TEST(StepCost, OfLoneLanesIsGatesAndWhatTheirMultiprocessorMultiplies) {
+  // 4 matrices of 64 by 64 by 128 multipliers: 128 cycles, which blocks that share them add up.
+  const double cycle = 1e-3 / 1.755, gates = 0.35 * 0.1;
+  EXPECT_NEAR(lone_step(lstm(64), 1, h100).us, gates + cycle * 128, 1e-9);
+  EXPECT_NEAR(lone_step(lstm(64), 2, h100).us, gates + cycle * 256, 1e-9);
+  EXPECT_NEAR(lone_step(lstm(60), 1, h100).floor_us, gates + cycle * 4 * 60 * 60 / 128, 1e-9);
+  EXPECT_LE(lone_step(lstm(60), 1, h100).floor_us, lone_step(lstm(60), 1, h100).us);
+  // What registers do not hold of 128 by 128 comes from shared memory: 28 of 64 columns of 4 matrices, 256 threads.
+  EXPECT_NEAR(lone_step(lstm(128), 1, h100).us, gates + cycle * 28 * 4 * 256 * 4 / 128, 1e-9);
+  StepShape rnn = lstm(128);
+  rnn.matrices = 1;
+  EXPECT_NEAR(lone_step(rnn, 1, h100).us, gates + cycle * 128, 1e-9);
+}
+
+TEST(StepCost, AsManyLoneLanesShareAMultiprocessorAsItsRegistersHold) {
+  EXPECT_EQ(lone_blocks_at_once(16), 8);
+  EXPECT_EQ(lone_blocks_at_once(64), 2);
+  EXPECT_EQ(lone_blocks_at_once(80), 1);
+  EXPECT_EQ(lone_blocks_at_once(128), 1);
+}
+
 TEST(StepCost, OfProductsGrowsWithTheBatch) {
   EXPECT_LT(stepwise_step(lstm(512), 8, h100).us, stepwise_step(lstm(512), 10'000, h100).us);
   EXPECT_GT(stepwise_step(lstm(8), 1, h100).us, 2 * 2.7);
@@ -114,9 +137,13 @@ TEST(Constants, DecideTheChoice) {
   EXPECT_EQ(chosen_by({}).constants, "of a test");
   EXPECT_EQ(chosen_by({.store_hop_us = 1}).regime, LACUNA_REGIME_GRID);
   EXPECT_EQ(chosen_by({.store_hop_us = 9, .flag_hop_us = 9}).regime, LACUNA_REGIME_STEPWISE);
-  EXPECT_EQ(chosen_by({.mma_cycles = 60}, 128).regime, LACUNA_REGIME_CLUSTER);
-  EXPECT_EQ(chosen_by({.mma_cycles = 60}, 128, false).regime, LACUNA_REGIME_RESIDENT);
-  EXPECT_EQ(chosen_by({.store_hop_us = 9, .flag_hop_us = 9}, 128).regime, LACUNA_REGIME_RESIDENT);
+  const StepConstants slow_blocks{.mma_cycles = 60, .lone_gates = 90};
+  EXPECT_EQ(chosen_by(slow_blocks, 128).regime, LACUNA_REGIME_CLUSTER);
+  EXPECT_EQ(chosen_by(slow_blocks, 128, false).regime, LACUNA_REGIME_RESIDENT);
+  EXPECT_EQ(chosen_by({.mma_cycles = 60}, 128).regime, LACUNA_REGIME_LONE);
+  EXPECT_EQ(chosen_by({.mma_cycles = 60}, 128, false).regime, LACUNA_REGIME_LONE);
+  EXPECT_EQ(chosen_by({.lone_gates = 90, .store_hop_us = 9, .flag_hop_us = 9}, 128).regime,
+            LACUNA_REGIME_RESIDENT);
   EXPECT_GT(chosen_by({.mma_cycles = 60}).blocks, chosen_by({.mma_cycles = 1}).blocks);
 }
 

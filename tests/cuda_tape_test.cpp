@@ -185,7 +185,8 @@ INSTANTIATE_TEST_SUITE_P(
 class TapeOfStatesIn : public testing::TestWithParam<lacuna_regime> {};
 INSTANTIATE_TEST_SUITE_P(Regimes, TapeOfStatesIn,
                          testing::Values(LACUNA_REGIME_STEPWISE, LACUNA_REGIME_RESIDENT,
-                                         LACUNA_REGIME_CLUSTER, LACUNA_REGIME_GRID));
+                                         LACUNA_REGIME_LONE, LACUNA_REGIME_CLUSTER,
+                                         LACUNA_REGIME_GRID));
 
 TEST_P(TapeOfStatesIn, RepeatsItsBits) {
   if (!support::serves(GetParam())) GTEST_SKIP() << "no clusters here";

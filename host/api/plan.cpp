@@ -16,7 +16,7 @@ namespace {
 
 void check(const lacuna_plan_options& options) {
   check_flag(options.inference, "options.inference");
-  check_enumerator(options.regime, LACUNA_REGIME_GRID, "options.regime", "lacuna_regime");
+  check_enumerator(options.regime, LACUNA_REGIME_LONE, "options.regime", "lacuna_regime");
   check_enumerator(options.precision, LACUNA_PRECISION_TF32, "options.precision",
                    "lacuna_precision");
   check_enumerator(options.tape, LACUNA_TAPE_STATES, "options.tape", "lacuna_tape_kind");

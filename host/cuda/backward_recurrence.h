@@ -2,6 +2,7 @@
 // evolves the state, and of the initial states.
 #pragma once
 
+#include "host/cuda/lone.h"
 #include "host/cuda/run.h"
 #include "host/cuda/split.h"
 #include "kernels/recurrence/norms.h"
@@ -142,7 +143,7 @@ class BackwardRecurrence : protected Run<T> {
     const BackwardView<T> args = view();
     if (!this->saves_gates()) recompute_gates(args);
     clear_tokens(args);
-    if (this->is_resident() || this->is_split())
+    if (this->is_resident() || this->is_lone() || this->is_split())
       recur_on_chip(args);
     else if (this->lay_.projected)
       recur_projected(args);
@@ -159,6 +160,8 @@ class BackwardRecurrence : protected Run<T> {
                                          this->device_.shared_bytes()};
       if (this->is_resident())
         resident_backward(this->stream_, resident);
+      else if (this->is_lone())
+        Lone<T>::backward(this->stream_, resident);
       else
         Split<T>::backward(this->stream_, this->lay_.regime,
                            SplitBackward<T>{resident, this->division(), this->exchange_room()});

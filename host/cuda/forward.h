@@ -1,6 +1,7 @@
 // The forward run: all that does not depend on the state for all tokens at once, then the recurrence, step by step.
 #pragma once
 
+#include "host/cuda/lone.h"
 #include "host/cuda/run.h"
 #include "host/cuda/split.h"
 #include "kernels/recurrence/resident/forward.h"
@@ -165,6 +166,7 @@ class Forward : Run<T> {
       const ResidentForward<T> resident{args, this->weights(), this->lanes(), this->lay_.tf32,
                                         this->device_.shared_bytes()};
       if (this->is_resident()) return resident_forward(this->stream_, resident);
+      if (this->is_lone()) return Lone<T>::forward(this->stream_, resident);
       if (this->is_split())
         return Split<T>::forward(
             this->stream_, this->lay_.regime,

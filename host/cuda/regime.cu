@@ -14,13 +14,17 @@
 #include "host/backend.h"
 #include "host/cuda/step_cost.h"
 #include "host/plan/shape.h"
+#include "kernels/recurrence/lone/backward.h"
+#include "kernels/recurrence/lone/forward.h"
 #include "kernels/recurrence/split/backward.h"
 #include "kernels/recurrence/split/forward.h"
 
 namespace lacuna::cuda {
 namespace {
 
-constexpr std::int64_t tile = resident::lanes_per_tile;
+std::int64_t lanes_per_tile(lacuna_regime regime) {
+  return regime == LACUNA_REGIME_LONE ? lone::Own::lanes_per_tile : resident::lanes_per_tile;
+}
 
 const char* name_of(lacuna_type type) {
   switch (type) {
@@ -75,6 +79,9 @@ struct Wish {
             return shared_bytes_of<split::OverCluster, Cell, E>(division, inference);
           case LACUNA_REGIME_GRID:
             return shared_bytes_of<split::OverGrid, Cell, E>(division, inference);
+          case LACUNA_REGIME_LONE:
+            return std::max(lone::ForwardMemory<Cell>{division}.bytes(),
+                            inference ? 0 : lone::BackwardMemory<Cell>{division}.bytes());
           default: return shared_bytes_of<Alone, Cell, E>(division, inference);
         }
       });
@@ -125,12 +132,12 @@ std::string why_not_so_much(const Wish& wish, lacuna_regime regime,
          std::to_string(wish.facts.shared_bytes);
 }
 
-std::string why_not_resident(const Wish& wish) {
+// Of a block that has all units: RESIDENT or LONE.
+std::string why_not_whole(const Wish& wish, lacuna_regime regime) {
   if (const std::string why = why_not_on_chip(wish); !why.empty()) return why;
   if (wish.layer.hidden > resident::most_units)
     return too_much("hidden", wish.layer.hidden, resident::most_units);
-  return why_not_so_much(wish, LACUNA_REGIME_RESIDENT,
-                         {.slice = resident::padded_units(wish.layer.hidden)});
+  return why_not_so_much(wish, regime, {.slice = resident::padded_units(wish.layer.hidden)});
 }
 
 // How a regime would run a plan.
@@ -142,7 +149,8 @@ struct Way {
   StepCost step;  // of all sequences
 };
 
-std::int64_t tiles_of(const lacuna_capacity& capacity) {
+std::int64_t tiles_of(const lacuna_capacity& capacity, lacuna_regime regime) {
+  const std::int64_t tile = lanes_per_tile(regime);
   return (std::max<std::int64_t>(capacity.sequences, 1) + tile - 1) / tile;
 }
 
@@ -153,7 +161,11 @@ int most_cluster_blocks(const ClusterCounts& clusters) {
   return most;
 }
 // Clusters need multiprocessors that lie together, so that fewer run at once than there would be room for.
-int groups_at_once(const DeviceFacts& facts, lacuna_regime regime, int blocks) {
+int groups_at_once(const DeviceFacts& facts, lacuna_regime regime,
+                   const resident::Division& division) {
+  if (regime == LACUNA_REGIME_LONE)
+    return facts.multiprocessors * lone_blocks_at_once(division.units());
+  const int blocks = division.blocks;
   if (regime != LACUNA_REGIME_CLUSTER) return std::max(facts.multiprocessors / blocks, 1);
   const auto which = static_cast<std::size_t>(std::countr_zero(static_cast<unsigned>(blocks)) - 1);
   return std::max(facts.clusters[which], 1);
@@ -161,18 +173,24 @@ int groups_at_once(const DeviceFacts& facts, lacuna_regime regime, int blocks) {
 
 // By tiles that are walked at once, and how often so many have to be.
 void settle(Way& way, const Wish& wish, const resident::Division& division) {
-  const std::int64_t tiles = tiles_of(wish.capacity);
+  const std::int64_t tiles = tiles_of(wish.capacity, way.regime);
   way.blocks = division.blocks;
-  way.groups =
-      std::min<std::int64_t>(tiles, groups_at_once(wish.facts, way.regime, division.blocks));
-  way.step = tile_step(wish.shape(division.blocks > 1), way.regime, division, wish.machine());
+  way.groups = std::min<std::int64_t>(tiles, groups_at_once(wish.facts, way.regime, division));
+  if (way.regime == LACUNA_REGIME_LONE) {
+    const int sharing = static_cast<int>((way.groups + wish.facts.multiprocessors - 1) /
+                                         wish.facts.multiprocessors);
+    way.step = lone_step(wish.shape(false), sharing, wish.machine());
+  } else {
+    way.step = tile_step(wish.shape(division.blocks > 1), way.regime, division, wish.machine());
+  }
   const auto rounds = static_cast<double>((tiles + way.groups - 1) / way.groups);
   way.step.us *= rounds;
   way.step.floor_us *= rounds;
 }
 
-Way resident_way(const Wish& wish) {
-  Way way{.regime = LACUNA_REGIME_RESIDENT, .why_not = why_not_resident(wish)};
+// RESIDENT or LONE.
+Way whole_way(const Wish& wish, lacuna_regime regime) {
+  Way way{.regime = regime, .why_not = why_not_whole(wish, regime)};
   if (way.why_not.empty()) settle(way, wish, {.slice = resident::padded_units(wish.layer.hidden)});
   return way;
 }
@@ -241,15 +259,21 @@ Way stepwise_way(const Wish& wish) {
   return way;
 }
 
-// Resident where it serves, unless constants were measured: it takes the fewest blocks, and what the defaults say of a hop
-// from block to block is in part a guess.
-const Way& quickest(const std::array<Way, 4>& ways, bool measured) {
-  const Way& resident = ways.front();
-  if (resident.why_not.empty() && !measured) return resident;
-  const Way* chosen = &ways.back();  // stepwise, which always serves
-  for (const Way& way : ways)
-    if (way.why_not.empty() && way.step.us < chosen->step.us) chosen = &way;
-  return *chosen;
+// Unless constants were measured, a way without groups where one serves: what the defaults say of a hop from block to block
+// is in part a guess.
+const Way& quickest(std::span<const Way> ways, bool measured) {
+  const auto best_of = [&](auto&& is_meant) {
+    const Way* best = nullptr;
+    for (const Way& way : ways)
+      if (way.why_not.empty() && is_meant(way) && (!best || way.step.us < best->step.us))
+        best = &way;
+    return best;
+  };
+  const Way* const whole = best_of([](const Way& way) {
+    return way.regime == LACUNA_REGIME_RESIDENT || way.regime == LACUNA_REGIME_LONE;
+  });
+  if (whole && !measured) return *whole;
+  return *best_of([](const Way&) { return true; });  // stepwise always serves
 }
 
 const char* name_of(lacuna_regime regime) {
@@ -257,6 +281,7 @@ const char* name_of(lacuna_regime regime) {
     case LACUNA_REGIME_RESIDENT: return "resident";
     case LACUNA_REGIME_CLUSTER: return "cluster";
     case LACUNA_REGIME_GRID: return "grid";
+    case LACUNA_REGIME_LONE: return "lone";
     default: return "stepwise";
   }
 }
@@ -297,7 +322,9 @@ void choose_regime(DeviceLayout& lay, const lacuna_layer& layer, const lacuna_ca
                        "options.precision: 1, tf32, which is for fp32 layers; this one's type is " +
                            std::string(name_of(layer.type)));
   const Wish wish{layer, capacity, facts, lay.tf32, options.inference != 0, options.blocks};
-  const std::array<Way, 4> ways{resident_way(wish), split_way(wish, LACUNA_REGIME_CLUSTER),
+  const std::array<Way, 5> ways{whole_way(wish, LACUNA_REGIME_RESIDENT),
+                                whole_way(wish, LACUNA_REGIME_LONE),
+                                split_way(wish, LACUNA_REGIME_CLUSTER),
                                 split_way(wish, LACUNA_REGIME_GRID), stepwise_way(wish)};
   const Way* chosen = &ways.back();
   if (options.regime != LACUNA_REGIME_BEST) {
@@ -312,7 +339,7 @@ void choose_regime(DeviceLayout& lay, const lacuna_layer& layer, const lacuna_ca
   }
   lay.regime = chosen->regime;
   lay.blocks = chosen->blocks;
-  lay.most_lanes = static_cast<std::int32_t>(tile * chosen->groups);
+  lay.most_lanes = static_cast<std::int32_t>(lanes_per_tile(lay.regime) * chosen->groups);
   lay.step_us = chosen->step.us;
   lay.floor_us = chosen->step.floor_us;
   lay.constants = facts.costs.source;
@@ -347,6 +374,7 @@ double most_idle(std::int64_t tokens, std::int64_t longest, std::int64_t lanes) 
 
 std::string explain_regime(const DeviceLayout& lay, const lacuna_capacity& capacity) {
   std::ostringstream text;
+  const std::int64_t tile = lanes_per_tile(lay.regime);
   text << "regime     ";
   const std::string turns =
       "a lane takes its next sequence as it ends one, longest first\n"
@@ -356,6 +384,11 @@ std::string explain_regime(const DeviceLayout& lay, const lacuna_capacity& capac
       text << "resident: one kernel of at most " << lay.most_lanes / tile
            << " blocks (tiles), each with all of W_h and " << tile << " lanes, " << lay.most_lanes
            << " in all; " << turns << most_idle_share(lay, capacity);
+      break;
+    case LACUNA_REGIME_LONE:
+      text << "lone: one kernel of at most " << lay.most_lanes
+           << " blocks, each with all of W_h and one lane, in plain fp32 arithmetic; " << turns
+           << most_idle_share(lay, capacity);
       break;
     case LACUNA_REGIME_CLUSTER:
     case LACUNA_REGIME_GRID: {
@@ -381,7 +414,9 @@ std::string explain_regime(const DeviceLayout& lay, const lacuna_capacity& capac
          << ", and cannot take less than " << microseconds(lay.floor_us) << '\n'
          << "           constants of the prediction: " << lay.constants << '\n';
   text << lay.considered;
-  if (lay.tf32) text << "           products of weights in tf32: operands of 11 bits\n";
+  if (lay.tf32)
+    text << "           products of weights in tf32: operands of 11 bits"
+         << (lay.regime == LACUNA_REGIME_LONE ? ", but for those of a step\n" : "\n");
   text << "           all that does not depend on the state is done for all tokens at once\n";
   return text.str();
 }
@@ -404,7 +439,7 @@ std::string explain_lanes(const DeviceLayout& lay, std::span<const std::int64_t>
     return "rows       idle are " + idle_share(tokens, steps) + " that " + std::to_string(longest) +
            " products cover\n";
   }
-  const std::int64_t lanes = resident_lanes(lengths, lay.most_lanes);
+  const std::int64_t lanes = lanes_for(lay, lengths), tile = lanes_per_tile(lay.regime);
   std::int64_t latest = 0;
   for (std::int64_t lane = 0; lane < lanes; ++lane)
     latest = std::max(latest, steps_of_lane(lengths, lane, lanes));
@@ -415,8 +450,9 @@ std::string explain_lanes(const DeviceLayout& lay, std::span<const std::int64_t>
   return text.str();
 }
 
-std::int32_t resident_lanes(std::span<const std::int64_t> lengths, std::int32_t most) {
-  const auto whole_tiles = [](std::int64_t lanes) { return (lanes + tile - 1) / tile * tile; };
+std::int32_t lanes_for(const DeviceLayout& lay, std::span<const std::int64_t> lengths) {
+  const std::int64_t tile = lanes_per_tile(lay.regime), most = lay.most_lanes;
+  const auto whole_tiles = [&](std::int64_t lanes) { return (lanes + tile - 1) / tile * tile; };
   if (lengths.empty() || lengths.front() == 0) return static_cast<std::int32_t>(tile);
   const auto count = static_cast<std::int64_t>(lengths.size());
   const std::int64_t tokens = std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0});

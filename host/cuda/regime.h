@@ -27,8 +27,8 @@ std::string explain_lanes(const DeviceLayout& lay, std::span<const std::int64_t>
 // products take few shapes, each of which needs an algorithm of its own. `lengths`: longest first.
 std::int64_t stepwise_rows(std::span<const std::int64_t> lengths, std::int64_t step);
 
-// As few lanes, in whole tiles, as finish a batch about as soon as `most` would; the rest of the device is left to others.
-// `lengths`: longest first.
-std::int32_t resident_lanes(std::span<const std::int64_t> lengths, std::int32_t most);
+// As few lanes, in whole tiles, as finish a batch about as soon as all of the plan's would; the rest of the device is left to
+// others. `lengths`: longest first.
+std::int32_t lanes_for(const DeviceLayout& lay, std::span<const std::int64_t> lengths);
 
 }  // namespace lacuna::cuda

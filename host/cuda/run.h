@@ -305,6 +305,7 @@ class Run {
 
   bool saves_gates() const { return lay_.tape_kind == LACUNA_TAPE_GATES; }
   bool is_resident() const { return lay_.regime == LACUNA_REGIME_RESIDENT; }
+  bool is_lone() const { return lay_.regime == LACUNA_REGIME_LONE; }
   bool is_split() const {
     return lay_.regime == LACUNA_REGIME_CLUSTER || lay_.regime == LACUNA_REGIME_GRID;
   }
@@ -317,7 +318,7 @@ class Run {
     return {work<std::byte>(at_.exchange), arrivals};
   }
   std::int32_t lanes() const {
-    return host_offsets_ ? resident_lanes(prepared_.lengths, lay_.most_lanes) : lay_.most_lanes;
+    return host_offsets_ ? lanes_for(lay_, prepared_.lengths) : lay_.most_lanes;
   }
 
   // That a step covers; where only the device knows the lengths, all of them.

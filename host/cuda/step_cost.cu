@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/recurrence/lone/division.h"
+
 namespace lacuna::cuda {
 namespace {
 
@@ -52,6 +54,26 @@ StepCost tile_step(const StepShape& shape, lacuna_regime regime, const resident:
                                             hops + cycle_us * received, division.blocks),
       .floor_us = constants.gates_us +
                   overlapped(cycle_us * least, hops + cycle_us * received * real, division.blocks)};
+}
+
+// Blocks wait for their own gates and barriers at the same time, but share what multiplies.
+StepCost lone_step(const StepShape& shape, int sharing, const Machine& machine) {
+  constexpr double multipliers = 128;  // of a multiprocessor, each one product a cycle
+  const StepConstants& constants = machine.constants;
+  const int units = resident::padded_units(shape.hidden);
+  const double products = static_cast<double>(shape.matrices) * units * units / multipliers;
+  const double beyond = static_cast<double>(lone::weights_beyond(shape.matrices, units, false));
+  const double shared = beyond * sizeof(float) / constants.shared_bytes;
+  const double gates = constants.lone_gates * constants.gates_us;
+  const double cycle_us = 1e-3 / machine.gigahertz;
+  const double real = static_cast<double>(shape.hidden) / units;
+  return {.us = gates + sharing * cycle_us * std::max(products, shared),
+          .floor_us = gates + sharing * cycle_us * products * real * real};
+}
+
+int lone_blocks_at_once(int units) {
+  constexpr int registers = 65536, most_of_a_thread = 256;
+  return std::max(registers / (most_of_a_thread * lone::threads_of(units)), 1);
 }
 
 StepCost stepwise_step(const StepShape& shape, std::int64_t sequences, const Machine& machine) {

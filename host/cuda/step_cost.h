@@ -27,7 +27,9 @@ struct StepConstants {
   double shared_bytes = 128;  // of shared memory, a cycle
   // Of other blocks' shared memory or the second-level cache, a cycle: a guess.
   double remote_bytes = 32;
-  double gates_us = 0.1;      // activations of a step, a barrier: a guess
+  double gates_us = 0.1;  // activations of a step, a barrier: a guess
+  // The same of a block of one lane, to that: a thread has one unit instead of four. Instructions counted, not measured.
+  double lone_gates = 0.35;
   double store_hop_us = 0.2;  // st.async, arrival at an mbarrier, wait
   double flag_hop_us = 0.65;  // release, acquire between two multiprocessors
   double launch_us = 2.7;     // from one kernel of a stream to the next
@@ -46,8 +48,9 @@ struct NamedConstant {
 inline constexpr NamedConstant step_constants[] = {
     {"mma_cycles", &StepConstants::mma_cycles},     {"shared_bytes", &StepConstants::shared_bytes},
     {"remote_bytes", &StepConstants::remote_bytes}, {"gates_us", &StepConstants::gates_us},
-    {"store_hop_us", &StepConstants::store_hop_us}, {"flag_hop_us", &StepConstants::flag_hop_us},
-    {"launch_us", &StepConstants::launch_us},       {"cache_bytes", &StepConstants::cache_bytes}};
+    {"lone_gates", &StepConstants::lone_gates},     {"store_hop_us", &StepConstants::store_hop_us},
+    {"flag_hop_us", &StepConstants::flag_hop_us},   {"launch_us", &StepConstants::launch_us},
+    {"cache_bytes", &StepConstants::cache_bytes}};
 
 struct Machine {
   int multiprocessors = 1;
@@ -64,6 +67,11 @@ struct StepCost {
 // Of one tile of lanes; regime: RESIDENT, CLUSTER or GRID.
 StepCost tile_step(const StepShape& shape, lacuna_regime regime, const resident::Division& division,
                    const Machine& machine);
+
+// Of blocks of one lane, `sharing` of them on a multiprocessor, all at once.
+StepCost lone_step(const StepShape& shape, int sharing, const Machine& machine);
+// Of those that run on a multiprocessor at once, of as many units: as many as its registers are enough for.
+int lone_blocks_at_once(int units);
 
 // Of all sequences.
 StepCost stepwise_step(const StepShape& shape, std::int64_t sequences, const Machine& machine);

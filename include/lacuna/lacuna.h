@@ -355,8 +355,8 @@ typedef struct lacuna_capacity {
 /* How the CUDA backend walks the tokens. Results agree within rounding; each regime repeats its
  * own bits for the same batch. A sequence's results differ by rounding in other company. */
 typedef enum lacuna_regime {
-  /* the plan's choice: the one that its model expects to be the quickest; but resident where it
-   * serves and the model's constants have not been measured on this chip */
+  /* the plan's choice: the one that its model expects to be the quickest; but resident or lone where
+   * they serve and the model's constants have not been measured on this chip */
   LACUNA_REGIME_BEST = 0,
   /* per time step a matrix product and a kernel: every size and type */
   LACUNA_REGIME_STEPWISE = 1,
@@ -367,7 +367,10 @@ typedef enum lacuna_regime {
   LACUNA_REGIME_CLUSTER = 3,
   /* as cluster, by groups of 2 to 128 blocks that exchange states through global memory: any GPU,
    * as far as registers and shared memory of its multiprocessors hold W_h */
-  LACUNA_REGIME_GRID = 4
+  LACUNA_REGIME_GRID = 4,
+  /* as resident, a block for a single sequence at a time instead of eight, in plain fp32 arithmetic
+   * whatever the type: for batches that would leave most of a GPU idle. H up to 128 */
+  LACUNA_REGIME_LONE = 5
 } lacuna_regime;
 
 /* What the operands of a layer's products of weights are rounded to. */

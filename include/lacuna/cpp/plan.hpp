@@ -26,6 +26,7 @@ enum class Regime {
   resident = LACUNA_REGIME_RESIDENT,
   cluster = LACUNA_REGIME_CLUSTER,
   grid = LACUNA_REGIME_GRID,
+  lone = LACUNA_REGIME_LONE,
 };
 
 // lacuna_precision

@@ -1,4 +1,4 @@
-// A thread's way from its four (unit, lane) pairs to the numbers of their tokens and sequences in global memory. Numbers of
+// A thread's way from its (unit, lane) pairs to the numbers of their tokens and sequences in global memory. Numbers of
 // the next token are asked for, and neither converted nor added to, nor decide what is asked for besides: whatever first
 // looks at one waits for it.
 //
@@ -43,54 +43,82 @@ SIMT_DEVICE float landed(float number) {
   return number * simt::bits_as<float>(simt::opaque(simt::bits_as<std::uint32_t>(1.0f)));
 }
 
-// Those of a thread's two units, which come by one access: 16 bits each in one register.
-template <class X>
-using TwoOnTheirWay = std::conditional_t<sizeof(X) == 2, std::uint32_t, simt::Vec<X, 2>>;
+// Those of a thread's `n` neighbouring units of one lane, which come by one access; of two, 16 bits each in one register.
+template <class X, int n>
+struct OnTheirWay;
 
 template <class X>
-SIMT_DEVICE TwoOnTheirWay<X> two_sent(const X* from) {
-  return simt::bits_as<TwoOnTheirWay<X>>(simt::load<2>(from));
-}
-// Of a row's two lanes, a pair's number.
-template <class X>
-SIMT_DEVICE float arrived(const TwoOnTheirWay<X> (&row)[2], int pair) {
-  const TwoOnTheirWay<X>& two = row[Own::side(pair)];
-  if constexpr (sizeof(X) == 2)
-    return Own::which(pair) == 0 ? simt::unpack_low<X>(two) : simt::unpack_high<X>(two);
-  else
-    return two[Own::which(pair)];
-}
-// Two numbers as they will be stored.
-template <class X>
-SIMT_DEVICE TwoOnTheirWay<X> two_of(float first, float second) {
-  if constexpr (sizeof(X) == 2)
-    return simt::pack<X>(first, second);
-  else
-    return {first, second};
-}
-template <class X>
-SIMT_DEVICE void store_two(X* to, const TwoOnTheirWay<X>& two) {
-  simt::store(to, simt::bits_as<simt::Vec<X, 2>>(two));
-}
+struct OnTheirWay<X, 2> {
+  using Bits = std::conditional_t<sizeof(X) == 2, std::uint32_t, simt::Vec<X, 2>>;
+  Bits bits;
 
-// The tokens at which a thread's two lanes stand.
-template <bool usual>
+  SIMT_DEVICE static OnTheirWay from(const X* array) {
+    return {simt::bits_as<Bits>(simt::load<2>(array))};
+  }
+  // As they will be stored. value(0), value(1).
+  template <class F>
+  SIMT_DEVICE static OnTheirWay of(F&& value) {
+    if constexpr (sizeof(X) == 2)
+      return {simt::pack<X>(value(0), value(1))};
+    else
+      return {{value(0), value(1)}};
+  }
+  SIMT_DEVICE void store(X* to) const { simt::store(to, simt::bits_as<simt::Vec<X, 2>>(bits)); }
+  SIMT_DEVICE float arrived(int which) const {
+    if constexpr (sizeof(X) == 2)
+      return which == 0 ? simt::unpack_low<X>(bits) : simt::unpack_high<X>(bits);
+    else
+      return bits[which];
+  }
+};
+
+template <class X>
+struct OnTheirWay<X, 1> {
+  OnItsWay<X> bits;
+
+  SIMT_DEVICE static OnTheirWay from(const X* array) { return {sent(*array)}; }
+  template <class F>
+  SIMT_DEVICE static OnTheirWay of(F&& value) {
+    return {sent(simt::from_float<X>(value(0)))};
+  }
+  SIMT_DEVICE void store(X* to) const {
+    if constexpr (sizeof(X) == 2)
+      *to = X{static_cast<std::uint16_t>(bits)};
+    else
+      *to = bits;
+  }
+  SIMT_DEVICE float arrived(int /*which*/) const { return resident::arrived<X>(bits); }
+};
+
+// Of a row: a thread's lanes.
+template <class X, class Own>
+using RowOnItsWay = OnTheirWay<X, Own::neighbours>[Own::lanes];
+
+// The tokens at which a thread's lanes stand.
+template <class Own, bool usual>
 struct Meeting {
-  Place place[2];
-  std::uint32_t firing[2] = {};  // 0: the cell does not fire
-  float dt[2] = {};              // where cell or evolve read it
+  Place place[Own::lanes];
+  std::uint32_t firing[Own::lanes] = {};  // 0: the cell does not fire
+  float dt[Own::lanes] = {};              // where cell or evolve read it
 
   SIMT_DEVICE const Place& place_of(int pair) const { return place[Own::side(pair)]; }
   SIMT_DEVICE bool fires(int pair) const { return usual || firing[Own::side(pair)] != 0; }
   SIMT_DEVICE float dt_of(int pair) const { return dt[Own::side(pair)]; }
+  SIMT_DEVICE bool any_first() const { return place[0].first() || place[Own::lanes - 1].first(); }
+  SIMT_DEVICE bool any_last() const { return place[0].last() || place[Own::lanes - 1].last(); }
 };
 
-// View: ResidentForward<T> or ResidentBackward<T>.
-template <class View, class Form>
+// View: ForwardView<T> or BackwardView<T>, or what is made of them. Own: what a thread owns.
+template <class View, class Own, class Form>
 class TileAccess {
  protected:
   static constexpr bool usual = Form::usual;
-  using Meeting = resident::Meeting<usual>;
+  static constexpr int pairs = Own::pairs;
+  using Meeting = resident::Meeting<Own, usual>;
+  template <class X>
+  using Some = OnTheirWay<X, Own::neighbours>;
+  template <class X>
+  using Row = RowOnItsWay<X, Own>;
 
   SIMT_DEVICE TileAccess(const View& args, const Own& own)
       : args_(args),
@@ -98,18 +126,20 @@ class TileAccess {
         present_(Form::units > 0 || own.unit(0) < args.hidden),
         stored_(Form::units > 0 || own.unit(0) < args.units) {}
 
-  SIMT_DEVICE std::int32_t first_lane() const { return own_.tile * lanes_per_tile + own_.lane(0); }
+  SIMT_DEVICE std::int32_t first_lane() const {
+    return own_.tile * Own::lanes_per_tile + own_.lane(0);
+  }
   SIMT_DEVICE int hidden() const {
     return Form::units > 0 ? Form::units : static_cast<int>(args_.hidden);
   }
   SIMT_DEVICE int units() const {
     return Form::units > 0 ? Form::units : static_cast<int>(args_.units);
   }
-  // In the usual case both of a thread's units are, or none.
+  // In the usual case all of a thread's units are, or none.
   SIMT_DEVICE bool is_present(int pair) const {
     return usual ? present_ : own_.unit(pair) < hidden();
   }
-  // The thread's first unit of a row. The second is the next, and Own::which() of a pair leads to it.
+  // The thread's first unit of a row. A second is the next, and Own::which() of a pair leads to it.
   template <class X>
   SIMT_DEVICE X* row_of(X* array, std::int32_t row, int width) const {
     return array + (simt::wide_product(row, width) + own_.unit(0));
@@ -121,13 +151,13 @@ class TileAccess {
     return array + (simt::wide_product(row > 0 ? row : 0, width) + (has_unit ? own_.unit(0) : 0));
   }
 
-  // Both lanes go on to their next token.
+  // All lanes go on to their next token.
   template <class Cell, bool backward>
-  SIMT_DEVICE void advance(Lane<backward> (&lanes)[2], Meeting& to) const {
+  SIMT_DEVICE void advance(Lanes<backward, Own::lanes>& lanes, Meeting& to) const {
     const bool reads_gap = Cell::reads_gap || (!usual && evolve_reads_gap(args_.evolve.kind));
     SIMT_UNROLL
-    for (int side = 0; side < 2; ++side) {
-      to.place[side] = lanes[side].next();
+    for (int side = 0; side < Own::lanes; ++side) {
+      to.place[side] = lanes.of[side].next();
       const Place& place = to.place[side];
       if constexpr (usual) {
         if (reads_gap) to.dt[side] = args_.gaps[place.exists() ? place.token : 0];
@@ -142,7 +172,7 @@ class TileAccess {
   // 0 where a unit is not present, or the cell does not fire. Warps that have no such unit pass by.
   template <int rows>
   SIMT_DEVICE void clear_idle(const Meeting& at, float (&values)[rows][pairs]) const {
-    if (is_present(pairs - 1) && (usual || (at.fires(0) && at.fires(1)))) return;
+    if (is_present(pairs - 1) && (usual || (at.fires(0) && at.fires(pairs - 1)))) return;
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {
       if (is_present(i) && at.fires(i)) continue;
@@ -152,39 +182,39 @@ class TileAccess {
   }
 
   // Arrays with `rows` rows of the library for each token, of which those from `first` to `end`; null: not wanted.
-  // two(row, side): what a lane's two units have, 0 where they are not present. Nothing is written beyond the array's units.
+  // some(row, side): what a lane's units have, 0 where they are not present. Nothing is written beyond the array's units.
   template <int rows, int first = 0, int end = rows, class X, class F>
-  SIMT_DEVICE void keep_twos(X* array, const Meeting& at, F&& two) const {
-    if (array == nullptr) return;
+  SIMT_DEVICE void keep_some(X* array, const Meeting& at, F&& some) const {
+    if (array == nullptr || !own_.stores()) return;
     if (!usual && own_.unit(0) >= units()) return;
     each_lane(at, [&](int side, std::int32_t token) {
       if (usual && !stored_) return;
       X* const to = row_of(array, token, rows * units());
       SIMT_UNROLL
-      for (int row = first; row < end; ++row) store_two<X>(to + row * units(), two(row, side));
+      for (int row = first; row < end; ++row) some(row, side).store(to + row * units());
     });
   }
   // value(row, pair).
   template <int rows, int first = 0, int end = rows, class X, class F>
   SIMT_DEVICE void keep(X* array, const Meeting& at, F&& value) const {
-    keep_twos<rows, first, end>(array, at, [&](int row, int side) {
-      return two_of<X>(value(row, Own::pair_of(side, 0)), value(row, Own::pair_of(side, 1)));
+    keep_some<rows, first, end>(array, at, [&](int row, int side) {
+      return some_of<X>(side, [&](int pair) { return value(row, pair); });
     });
   }
   template <class X, class F>
   SIMT_DEVICE void keep(X* array, const Meeting& at, F&& value) const {
     keep<1>(array, at, [&](int, int pair) { return value(pair); });
   }
-  // What they hold, of both lanes. Where neither unit is present it remains as it was, or, in the usual case, is anything.
+  // What they hold, of all lanes. Where no unit is present it remains as it was, or, in the usual case, is anything.
   template <int rows, class X>
-  SIMT_DEVICE void kept(const X* array, const Meeting& at, TwoOnTheirWay<X> (&to)[rows][2]) const {
+  SIMT_DEVICE void kept(const X* array, const Meeting& at, Some<X> (&to)[rows][Own::lanes]) const {
     const auto fetch = [&](const X* from, int side) {
       SIMT_UNROLL
-      for (int row = 0; row < rows; ++row) to[row][side] = two_sent(from + row * units());
+      for (int row = 0; row < rows; ++row) to[row][side] = Some<X>::from(from + row * units());
     };
     if constexpr (usual) {
       SIMT_UNROLL
-      for (int side = 0; side < 2; ++side)
+      for (int side = 0; side < Own::lanes; ++side)
         fetch(any_row_of(array, at.place[side].token, rows * units(), stored_), side);
     } else {
       if (!is_present(0)) return;
@@ -201,48 +231,50 @@ class TileAccess {
     return simt::to_float(row_of(array, place.token, units())[Own::which(pair)]);
   }
 
-  // Arrays of the caller, a row for each token; null: not wanted, and nothing is read. two(side) and value(pair): the same.
+  // Arrays of the caller, a row for each token; null: not wanted, and nothing is read. some(side) and value(pair): the same.
   template <class X, class F>
-  SIMT_DEVICE void give_twos(X* array, const Meeting& at, F&& two) const {
+  SIMT_DEVICE void give_some(X* array, const Meeting& at, F&& some) const {
     if constexpr (usual) {
-      if (array == nullptr) return;
+      if (array == nullptr || !own_.stores()) return;
       each_lane(at, [&](int side, std::int32_t token) {
-        if (present_) store_two<X>(row_of(array, token, hidden()), two(side));
+        if (present_) some(side).store(row_of(array, token, hidden()));
       });
     } else {
-      const TwoOnTheirWay<X> both[2] = {two(0), two(1)};
-      give(array, at, [&](int pair) { return arrived<X>(both, pair); });
+      Row<X> all;
+      SIMT_UNROLL
+      for (int side = 0; side < Own::lanes; ++side) all[side] = some(side);
+      give(array, at, [&](int pair) { return at_pair<X>(all, pair); });
     }
   }
   template <class X, class F>
   SIMT_DEVICE void give(X* array, const Meeting& at, F&& value) const {
     static_assert(!usual);
-    if (array == nullptr) return;
+    if (array == nullptr || !own_.stores()) return;
     each_lane(at, [&](int side, std::int32_t token) {
       X* const to = row_of(array, token, hidden());
       SIMT_UNROLL
-      for (int i = side; i < pairs; i += 2)
+      for (int i = side; i < pairs; i += Own::lanes)
         if (is_present(i)) to[Own::which(i)] = simt::from_float<X>(value(i));
     });
   }
-  // What given() fetches: pairs, or in the usual case twos, of which the units that are not present are anything.
+  // What given() fetches: pairs, or in the usual case neighbours, of which the units that are not present are anything.
   template <class X>
   struct Given {
     OnItsWay<X> one[usual ? 1 : pairs] = {};
-    TwoOnTheirWay<X> two[usual ? 2 : 1] = {};
+    Some<X> some[usual ? Own::lanes : 1] = {};
   };
   template <class X>
   SIMT_DEVICE void given(const X* array, const Meeting& at, Given<X>& to) const {
     if (array == nullptr) return;
     if constexpr (usual) {
       SIMT_UNROLL
-      for (int side = 0; side < 2; ++side)
-        to.two[side] = two_sent(any_row_of(array, at.place[side].token, hidden(), present_));
+      for (int side = 0; side < Own::lanes; ++side)
+        to.some[side] = Some<X>::from(any_row_of(array, at.place[side].token, hidden(), present_));
     } else {
       each_lane(at, [&](int side, std::int32_t token) {
         const X* const from = row_of(array, token, hidden());
         SIMT_UNROLL
-        for (int i = side; i < pairs; i += 2)
+        for (int i = side; i < pairs; i += Own::lanes)
           if (is_present(i)) to.one[i] = sent(from[Own::which(i)]);
       });
     }
@@ -251,7 +283,7 @@ class TileAccess {
   template <class X>
   SIMT_DEVICE float number(const Given<X>& from, int pair) const {
     if constexpr (usual)
-      return present_ ? arrived<X>(from.two, pair) : 0;
+      return present_ ? from.some[Own::side(pair)].arrived(Own::which(pair)) : 0;
     else
       return arrived<X>(from.one[pair]);
   }
@@ -259,7 +291,7 @@ class TileAccess {
   // The same with a row for each sequence, which reads as 0 where the array is null.
   template <class X>
   SIMT_DEVICE void give_sequence(X* array, std::int32_t sequence, int pair, float value) const {
-    if (array && is_present(pair))
+    if (array && is_present(pair) && own_.stores())
       row_of(array, sequence, hidden())[Own::which(pair)] = simt::from_float<X>(value);
   }
   template <class X>
@@ -270,15 +302,26 @@ class TileAccess {
   }
   // Of sequences without tokens, what comes out is what went in.
   template <bool backward, class X>
-  SIMT_DEVICE void pass_empty(const Lane<backward> (&lanes)[2], X* to, const X* from) const {
+  SIMT_DEVICE void pass_empty(const Lanes<backward, Own::lanes>& lanes, X* to,
+                              const X* from) const {
     if (to == nullptr) return;
     SIMT_UNROLL
-    for (int side = 0; side < 2; ++side)
-      lanes[side].each_empty([&](std::int32_t sequence) {
+    for (int side = 0; side < Own::lanes; ++side)
+      lanes.of[side].each_empty([&](std::int32_t sequence) {
         SIMT_UNROLL
-        for (int i = side; i < pairs; i += 2)
+        for (int i = side; i < pairs; i += Own::lanes)
           give_sequence(to, sequence, i, given_sequence(from, sequence, i));
       });
+  }
+
+  // As they will be stored, of one lane. value(pair).
+  template <class X, class F>
+  SIMT_DEVICE static Some<X> some_of(int side, F&& value) {
+    return Some<X>::of([&](int which) { return value(Own::pair_of(side, which)); });
+  }
+  template <class X>
+  SIMT_DEVICE static float at_pair(const Row<X>& row, int pair) {
+    return row[Own::side(pair)].arrived(Own::which(pair));
   }
 
   const View& args_;
@@ -287,11 +330,11 @@ class TileAccess {
  private:
   bool present_, stored_;  // of the first unit: it is the state's, the library's arrays have it
 
-  // f(side, token) for both lanes, but those that have no token left.
+  // f(side, token) for all lanes, but those that have no token left.
   template <class F>
   SIMT_DEVICE static void each_lane(const Meeting& at, F&& f) {
     SIMT_UNROLL
-    for (int side = 0; side < 2; ++side)
+    for (int side = 0; side < Own::lanes; ++side)
       if (at.place[side].exists()) f(side, at.place[side].token);
   }
 };

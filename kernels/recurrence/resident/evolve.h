@@ -28,7 +28,7 @@ class UnitNumbers {
       : numbers_(shared.take<simt::Float4>(static_cast<std::size_t>(division.slice))) {}
 
   // number(which, unit). By every warp that has units, which reads back what it has written.
-  template <class F>
+  template <class Own, class F>
   SIMT_DEVICE void fill(const Own& own, int hidden, F&& number) {
     if (own.thread < units_per_warp) {
       const int unit = own.first_unit + own.thread;
@@ -39,7 +39,10 @@ class UnitNumbers {
     }
     simt::sync_warp();
   }
-  SIMT_DEVICE simt::Float4 of(const Own& own, int pair) const { return numbers_[own.place(pair)]; }
+  template <class Own>
+  SIMT_DEVICE simt::Float4 of(const Own& own, int pair) const {
+    return numbers_[own.place(pair)];
+  }
 
  private:
   simt::Float4* numbers_;

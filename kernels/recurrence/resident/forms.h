@@ -29,15 +29,16 @@ struct UsualOf {
   static constexpr int units = all_units;
 };
 
-// Whether two neighbours of each row of a caller's array, H wide, go by one access. H: even.
-template <class X>
-bool goes_in_twos(const X* array) {
-  return reinterpret_cast<std::uintptr_t>(array) % (2 * sizeof(X)) == 0;
+// Whether a thread's neighbours in each row of a caller's array, H wide, go by one access.
+template <class Own, class X>
+bool goes_whole(const X* array, std::int64_t hidden) {
+  return hidden % Own::neighbours == 0 &&
+         reinterpret_cast<std::uintptr_t>(array) % (Own::neighbours * sizeof(X)) == 0;
 }
 // Of a forward or backward view, what both have: every token fires, and nothing evolves but by a decay of the token.
 template <class View>
 bool is_usual_walk(const View& args) {
-  return args.fires == nullptr && args.hidden % 2 == 0 &&
+  return args.fires == nullptr &&
          (args.evolve.kind == LACUNA_EVOLVE_NONE || args.evolve.kind == LACUNA_EVOLVE_DECAY);
 }
 

@@ -4,8 +4,10 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 
 #include "kernels/recurrence/sequences.h"
+#include "kernels/simt/warp.h"
 
 namespace lacuna::resident {
 
@@ -105,5 +107,43 @@ class Lane {
   std::int32_t coming_ = -1, coming_begin_ = 0, coming_end_ = 0;  // the sequence behind this one
   std::int32_t after_ = -1;                                       // and the one behind that
 };
+
+// `n` lanes side by side.
+template <bool backward, int n>
+struct Lanes {
+  Lane<backward> of[n];
+
+  SIMT_DEVICE Lanes(const SequenceView& sequences, std::int32_t first, std::int32_t lanes)
+      : Lanes(sequences, first, lanes, std::make_integer_sequence<int, n>()) {}
+
+  SIMT_DEVICE void begin() {
+    SIMT_UNROLL
+    for (int i = 0; i < n; ++i) of[i].begin();
+  }
+
+ private:
+  template <int... i>
+  SIMT_DEVICE Lanes(const SequenceView& sequences, std::int32_t first, std::int32_t lanes,
+                    std::integer_sequence<int, i...>)
+      : of{Lane<backward>(sequences, first + i, lanes)...} {}
+};
+
+// The most tokens that a lane of this tile has; the same in every warp.
+template <class Own, bool backward>
+SIMT_DEVICE std::int32_t steps_of_tile(const SequenceView& sequences, int tile,
+                                       std::int32_t lanes) {
+  const auto count = [&](int lane) {
+    return Lane<backward>(sequences, tile * Own::lanes_per_tile + lane, lanes).count_tokens();
+  };
+  if constexpr (Own::lanes_per_tile == 1) return count(0);
+  const int thread = static_cast<int>(simt::lane_index());
+  std::int32_t most = thread < Own::lanes_per_tile ? count(thread) : 0;
+  SIMT_UNROLL
+  for (unsigned toggle = 1; toggle < Own::lanes_per_tile; toggle *= 2) {
+    const std::int32_t other = simt::shuffle_xor(most, toggle);
+    most = other > most ? other : most;
+  }
+  return simt::shuffle(most, 0);
+}
 
 }  // namespace lacuna::resident

@@ -18,6 +18,10 @@ inline constexpr int reset_channel = 2;
 template <class Cell>
 inline constexpr int channels = Cell::reset_before ? 3 : 2;
 
+// The gates whose weights multiply a state: those before a reset, and the candidate behind it.
+template <class Cell>
+inline constexpr int weight_blocks = Cell::product_gates + (Cell::reset_before ? 1 : 0);
+
 // A column of every lane: what a channel brings.
 template <class E>
 SIMT_BOTH constexpr std::size_t operand_size(int units) {

@@ -50,8 +50,12 @@ SIMT_BOTH constexpr int unit_of_row(int row) {
   return row % (units_per_warp / 2) * 2 + row / (units_per_warp / 2);
 }
 
-// What a thread owns. Pair i is unit(i) of lane(i).
+// What a thread owns. Pair i is unit(i) of lane(i): two lanes, and of each two units side by side.
 struct Own {
+  static constexpr int pairs = resident::pairs;
+  static constexpr int lanes = 2, neighbours = 2;
+  static constexpr int lanes_per_tile = resident::lanes_per_tile;
+
   int tile, rank;  // the group's tile, and the block's place in the group
   int thread = static_cast<int>(simt::lane_index());
   int row, depth;  // which 16 units of the slice, and which part of their products' depth
@@ -82,6 +86,8 @@ struct Own {
 
   SIMT_DEVICE int unit(int pair) const { return first_unit + of_warp(pair); }
   SIMT_DEVICE int lane(int pair) const { return simt::fragment::c_column(thread, pair); }
+  // Whether this thread stores what it has: nobody else has it.
+  SIMT_DEVICE static constexpr bool stores() { return true; }
   // The same unit, counted from the block's slice.
   SIMT_DEVICE int place(int pair) const { return row * units_per_warp + of_warp(pair); }
   // Of its two lanes and its two units, an even one and the next, which one the pair belongs to.

@@ -37,8 +37,9 @@ void launch_backward(simt::Stream stream, const SplitBackward<T>& args) {
     auto launch = resident::launch_of_tiles(args.lanes, args.division, bytes(some));
     Exchange::group(launch, args.division);
     simt::launch(launch, stream,
-                 resident::is_usual(args) ? backward<Cell, T, Some, Exchange, resident::Usual>
-                                          : backward<Cell, T, Some, Exchange, resident::Anything>,
+                 resident::is_usual<resident::Own>(args)
+                     ? backward<Cell, T, Some, Exchange, resident::Usual>
+                     : backward<Cell, T, Some, Exchange, resident::Anything>,
                  args);
   });
 }

@@ -39,8 +39,9 @@ void launch_forward(simt::Stream stream, const SplitForward<T>& args) {
     auto launch = resident::launch_of_tiles(args.lanes, args.division, bytes(some));
     Exchange::group(launch, args.division);
     simt::launch(launch, stream,
-                 resident::is_usual(args) ? forward<Cell, T, Some, Exchange, resident::Usual>
-                                          : forward<Cell, T, Some, Exchange, resident::Anything>,
+                 resident::is_usual<resident::Own>(args)
+                     ? forward<Cell, T, Some, Exchange, resident::Usual>
+                     : forward<Cell, T, Some, Exchange, resident::Anything>,
                  args);
   });
 }

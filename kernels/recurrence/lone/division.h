@@ -1,0 +1,34 @@
+// How a block of one lane divides W_h among its threads.
+#pragma once
+
+#include <cstddef>
+
+#include "kernels/recurrence/resident/tile.h"
+
+namespace lacuna::lone {
+
+using resident::Division;
+using resident::units_per_warp;
+
+inline constexpr int threads_per_unit = 2;
+inline constexpr int most_threads = threads_per_unit * resident::most_units;
+inline constexpr int most_columns = resident::most_units / threads_per_unit;  // of a thread
+
+// `units`: whole warps, resident::padded_units.
+SIMT_BOTH constexpr int threads_of(int units) { return threads_per_unit * units; }
+SIMT_BOTH constexpr int columns_of(int units) { return units / threads_per_unit; }
+
+// How many columns of each of `matrices` a thread has in registers, beside the rest of a step: found by trying, as
+// resident::kept_fragments.
+SIMT_BOTH constexpr int kept_columns(int matrices, bool backward) {
+  if (matrices >= 4) return backward ? 32 : 36;
+  return matrices == 3 ? 52 : most_columns;
+}
+
+// Numbers of shared memory for the others, of a block.
+SIMT_BOTH constexpr std::size_t weights_beyond(int matrices, int units, bool backward) {
+  const int more = columns_of(units) - kept_columns(matrices, backward);
+  return more > 0 ? static_cast<std::size_t>(matrices * more * threads_of(units)) : 0;
+}
+
+}  // namespace lacuna::lone
