@@ -186,8 +186,13 @@ class BackwardTile : TileAccess<ResidentBackward<T>, Form> {
     return gradients_ + (step % 2) * BackwardMemory<Cell, E, Scatter>{division_}.gradients();
   }
 
-  // One place in the source for warps that own units and those that help them.
-  SIMT_DEVICE void gradients_are_there() const { simt::sync_block(); }
+  // In a group, warps that own units and those that help them are at different places in the program.
+  SIMT_DEVICE void gradients_are_there() const {
+    if constexpr (Scatter::in_group)
+      scatter_.meet_own();
+    else
+      simt::sync_block();
+  }
 
   SIMT_DEVICE void prepare() {
     evolve_.fill(own_, hidden(), [&](int which, int unit) {
