@@ -45,12 +45,12 @@ class SplitThreadsDeathTest : public testing::Test {
 
 TEST_F(SplitThreadsDeathTest, TheOwnSliceBeforeTheBlocksBarrierIsARace) {
   EXPECT_EXIT(run_and_exit<split_walk::WithoutBarrier>(), testing::ExitedWithCode(tsan_exit),
-              "data race(.|\n)*ForwardTile");
+              "data race(.|\n)*ForwardProduct");
 }
 
 TEST_F(SplitThreadsDeathTest, TheOthersSlicesBeforeTheWaitAreARace) {
   EXPECT_EXIT(run_and_exit<split_walk::WithLateWait>(), testing::ExitedWithCode(tsan_exit),
-              "data race(.|\n)*ForwardTile");
+              "data race(.|\n)*ForwardProduct");
 }
 
 #endif

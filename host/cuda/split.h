@@ -1,5 +1,6 @@
-// The recurrence by groups of blocks, as the engine calls it. One file per type instantiates it (split_f32.cu, ...): these
-// kernels take as long to compile as all others of a type together.
+// The recurrence by groups of blocks, as the engine calls it. For each type one file instantiates each function
+// (split_forward_f32.cu, split_backward_f32.cu, ...), so that they compile side by side: these kernels take longer than all
+// others together.
 #pragma once
 
 #include "host/backend.h"

@@ -17,14 +17,16 @@ class GridBarrier {
 
   // What any thread of any block wrote before is visible to every thread after.
   SIMT_DEVICE void sync(Site site = Site::current()) {
-    arrive(site);
+    sync_block(site);
+    arrive();
     wait(site);
+    sync_block(site);
   }
 
-  // The same in two halves, so that work can stand between them. arrive() is a barrier of this block, too.
-  SIMT_DEVICE void arrive(Site site = Site::current()) {
+  // The same in two halves, so that work can stand between them. All threads of a block call them, but thread 0 acts for all:
+  // the block meets before arrive(), and again after wait(), at a barrier of the caller's choice.
+  SIMT_DEVICE void arrive() {
     target_ += blocks_;
-    sync_block(site);
     if (thread_rank() == 0) red_add_release<Scope::gpu>(counter_, 1);
   }
   SIMT_DEVICE void wait(Site site = Site::current()) {
@@ -32,7 +34,6 @@ class GridBarrier {
     if (thread_rank() == 0)
       while (static_cast<int>(load_acquire<Scope::gpu>(counter_, site) - target_) < 0)
         pause(20, site);
-    sync_block(site);
   }
 
  private:

@@ -33,6 +33,8 @@ class Random {
 // bar.sync's: one of the sixteen of a block.
 struct Barrier {
   unsigned threads = 0, expected = 0;
+  const Instruction* first = nullptr;  // that threads came by
+  bool everyones = false;              // some came by an instruction without a number of threads
   std::vector<Warp*> waiting;
   bool all = true, any = false;  // of the predicates of bar.red
   unsigned count = 0;
@@ -64,7 +66,8 @@ struct Block {
   Block(Launch&, Dim3 index);
   ~Block();
 
-  // Counts `threads` in at a barrier, and releases who waits there once all have come.
+  // Counts a warp in at a barrier, and releases who waits there once all have come. `expected`: threads, 0 for all of the
+  // block.
   void arrive(unsigned id, unsigned expected, Warp&, bool waits, const Instruction&);
   // Releases the cluster's warps once each has arrived or is done.
   static void settle(Cluster&);

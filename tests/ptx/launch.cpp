@@ -188,13 +188,20 @@ Block::~Block() = default;
 
 void Block::arrive(unsigned id, unsigned expected, Warp& warp, bool waits, const Instruction& i) {
   if (id > 15) warp.fail(i, 0, "barrier " + std::to_string(id) + "; there are 0 … 15");
+  Barrier& barrier = barriers[id];
+  if (barrier.threads == 0) barrier.first = &i;
+  barrier.everyones |= expected == 0;
+  // PTX lets threads come from anywhere. CUDA C++ does not: __syncthreads, which has no number, is one place for all.
+  if (barrier.everyones && barrier.first != &i)
+    warp.fail(i, 0,
+              "a barrier for all threads of the block; others came to another instruction, " +
+                  warp.where(*barrier.first));
   const auto all = static_cast<unsigned>((launch.shape.block.count() + 31) / 32 * 32);
   if (expected == 0) expected = all;
   if (expected % 32 || expected > all)
     warp.fail(i, 0,
               "a barrier for " + std::to_string(expected) +
                   " threads; whole warps of the block's " + std::to_string(all) + " are expected");
-  Barrier& barrier = barriers[id];
   if (barrier.threads > 0 && barrier.expected != expected)
     warp.fail(i, 0,
               "a barrier for " + std::to_string(expected) + " threads, at which others came for " +

@@ -82,6 +82,38 @@ TEST(Barriers, DivergenceAtBarSyncIsADeadlock) {
   expect_in(fault, "'bar.sync 0'");
 }
 
+// Warps part, and each comes to a barrier of its own instruction: after inlining, two calls of one function are that.
+std::string meet_apart(const std::string& one, const std::string& other, std::uint64_t seed) {
+  Bounds memory;
+  auto* const out = memory.array<std::uint32_t>(1);
+  settings().seed = seed;
+  std::string fault;
+  try {
+    launch(kernel("setp.lt.s32 %p0, %t, 32;\n@%p0 bra A;\n" + one + ";\nbra B;\nA:\n" + other +
+                  ";\nB:\nred.global.add.u32 [%a0], 1;\n"),
+           {.block = {64}}, memory, {out});
+    EXPECT_EQ(*out, 64u);
+  } catch (const Fault& thrown) {
+    fault = thrown.what();
+  }
+  settings() = {};
+  return fault;
+}
+
+TEST(Barriers, OneForAllThreadsIsOneInstruction) {
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    const std::string fault = meet_apart("bar.sync 0", "barrier.sync 0", seed);
+    expect_in(fault, "k, test, line ");
+    expect_in(fault, "others came to another instruction, test, line ");
+    expect_in(fault, "'bar.sync 0'");
+    expect_in(fault, "'barrier.sync 0'");
+    expect_in(meet_apart("bar.sync 3, 64", "bar.sync 3", seed), "to another instruction");
+    expect_in(meet_apart("bar.red.popc.u32 %r0, 0, %p0", "bar.red.popc.u32 %r0, 0, %p0", seed),
+              "to another instruction");
+    EXPECT_EQ(meet_apart("bar.sync 3, 64", "barrier.sync 3, 64", seed), "");
+  }
+}
+
 TEST(Barriers, CountsMustFit) {
   expect_in(try_launch("bar.sync 1, 40;\n", {.block = {64}}), "whole warps");
   expect_in(try_launch("bar.sync 16;\n", {.block = {64}}), "there are 0 … 15");

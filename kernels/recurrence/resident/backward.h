@@ -121,8 +121,14 @@ class BackwardProduct {
     }
   }
 
-  // What this block has published is there. One place in the source for warps that own units and those that help them.
-  SIMT_DEVICE void meet() const { simt::sync_block(); }
+  // What this block has published is there. In a group, warps that own units and those that help them are at different
+  // places in the program.
+  SIMT_DEVICE void meet() const {
+    if constexpr (in_group)
+      scatter_.meet_own();
+    else
+      simt::sync_block();
+  }
 
   // to += W_h transposed, of the gates from `first` to `end`, times what has been published of them.
   // meanwhile(): what does not wait for it.

@@ -97,7 +97,7 @@ class ClusterOperands {
       meetings_.send(reinterpret_cast<simt::Vec<Stored, 2>*>(to += division_.slice), two, channel,
                      -before);
   }
-  SIMT_DEVICE void meet_own() { simt::sync_block(); }
+  SIMT_DEVICE void meet_own() { meet_block(); }
   SIMT_DEVICE void meet_others(int channel) { meetings_.meet(channel); }
   SIMT_DEVICE Stored* own_column(int channel, int lane) const {
     return operands_.column(channel, lane);
@@ -131,6 +131,8 @@ class ClusterSums {
 
   SIMT_DEVICE int tile() const { return meetings_.tile(); }
   SIMT_DEVICE int rank() const { return meetings_.rank(); }
+  // The gates' gradients of this block are there.
+  SIMT_DEVICE void meet_own() { meet_block(); }
   // To the thread that has this one's place in the block at that distance, not 0. To it, this one is as far the other way.
   SIMT_DEVICE void send(int distance, const resident::Own& own, const simt::Float4& sum) {
     meetings_.send(place(channel_, -distance, own), sum, channel_, distance);

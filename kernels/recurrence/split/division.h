@@ -7,12 +7,20 @@
 #include <cstdint>
 
 #include "kernels/recurrence/resident/tile.h"
+#include "kernels/simt/index.h"
+#include "kernels/simt/sync.h"
 
 namespace lacuna::split {
 
 using resident::Division;
 
 inline constexpr int most_warps = resident::most_threads / static_cast<int>(simt::warp_size);
+
+// A block's barrier, at which warps that own units and warps that help them meet from different places in the program. Not
+// sync_block: CUDA C++ wants all threads of a block at the same __syncthreads. Numbers up to most_warps are
+// ForwardProduct::meet_row's.
+inline constexpr unsigned block_barrier = 1 + most_warps;
+SIMT_DEVICE void meet_block() { simt::sync_named(block_barrier, simt::block_size().x); }
 
 // `blocks`: a power of 2. Slices that leave warps idle share the depth of their products among them.
 SIMT_BOTH constexpr Division division_of(std::int64_t hidden, int blocks) {

@@ -19,8 +19,15 @@ class GridMeetings {
 
   SIMT_DEVICE int tile() const { return tile_; }
   SIMT_DEVICE int rank() const { return rank_; }
-  SIMT_DEVICE void arrive() { barrier_.arrive(); }
-  SIMT_DEVICE void wait() { barrier_.wait(); }
+  // Also a barrier of this block.
+  SIMT_DEVICE void arrive() {
+    meet_block();
+    barrier_.arrive();
+  }
+  SIMT_DEVICE void wait() {
+    barrier_.wait();
+    meet_block();
+  }
 
  private:
   int tile_, rank_;
@@ -76,7 +83,7 @@ class GridOperands {
       }
     simt::commit_copies();
     simt::wait_copies<0>();
-    simt::sync_block();
+    meet_block();
   }
   SIMT_DEVICE Stored* own_column(int channel, int lane) const { return own_.column(channel, lane); }
   SIMT_DEVICE Stored* others_column(int /*channel*/, int lane) const {
@@ -116,6 +123,7 @@ class GridSums {
 
   SIMT_DEVICE int tile() const { return meetings_.tile(); }
   SIMT_DEVICE int rank() const { return meetings_.rank(); }
+  SIMT_DEVICE void meet_own() { meet_block(); }
   SIMT_DEVICE void send(int distance, const resident::Own& own, const simt::Float4& sum) {
     *place(channel_, division_.block_at(rank(), distance), rank(), own) = sum;
   }
