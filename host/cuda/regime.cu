@@ -55,6 +55,15 @@ std::size_t shared_bytes_of(const resident::Division& division, bool inference) 
   return inference ? forward : std::max(forward, backward);
 }
 
+// Of the Form that takes the most.
+template <class Cell>
+std::size_t lone_shared_bytes(const resident::Division& division, bool inference) {
+  using Form = resident::Anything;
+  const std::size_t forward = lone::ForwardMemory<Cell, Form>{division}.bytes();
+  return inference ? forward
+                   : std::max(forward, lone::BackwardMemory<Cell, Form>{division}.bytes());
+}
+
 // A block by itself, as an exchange.
 struct Alone {
   template <class E>
@@ -79,9 +88,7 @@ struct Wish {
             return shared_bytes_of<split::OverCluster, Cell, E>(division, inference);
           case LACUNA_REGIME_GRID:
             return shared_bytes_of<split::OverGrid, Cell, E>(division, inference);
-          case LACUNA_REGIME_LONE:
-            return std::max(lone::ForwardMemory<Cell>{division}.bytes(),
-                            inference ? 0 : lone::BackwardMemory<Cell>{division}.bytes());
+          case LACUNA_REGIME_LONE: return lone_shared_bytes<Cell>(division, inference);
           default: return shared_bytes_of<Alone, Cell, E>(division, inference);
         }
       });
@@ -149,9 +156,15 @@ struct Way {
   StepCost step;  // of all sequences
 };
 
-std::int64_t tiles_of(const lacuna_capacity& capacity, lacuna_regime regime) {
+std::int64_t tiles_of(std::int64_t lanes, lacuna_regime regime) {
   const std::int64_t tile = lanes_per_tile(regime);
-  return (std::max<std::int64_t>(capacity.sequences, 1) + tile - 1) / tile;
+  return (std::max<std::int64_t>(lanes, 1) + tile - 1) / tile;
+}
+// As many lanes as all tokens fill from the longest sequence's first to its last. No schedule ends earlier with more.
+std::int64_t lanes_kept_busy(const lacuna_capacity& capacity) {
+  if (capacity.max_length == 0) return capacity.sequences;
+  return std::min(capacity.sequences,
+                  (capacity.tokens + capacity.max_length - 1) / capacity.max_length);
 }
 
 int most_cluster_blocks(const ClusterCounts& clusters) {
@@ -173,17 +186,20 @@ int groups_at_once(const DeviceFacts& facts, lacuna_regime regime,
 
 // By tiles that are walked at once, and how often so many have to be.
 void settle(Way& way, const Wish& wish, const resident::Division& division) {
-  const std::int64_t tiles = tiles_of(wish.capacity, way.regime);
+  const std::int64_t tiles = tiles_of(wish.capacity.sequences, way.regime),
+                     busy = tiles_of(lanes_kept_busy(wish.capacity), way.regime);
   way.blocks = division.blocks;
   way.groups = std::min<std::int64_t>(tiles, groups_at_once(wish.facts, way.regime, division));
   if (way.regime == LACUNA_REGIME_LONE) {
-    const int sharing = static_cast<int>((way.groups + wish.facts.multiprocessors - 1) /
-                                         wish.facts.multiprocessors);
+    const std::int64_t blocks = std::min(busy, way.groups), chips = wish.facts.multiprocessors;
+    const auto sharing = static_cast<int>((blocks + chips - 1) / chips);
     way.step = lone_step(wish.shape(false), sharing, wish.machine());
   } else {
     way.step = tile_step(wish.shape(division.blocks > 1), way.regime, division, wish.machine());
   }
-  const auto rounds = static_cast<double>((tiles + way.groups - 1) / way.groups);
+  // Lanes of unlike lengths end together: none waits for a whole round of others.
+  const double rounds = busy < tiles ? std::max(1.0, static_cast<double>(busy) / way.groups)
+                                     : static_cast<double>((tiles + way.groups - 1) / way.groups);
   way.step.us *= rounds;
   way.step.floor_us *= rounds;
 }

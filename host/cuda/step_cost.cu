@@ -62,7 +62,7 @@ StepCost lone_step(const StepShape& shape, int sharing, const Machine& machine) 
   const StepConstants& constants = machine.constants;
   const int units = resident::padded_units(shape.hidden);
   const double products = static_cast<double>(shape.matrices) * units * units / multipliers;
-  const double beyond = static_cast<double>(lone::weights_beyond(shape.matrices, units, false));
+  const double beyond = static_cast<double>(lone::weights_beyond(shape.matrices, units, false, shape.hidden == units));
   const double shared = beyond * sizeof(float) / constants.shared_bytes;
   const double gates = constants.lone_gates * constants.gates_us;
   const double cycle_us = 1e-3 / machine.gigahertz;

@@ -10,14 +10,16 @@ namespace lacuna {
 namespace lone {
 
 // A block's arrays of shared memory, added up in the order in which the kernel takes them.
-template <class Cell>
+template <class Cell, class Form>
 struct BackwardMemory {
   static constexpr int blocks = resident::weight_blocks<Cell>;
   Division division;
 
   // Of a step; there are two in turn.
   SIMT_BOTH int gradients() const { return blocks * Vector::size(division.slice); }
-  SIMT_BOTH std::size_t weights() const { return weights_beyond(blocks, division.slice, true); }
+  SIMT_BOTH std::size_t weights() const {
+    return weights_beyond(blocks, division.slice, true, Form::units > 0);
+  }
   std::size_t bytes() const {
     simt::SharedLayout layout;
     resident::UnitNumbers::add_to(layout, division);
@@ -28,7 +30,7 @@ struct BackwardMemory {
 };
 
 // A Product of BackwardWalk.
-template <class Cell>
+template <class Cell, class Form>
 class BackwardProduct {
   static constexpr int blocks = resident::weight_blocks<Cell>;
 
@@ -84,20 +86,20 @@ class BackwardProduct {
 
   int units_;
   float* gradients_;
-  Weights<blocks, true> weights_;
+  Weights<blocks, true, (Form::units > 0)> weights_;
 };
 
 template <class Cell, class T, class Form>
 SIMT_KERNEL(most_threads, 1)
 void backward(ResidentBackward<T> args) {
   const Division division = resident::whole_division<Form>(args.hidden);
-  const BackwardMemory<Cell> memory{division};
+  const BackwardMemory<Cell, Form> memory{division};
   simt::SharedCarver shared;
   const resident::UnitNumbers evolve(shared, division);
   auto* const gradients = shared.take<float>(static_cast<std::size_t>(2 * memory.gradients()));
   auto* const weights = shared.take<float>(memory.weights());
-  resident::BackwardWalk<Cell, T, BackwardProduct<Cell>, Form>(args, Own(), evolve, division,
-                                                               gradients, weights)
+  resident::BackwardWalk<Cell, T, BackwardProduct<Cell, Form>, Form>(args, Own(), evolve, division,
+                                                                     gradients, weights)
       .run();
 }
 
@@ -109,9 +111,9 @@ void lone_backward(simt::Stream stream, const ResidentBackward<T>& args) {
   with_cell(args.cell, [&]<class Cell>(Cell) {
     const lone::Division division{.slice = resident::padded_units(args.hidden)};
     lone::with_form<Cell>(resident::is_usual<lone::Own>(args), args.hidden, [&]<class Form>(Form) {
-      simt::launch(
-          lone::launch_of_lanes(args.lanes, division, lone::BackwardMemory<Cell>{division}.bytes()),
-          stream, lone::backward<Cell, T, Form>, args);
+      simt::launch(lone::launch_of_lanes(args.lanes, division,
+                                         lone::BackwardMemory<Cell, Form>{division}.bytes()),
+                   stream, lone::backward<Cell, T, Form>, args);
     });
   });
 }

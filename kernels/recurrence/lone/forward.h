@@ -10,7 +10,7 @@ namespace lacuna {
 namespace lone {
 
 // A block's arrays of shared memory, added up in the order in which the kernel takes them.
-template <class Cell>
+template <class Cell, class Form>
 struct ForwardMemory {
   Division division;
 
@@ -18,7 +18,7 @@ struct ForwardMemory {
     return static_cast<std::size_t>(resident::channels<Cell> * Vector::size(division.slice));
   }
   SIMT_BOTH std::size_t weights() const {
-    return weights_beyond(resident::weight_blocks<Cell>, division.slice, false);
+    return weights_beyond(resident::weight_blocks<Cell>, division.slice, false, Form::units > 0);
   }
   std::size_t bytes() const {
     simt::SharedLayout layout;
@@ -31,7 +31,7 @@ struct ForwardMemory {
 };
 
 // A Product of ForwardWalk.
-template <class Cell>
+template <class Cell, class Form>
 class ForwardProduct {
  public:
   using Own = lone::Own;
@@ -80,20 +80,20 @@ class ForwardProduct {
 
   int units_;
   float* states_;
-  Weights<resident::weight_blocks<Cell>, false> weights_;
+  Weights<resident::weight_blocks<Cell>, false, (Form::units > 0)> weights_;
 };
 
 template <class Cell, class T, class Form>
 SIMT_KERNEL(most_threads, 1)
 void forward(ResidentForward<T> args) {
   const Division division = resident::whole_division<Form>(args.hidden);
-  const ForwardMemory<Cell> memory{division};
+  const ForwardMemory<Cell, Form> memory{division};
   simt::SharedCarver shared;
   const resident::UnitNumbers biases(shared, division), evolve(shared, division);
   auto* const states = shared.take<float>(memory.states());
   auto* const weights = shared.take<float>(memory.weights());
-  resident::ForwardWalk<Cell, T, ForwardProduct<Cell>, Form>(args, Own(), biases, evolve, division,
-                                                             states, weights)
+  resident::ForwardWalk<Cell, T, ForwardProduct<Cell, Form>, Form>(args, Own(), biases, evolve,
+                                                                   division, states, weights)
       .run();
 }
 
@@ -105,9 +105,9 @@ void lone_forward(simt::Stream stream, const ResidentForward<T>& args) {
   with_cell(args.cell, [&]<class Cell>(Cell) {
     const lone::Division division{.slice = resident::padded_units(args.hidden)};
     lone::with_form<Cell>(resident::is_usual<lone::Own>(args), args.hidden, [&]<class Form>(Form) {
-      simt::launch(
-          lone::launch_of_lanes(args.lanes, division, lone::ForwardMemory<Cell>{division}.bytes()),
-          stream, lone::forward<Cell, T, Form>, args);
+      simt::launch(lone::launch_of_lanes(args.lanes, division,
+                                         lone::ForwardMemory<Cell, Form>{division}.bytes()),
+                   stream, lone::forward<Cell, T, Form>, args);
     });
   });
 }

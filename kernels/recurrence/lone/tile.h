@@ -70,9 +70,9 @@ class Vector {
 
 // A thread's weights: of `blocks` matrices as many columns, 4 at a time. What registers do not hold lies in shared memory,
 // each thread's own.
-template <int blocks, bool backward>
+template <int blocks, bool backward, bool size_known>
 class Weights {
-  static constexpr int kept = kept_columns(blocks, backward);
+  static constexpr int kept = kept_columns(blocks, backward, size_known);
 
  public:
   // weights(block, column): four from there on; 0 beyond the matrix.
@@ -85,7 +85,7 @@ class Weights {
     for (int b = 0; b < blocks; ++b) {
       SIMT_UNROLL
       for (int column = 0; column < kept; column += 4) {
-        if (column >= columns_) continue;
+        if (is_beyond(column)) continue;
         const simt::Float4 four = weights(b, column);
         SIMT_UNROLL
         for (int i = 0; i < 4; ++i) kept_[b][column + i] = four[i];
@@ -109,20 +109,26 @@ class Weights {
     };
     SIMT_UNROLL
     for (int column = 0; column < kept; column += 4) {
-      if (column >= columns_) continue;
+      if (is_beyond(column)) continue;
       SIMT_UNROLL
       for (int b = first; b < end; ++b) add(b, column, [&](int i) { return kept_[b][column + i]; });
     }
-    if constexpr (kept < most_columns) {
+    const auto add_beyond = [&](int column) {
       SIMT_UNROLL
-      for (int column = kept; column < most_columns; column += 4) {
-        if (column >= columns_) continue;
-        SIMT_UNROLL
-        for (int b = first; b < end; ++b) {
-          const auto four = simt::load<4>(static_cast<const float*>(own_ + at(b, column)));
-          add(b, column, [&](int i) { return four[i]; });
-        }
+      for (int b = first; b < end; ++b) {
+        const auto four = simt::load<4>(static_cast<const float*>(own_ + at(b, column)));
+        add(b, column, [&](int i) { return four[i]; });
       }
+    };
+    if constexpr (size_known && (blocks < 4 || !backward)) {
+      SIMT_UNROLL
+      for (int column = kept; column < most_columns; column += 4)
+        if (!is_beyond(column)) add_beyond(column);
+    } else {  // unrolled, it would ask for more at once than there are registers for
+#if SIMT_ON_DEVICE
+#pragma unroll 1
+#endif
+      for (int column = kept; column < columns_; column += 4) add_beyond(column);
     }
     SIMT_UNROLL
     for (int g = 0; g < gates; ++g) {
@@ -132,6 +138,8 @@ class Weights {
   }
 
  private:
+  // Columns come by eights, and so do branches.
+  SIMT_DEVICE bool is_beyond(int column) const { return column / 8 * 8 >= columns_; }
   SIMT_DEVICE int at(int block, int column) const {
     return ((column - kept) / 4 * blocks + block) * 4 * threads_;
   }
