@@ -100,7 +100,7 @@ class Weights {
   SIMT_DEVICE void multiply(float (&to)[end - first], F&& vector) const {
     constexpr int gates = end - first;
     // So many sums at once that none waits for the one before it.
-    constexpr int chains = gates >= 3 ? 1 : gates == 2 ? 2 : 4;
+    constexpr int chains = gates >= 4 ? 1 : gates >= 2 ? 2 : 4;
     float sums[gates][chains] = {};
     const auto add = [&](int b, int column, const auto& weight) {
       const auto four = simt::load<4>(vector(b) + column);
