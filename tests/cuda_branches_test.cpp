@@ -25,6 +25,75 @@ bool branches(lacuna_plan* plan) {
   return explained(plan).find(" branches of the caller's") != std::string::npos;
 }
 
+// Where one gradient alone is wanted, there is nothing to branch for, and it has the bits that it has among others. What is
+// queued behind, here a run in the same workspace, waits for all of them.
+TEST(BranchesOfARun, AreForGradientsThatAreWanted) {
+  const support::Case c = support::parse_case("lstm_f32_n3_d8_h8_len4-16_seed1");
+  const ContextHandle context = support::make_context();
+  support::LibraryRun<float> run(c);
+  const lacuna_capacity room{run.batch().tokens, run.batch().sequences, 16};
+  const auto plan = support::make_plan(context.get(), run.layer(), room);
+  const auto tape = support::make_tape(plan.get());
+  EXPECT_TRUE(branches(plan.get()));
+
+  constexpr std::size_t units = 8;
+  const std::size_t cells = static_cast<std::size_t>(room.tokens) * units;
+  const std::vector<float> ones(cells, 1.0F);
+  // Of the values, W_h, W_x and the biases, those of `wanted`.
+  using Gradients = std::vector<std::vector<float>>;
+  const auto gradients = [&](const std::vector<int>& wanted) {
+    support::Mirror mirror;
+    lacuna_batch batch = run.batch();
+    batch.values = mirror.in(static_cast<const float*>(batch.values), cells);
+    lacuna_parameters parameters = run.parameters();
+    for (int kind = 0; kind < LACUNA_PARAMETERS; ++kind) {
+      lacuna_parameter_info info{};
+      must(lacuna_layer_parameter(&run.layer(), static_cast<lacuna_parameter>(kind), &info));
+      parameters.tensor[kind] = mirror.in(static_cast<const float*>(parameters.tensor[kind]),
+                                          static_cast<std::size_t>(info.rows * info.columns));
+    }
+    support::GuardedBuffer<float> of_values(cells), of_h(4 * units * units),
+        of_x(4 * units * units), of_bias(4 * units);
+    support::GuardedBuffer<float>* const buffers[] = {&of_values, &of_h, &of_x, &of_bias};
+    for (auto* buffer : buffers) std::fill_n(buffer->data(), buffer->size(), 0.0F);
+    lacuna_parameter_gradients d_parameters{};
+    lacuna_input_gradients d_inputs{};
+    for (const int w : wanted) {
+      void* const there = mirror.out(*buffers[w]);
+      if (w == 0) d_inputs.d_values = there;
+      if (w == 1) d_parameters.tensor[LACUNA_WEIGHTS_H] = there;
+      if (w == 2) d_parameters.tensor[LACUNA_WEIGHTS_X] = there;
+      if (w == 3) d_parameters.tensor[LACUNA_BIAS] = there;
+    }
+    lacuna_output_gradients d_outputs{};
+    d_outputs.d_hidden = mirror.in(ones.data(), ones.size());
+    const lacuna_outputs outputs{};
+    must(lacuna_forward(plan.get(), &parameters, &batch, &outputs, tape.get(), nullptr));
+#ifndef LACUNA_TEST_ON_DEVICE
+    const auto forks = lacuna::emulated_backend::forks.load();
+#endif
+    must(lacuna_backward(plan.get(), &parameters, &batch, &d_outputs, tape.get(), &d_parameters,
+                         &d_inputs, nullptr));
+#ifndef LACUNA_TEST_ON_DEVICE
+    EXPECT_EQ(lacuna::emulated_backend::forks.load() - forks, wanted.size() > 1 ? 1u : 0u);
+#endif
+    must(lacuna_forward(plan.get(), &parameters, &batch, &outputs, tape.get(), nullptr));
+    mirror.bring_back();
+    Gradients results;
+    for (auto* buffer : buffers) results.emplace_back(buffer->span().begin(), buffer->span().end());
+    return results;
+  };
+  const Gradients together = gradients({0, 1, 2, 3});
+  for (const int w : {0, 1, 2, 3}) {
+    const auto at = static_cast<std::size_t>(w);
+    const Gradients alone = gradients({w});
+    EXPECT_EQ(together[at], alone[at]) << w;
+    EXPECT_NE(alone[at], std::vector<float>(alone[at].size())) << w;
+  }
+  // Streams that run in another order each time.
+  for (int round = 0; round < 8; ++round) EXPECT_EQ(gradients({0, 1, 2, 3}), together) << round;
+}
+
 class Branches : public testing::TestWithParam<std::tuple<const char*, bool>> {};
 
 // A plan for sequences of 15 tokens has one stream, one for 16 has branches.
@@ -118,62 +187,6 @@ TEST(BranchesOfAPlan, TakeLittleMemory) {
   layer.impute = LACUNA_IMPUTE_DECAY;
   layer.evolve = LACUNA_EVOLVE_DECAY;
   EXPECT_EQ(bytes(16) - bytes(15), of_x + of_decay);
-}
-
-// Where one gradient alone is wanted, there is nothing to branch for; and it has the bits that it has among others.
-TEST(BranchesOfAPlan, AreForGradientsThatAreWanted) {
-  const support::Case c = support::parse_case("lstm_f32_n3_d8_h8_len4-16_seed1");
-  const ContextHandle context = support::make_context();
-  support::LibraryRun<float> run(c);
-  const lacuna_capacity room{run.batch().tokens, run.batch().sequences, 16};
-  const auto plan = support::make_plan(context.get(), run.layer(), room);
-  const auto tape = support::make_tape(plan.get());
-  EXPECT_TRUE(branches(plan.get()));
-
-  constexpr std::size_t weights = 4 * 8 * 8;
-  const std::vector<float> ones(static_cast<std::size_t>(room.tokens) * 8, 1.0F);
-  const auto gradient = [&](lacuna_parameter kind, bool among_others) {
-    support::Mirror mirror;
-    lacuna_batch batch = run.batch();
-    batch.values = mirror.in(static_cast<const float*>(batch.values),
-                             static_cast<std::size_t>(room.tokens) * 8);
-    lacuna_parameters parameters = run.parameters();
-    for (int k = 0; k < LACUNA_PARAMETERS; ++k) {
-      lacuna_parameter_info info{};
-      must(lacuna_layer_parameter(&run.layer(), static_cast<lacuna_parameter>(k), &info));
-      parameters.tensor[k] = mirror.in(static_cast<const float*>(parameters.tensor[k]),
-                                       static_cast<std::size_t>(info.rows * info.columns));
-    }
-    support::GuardedBuffer<float> wanted(weights), other(weights), d_bias(4 * 8);
-    lacuna_parameter_gradients d_parameters{};
-    for (auto* buffer : {&wanted, &other, &d_bias}) std::fill_n(buffer->data(), buffer->size(), 0);
-    d_parameters.tensor[kind] = mirror.out(wanted);
-    if (among_others) {
-      d_parameters.tensor[kind == LACUNA_WEIGHTS_H ? LACUNA_WEIGHTS_X : LACUNA_WEIGHTS_H] =
-          mirror.out(other);
-      d_parameters.tensor[LACUNA_BIAS] = mirror.out(d_bias);
-    }
-    lacuna_output_gradients d_outputs{};
-    d_outputs.d_hidden = mirror.in(ones.data(), ones.size());
-    const lacuna_input_gradients d_inputs{};
-    const lacuna_outputs outputs{};
-    must(lacuna_forward(plan.get(), &parameters, &batch, &outputs, tape.get(), nullptr));
-#ifndef LACUNA_TEST_ON_DEVICE
-    const auto forks = lacuna::emulated_backend::forks.load();
-#endif
-    must(lacuna_backward(plan.get(), &parameters, &batch, &d_outputs, tape.get(), &d_parameters,
-                         &d_inputs, nullptr));
-#ifndef LACUNA_TEST_ON_DEVICE
-    EXPECT_EQ(lacuna::emulated_backend::forks.load() - forks, among_others ? 1u : 0u);
-#endif
-    mirror.bring_back();
-    return std::vector<float>(wanted.span().begin(), wanted.span().end());
-  };
-  for (const lacuna_parameter kind : {LACUNA_WEIGHTS_X, LACUNA_WEIGHTS_H}) {
-    const auto one = gradient(kind, false);
-    EXPECT_EQ(one, gradient(kind, true));
-    EXPECT_NE(one, std::vector<float>(weights));
-  }
 }
 
 }  // namespace
