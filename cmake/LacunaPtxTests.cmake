@@ -66,7 +66,7 @@ foreach(source ${device_tests})
 endforeach()
 
 # Once more with work that waits in its streams, and with parted lanes.
-foreach(name cuda_stack cuda_graph cuda_training)
+foreach(name cuda_stack cuda_graph cuda_training cuda_branches)
   lacuna_run_on_ptx(${name}_ptx_delayed ${name}_ptx_test ENVIRONMENT LACUNA_PTX_STREAMS=1)
 endforeach()
 lacuna_run_on_ptx(cuda_graph_ptx_parted cuda_graph_ptx_test ENVIRONMENT LACUNA_PTX_LANES=1)

@@ -189,6 +189,10 @@ TEST(CudaRun, LaunchesLittleAroundTheRecurrence) {
   const Launches padded = launches_of<float>("lstm_f32_n5_d5_h16_len1-9_seed3");
   EXPECT_EQ(padded.forward, 4u);
   EXPECT_EQ(padded.backward, 9u);
+  // All its weights are packed by one launch, and its biases summed with what its decays have.
+  const Launches decays = launches_of<float>("grud_f32_n5_d5_h17_len1-9_miss50_seed3");
+  EXPECT_EQ(decays.forward, 7u);
+  EXPECT_EQ(decays.backward, 16u);
 }
 
 struct Ledger {

@@ -129,7 +129,8 @@ INSTANTIATE_TEST_SUITE_P(
     Models, Recorded,
     testing::Combine(testing::Values("grud_f32_n5_d3_h9_len0-9_miss60_seed8",
                                      "lstm+none+decay_step_f32_n6_d2_h17_len0-7_seed9",
-                                     "gru+relax+relax_f32_n4_d5_h8_len1-11_miss50_eo_seed10"),
+                                     "gru+relax+relax_f32_n4_d5_h8_len1-11_miss50_eo_seed10",
+                                     "grud_f32_n5_d3_h9_len0-19_miss60_seed8"),
                      testing::Values(LACUNA_REGIME_STEPWISE, LACUNA_REGIME_RESIDENT,
                                      LACUNA_REGIME_LONE, LACUNA_REGIME_CLUSTER,
                                      LACUNA_REGIME_GRID)));

@@ -65,8 +65,8 @@ class CudaBackend final : public Backend {
   }
 
   Recipe plan(const lacuna_layer& layer, const lacuna_capacity& capacity,
-              const lacuna_plan_options& options) const override {
-    return make_recipe(layer, capacity, options, facts_for(capacity));
+              const lacuna_plan_options& options, bool beside_others) const override {
+    return make_recipe(layer, capacity, options, beside_others, facts_for(capacity));
   }
   std::string explain(const Recipe& recipe) const override {
     return cuda::explain(recipe, device_.name());
@@ -76,7 +76,11 @@ class CudaBackend final : public Backend {
     return cuda::explain_batch(recipe, offsets);
   }
   std::unique_ptr<Prepared> prepare(const Recipe& recipe) override {
-    return std::make_unique<PreparedPlan>(device_.make_choices(), recipe.capacity.sequences);
+    const Device::Current current(device_);
+    StreamBranchesHandle branches;
+    if (recipe.device.branches > 1) branches = device_.make_branches(recipe.device.branches);
+    return std::make_unique<PreparedPlan>(device_.make_choices(), std::move(branches),
+                                          recipe.capacity.sequences);
   }
 
   void forward(const ForwardRun& run) override {

@@ -23,15 +23,18 @@ class Backward : BackwardRecurrence<T> {
   void run() {
     this->arrange(this->locates() || wants_gaps() || !observed().copies());
     if (this->sequences() == 0) return;
+    if (this->sorts()) this->sort_sequences();
     this->draw();
     this->pack();
     this->recur();
     pass_carry_gradients(this->stream_, observed());
     if (this->tokens() == 0) return;
-    weight_gradients();
-    evolve_gradients();
-    input_gradients();
-    gap_gradients();
+    if (this->normalises()) norm_gradients();
+    this->template side_by_side<Backward>(
+        *this, {{wants_input() || wants_gaps(), &Backward::token_gradients},
+                {wants_state_weights(), &Backward::state_weight_gradients},
+                {wanted(LACUNA_WEIGHTS_X) != nullptr, &Backward::input_weight_gradients},
+                {wants_columns(), &Backward::column_gradients}});
   }
 
  private:
@@ -40,79 +43,86 @@ class Backward : BackwardRecurrence<T> {
   bool decays() const { return this->layer_.evolve == LACUNA_EVOLVE_DECAY; }
   bool wants_gaps() const { return d_inputs_.d_delta_t != nullptr; }
 
-  // target [gates H, columns] += (gate rows)^T operand, over all tokens.
+  // target [gates H, columns] += (gate rows)^T operand, over all tokens; by way of `dense` if need be.
   void add_product(const T* rows, std::int64_t row_stride, std::int64_t gates, const T* operand,
-                   std::int64_t stride, std::int64_t columns, R* target) const {
+                   std::int64_t stride, std::int64_t columns, R* target, R* dense) const {
     const auto multiply = [&](R* to, bool add) {
       this->multiply(Form::tn, gates * this->units(), stride, this->tokens(), rows, row_stride,
                      operand, stride, to, stride, add);
     };
     if (this->lay_.hidden == this->units() && this->is_dense(target, columns, stride))
       return multiply(target, true);
-    R* const dense = this->template work<R>(this->at_.d_weights);
     multiply(dense, false);
     add_gradient(this->stream_, dense, gates, this->lay_.hidden, columns, this->units(), stride,
                  target);
   }
 
-  void bias_gradients() const {
+  void add_bias_sums(ColumnSums<T>& sums) const {
     const DeviceLayout& lay = this->lay_;
     const T* const d_gates = this->template work<const T>(this->at_.d_gates);
-    ColumnSums<T> sums;
     const auto sum_gate = [&](std::int64_t gate, R* target) {
       sums.add({d_gates + gate * lay.units, lay.hidden, lay.gradient_gates * lay.units, target});
     };
     if (R* const d_bias = wanted(LACUNA_BIAS))
       for (std::int64_t g = 0; g < lay.input_gates; ++g) sum_gate(g, d_bias + g * lay.hidden);
     if (R* const d_bias = wanted(LACUNA_BIAS_HN)) sum_gate(3, d_bias);
-    column_sums(this->stream_, this->tokens(), sums, partials());
   }
 
-  void weight_gradients() const {
+  void input_weight_gradients() const {
+    const DeviceLayout& lay = this->lay_;
+    add_product(this->template work<const T>(this->at_.d_gates), lay.gradient_gates * lay.units,
+                lay.input_gates, this->template taped<T>(lay.tape.input), lay.input_stride,
+                lay.input, wanted(LACUNA_WEIGHTS_X), this->template work<R>(this->at_.d_weights_x));
+  }
+
+  bool wants_projection() const { return wanted(LACUNA_PROJECTION) && this->lay_.projected; }
+  bool wants_state_weights() const { return wanted(LACUNA_WEIGHTS_H) || wants_projection(); }
+
+  // Those of W_h, and of W_p.
+  void state_weight_gradients() const {
     const DeviceLayout& lay = this->lay_;
     const std::int64_t units = lay.units, stride = lay.gradient_gates * units, h = lay.hidden;
     const std::int64_t outputs = lay.output_units;
     const T* const d_gates = this->template work<const T>(this->at_.d_gates);
     const T* const state = this->template taped<T>(lay.tape.operand);
-    bias_gradients();
-    if (this->normalises()) norm_gradients();
-    if (R* const d_x = wanted(LACUNA_WEIGHTS_X))
-      add_product(d_gates, stride, lay.input_gates, this->template taped<T>(lay.tape.input),
-                  lay.input_stride, lay.input, d_x);
+    const T* const reset = this->template work<const T>(this->at_.reset_rows);
+    R* const dense = this->template work<R>(this->at_.d_weights_h);
     if (R* const d_h = wanted(LACUNA_WEIGHTS_H)) {
+      R* const d_candidate = d_h + 2 * h * h;
       if (this->normalises()) {
         const std::int64_t norm_stride = lay.input_gates * units;
         add_product(this->d_norm(), norm_stride, lay.product_gates, state, outputs, lay.outputs,
-                    d_h);
+                    d_h, dense);
         if (this->resets_before())
-          add_product(this->d_norm() + 2 * units, norm_stride, 1,
-                      this->template work<const T>(this->at_.reset_rows), units, h,
-                      d_h + 2 * h * h);
+          add_product(this->d_norm() + 2 * units, norm_stride, 1, reset, units, h, d_candidate,
+                      dense);
       } else if (this->resets_before()) {
-        add_product(d_gates, stride, 2, state, units, h, d_h);
-        add_product(d_gates + 2 * units, stride, 1,
-                    this->template work<const T>(this->at_.reset_rows), units, h, d_h + 2 * h * h);
+        add_product(d_gates, stride, 2, state, units, h, d_h, dense);
+        add_product(d_gates + 2 * units, stride, 1, reset, units, h, d_candidate, dense);
       } else if (this->layer_.cell == LACUNA_GRU) {
-        add_product(d_gates, stride, 2, state, units, h, d_h);
-        add_product(d_gates + 3 * units, stride, 1, state, units, h, d_h + 2 * h * h);
+        add_product(d_gates, stride, 2, state, units, h, d_h, dense);
+        add_product(d_gates + 3 * units, stride, 1, state, units, h, d_candidate, dense);
       } else {
-        add_product(d_gates, stride, lay.product_gates, state, outputs, lay.outputs, d_h);
+        add_product(d_gates, stride, lay.product_gates, state, outputs, lay.outputs, d_h, dense);
       }
     }
-    if (R* const d_projection = wanted(LACUNA_PROJECTION); d_projection && lay.projected) {
-      R* const dense = this->template work<R>(this->at_.d_weights);
+    if (wants_projection()) {
       this->multiply(Form::tn, outputs, units, this->tokens(),
                      this->template work<const T>(this->at_.d_projected_rows), outputs,
                      this->template work<const T>(this->at_.unprojected_rows), units, dense, units);
-      add_gradient(this->stream_, dense, 1, lay.outputs, h, outputs, units, d_projection);
+      add_gradient(this->stream_, dense, 1, lay.outputs, h, outputs, units,
+                   wanted(LACUNA_PROJECTION));
     }
   }
 
-  // Gains, and from here on gates' gradients are those of W_x x, which is what is left to multiply.
+  // Biases and gains; and from here on gates' gradients are those of W_x x, which is what is left to multiply.
   void norm_gradients() const {
     const DeviceLayout& lay = this->lay_;
     const std::int64_t units = lay.units, stride = lay.gradient_gates * units, h = lay.hidden;
     T* const d_gates = this->template work<T>(this->at_.d_gates);
+    ColumnSums<T> of_biases;
+    add_bias_sums(of_biases);
+    column_sums(this->stream_, this->tokens(), of_biases, partials());
     ColumnSums<T> of_gates;
     const auto sum_gate = [&](R* d_gain, std::int64_t gate, std::int64_t gradient,
                               std::int64_t place) {
@@ -154,13 +164,46 @@ class Backward : BackwardRecurrence<T> {
       f(EvolvePart{lay.outputs, lay.hidden, lay.output_units});
   }
 
-  void evolve_gradients() const {
+  bool evolves() const { return this->layer_.evolve != LACUNA_EVOLVE_NONE; }
+  bool wants_columns() const {
+    return wanted(LACUNA_BIAS) || wanted(LACUNA_BIAS_HN) ||
+           (evolves() && (wanted(LACUNA_EVOLVE_WEIGHT) || wanted(LACUNA_EVOLVE_BIAS) ||
+                          wanted(LACUNA_EVOLVE_TARGET)));
+  }
+
+  // Biases, and all that evolves the state.
+  void column_gradients() const {
+    decay_weight_gradients();
+    ColumnSums<T> sums;
+    if (!this->normalises()) add_bias_sums(sums);
+    // By the same launches, if they are of the same type.
+    if constexpr (std::is_same_v<T, R>) {
+      add_evolve_sums(sums);
+    } else {
+      ColumnSums<R> of_evolve;
+      add_evolve_sums(of_evolve);
+      column_sums(this->stream_, this->tokens(), of_evolve, partials());
+    }
+    column_sums(this->stream_, this->tokens(), sums, partials());
+  }
+
+  void decay_weight_gradients() const {
     const DeviceLayout& lay = this->lay_;
-    const lacuna_evolve evolve = this->layer_.evolve;
-    if (evolve == LACUNA_EVOLVE_NONE) return;
+    R* const d_weight = wanted(LACUNA_EVOLVE_WEIGHT);
+    if (!decays() || !d_weight) return;
+    R* const dense = this->template work<R>(this->at_.d_weights_decay);
+    this->multiply_wide(Form::tn, lay.output_units, lay.delta_stride, this->tokens(),
+                        this->template work<const R>(this->at_.d_exponent), lay.output_units,
+                        this->template taped<R>(lay.tape.delta), lay.delta_stride, dense,
+                        lay.delta_stride);
+    add_gradient(this->stream_, dense, 1, lay.outputs, lay.features, lay.output_units,
+                 lay.delta_stride, d_weight);
+  }
+
+  void add_evolve_sums(ColumnSums<R>& sums) const {
+    if (!evolves()) return;
+    const DeviceLayout& lay = this->lay_;
     const R* const d_exponent = this->template work<const R>(this->at_.d_exponent);
-    const R* const gaps = this->template work<const R>(this->at_.gaps);
-    ColumnSums<R> sums;
     const auto sum = [&](const R* rows, const EvolvePart& part, const R* weight, R* target,
                          const R* slope_of) {
       if (target)
@@ -171,20 +214,12 @@ class Backward : BackwardRecurrence<T> {
                   .row_weight = weight,
                   .slope_of = slope_of ? slope_of + part.first : nullptr});
     };
-    R* const d_weight = wanted(LACUNA_EVOLVE_WEIGHT);
-    if (decays()) {
-      if (d_weight) {
-        R* const dense = this->template work<R>(this->at_.d_weights);
-        this->multiply_wide(Form::tn, lay.output_units, lay.delta_stride, this->tokens(),
-                            d_exponent, lay.output_units, this->template taped<R>(lay.tape.delta),
-                            lay.delta_stride, dense, lay.delta_stride);
-        add_gradient(this->stream_, dense, 1, lay.outputs, lay.features, lay.output_units,
-                     lay.delta_stride, d_weight);
-      }
-    } else {
+    if (!decays()) {
+      const R* const gaps = this->template work<const R>(this->at_.gaps);
       const R* const slope_of = this->relaxes() ? this->parameter(LACUNA_EVOLVE_WEIGHT) : nullptr;
-      for_evolve_parts(
-          [&](const EvolvePart& part) { sum(d_exponent, part, gaps, d_weight, slope_of); });
+      for_evolve_parts([&](const EvolvePart& part) {
+        sum(d_exponent, part, gaps, wanted(LACUNA_EVOLVE_WEIGHT), slope_of);
+      });
     }
     sum(d_exponent, EvolvePart{0, lay.outputs, 0}, nullptr, wanted(LACUNA_EVOLVE_BIAS), nullptr);
     if (this->relaxes())
@@ -192,7 +227,12 @@ class Backward : BackwardRecurrence<T> {
         sum(this->template work<const R>(this->at_.d_target), part, nullptr,
             wanted(LACUNA_EVOLVE_TARGET), nullptr);
       });
-    column_sums(this->stream_, this->tokens(), sums, partials());
+  }
+
+  // Of the inputs, then of the gaps, which need them.
+  void token_gradients() const {
+    input_gradients();
+    gap_gradients();
   }
 
   bool wants_input() const {

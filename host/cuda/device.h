@@ -35,6 +35,12 @@ struct Product {
   bool add = false;
 };
 
+// Where a product keeps sums that are cut into parts.
+struct ProductScratch {
+  void* data = nullptr;
+  std::size_t bytes = 0;
+};
+
 // The algorithms a plan has chosen so far. A fixed table: a run allocates nothing.
 struct ProductChoices;
 struct DestroyChoices {
@@ -101,10 +107,16 @@ class Device {
             std::int32_t* sorted_index, std::int64_t count) const;
 
   ProductChoicesHandle make_choices() const;
-  std::size_t product_bytes() const;  // of the scratch memory of a product
+  // Memory of a plan's products, and what one of them has of it: all; or, where others may run at the same time, the part of
+  // its branch.
+  std::size_t product_bytes() const;
+  ProductScratch product_scratch(void* block) const;
+  static constexpr int product_parts = 4;
+  ProductScratch product_scratch(void* block, int part) const;
+  // The algorithm depends on the product's shape and the size of the scratch, on nothing else.
   template <class T>
   void multiply(simt::Stream stream, const Product<T>& product, ProductChoices& choices,
-                void* scratch) const;
+                const ProductScratch& scratch) const;
 
   // So many, the caller's own stream among them. Work that is queued on branches between fork and join comes after what
   // the stream held before, and before what it gets then; a capture of the stream captures all of it. Of more branches

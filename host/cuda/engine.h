@@ -11,11 +11,14 @@ namespace lacuna::cuda {
 
 // What a plan keeps: room for what a run must not allocate.
 struct PreparedPlan final : Prepared {
-  PreparedPlan(ProductChoicesHandle handle, std::int64_t sequences) : choices(std::move(handle)) {
+  PreparedPlan(ProductChoicesHandle choices_of, StreamBranchesHandle branches_of,
+               std::int64_t sequences)
+      : choices(std::move(choices_of)), branches(std::move(branches_of)) {
     order.reserve(static_cast<std::size_t>(sequences));
     lengths.reserve(static_cast<std::size_t>(sequences));
   }
   ProductChoicesHandle choices;
+  StreamBranchesHandle branches;  // null: all stays on the caller's stream
   // Of the batch, where the host knows its lengths: the longest first, ties in the order of the sequences.
   std::vector<std::int32_t> order;
   std::vector<std::int64_t> lengths;

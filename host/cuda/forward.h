@@ -26,10 +26,10 @@ class Forward : Run<T> {
     observe_tokens();
     if (this->sequences() == 0) return;
     this->pack();  // kernels fetch weights before they know that there are no tokens
-    if (this->steps_ > 0) {
-      this->draw();
-      multiply_inputs();
-    }
+    const bool any = this->steps_ > 0;
+    this->template side_by_side<Forward>(*this, {{any, &Forward::multiply_inputs},
+                                                 {any && decays(), &Forward::multiply_delta},
+                                                 {orders(), &Forward::order_and_draw}});
     recur();
   }
 
@@ -78,16 +78,26 @@ class Forward : Run<T> {
     observe(this->stream_, args);
   }
 
-  void multiply_inputs() {
+  bool decays() const { return this->layer_.evolve == LACUNA_EVOLVE_DECAY; }
+  bool draws_noise() const { return this->steps_ > 0 && Base::draws_noise(); }
+  bool orders() const { return this->sorts() || draws_noise(); }
+  void order_and_draw() const {
+    if (this->sorts()) this->sort_sequences();
+    if (draws_noise()) this->draw();
+  }
+
+  void multiply_inputs() const {
     const DeviceLayout& lay = this->lay_;
     const std::int64_t wide = lay.input_gates * lay.units;
     this->multiply(Form::nt, this->tokens(), wide, lay.input_stride, input(), lay.input_stride,
                    this->weights_x_, lay.input_stride, this->template work<R>(this->at_.gx), wide);
     if (this->normalises()) normalise_inputs();
-    if (this->layer_.evolve == LACUNA_EVOLVE_DECAY)
-      this->multiply_wide(Form::nt, this->tokens(), lay.output_units, lay.delta_stride, delta(),
-                          lay.delta_stride, this->weights_decay_, lay.delta_stride, exponent(),
-                          lay.output_units);
+  }
+  void multiply_delta() const {
+    const DeviceLayout& lay = this->lay_;
+    this->multiply_wide(Form::nt, this->tokens(), lay.output_units, lay.delta_stride, delta(),
+                        lay.delta_stride, this->weights_decay_, lay.delta_stride, exponent(),
+                        lay.output_units);
   }
 
   using NormKept = typename Base::NormKept;

@@ -94,6 +94,33 @@ void lay_out_kept(Kept& kept, Arena& arena, const DeviceLayout& lay, const lacun
     kept.exponent = arena.take({tokens, lay.output_units, wide});
 }
 
+// A fork into four branches and its join are ten calls, some 5 µs of the host. While the recurrence runs they cost nothing,
+// and no regime walks so many steps in less.
+constexpr std::int64_t fewest_forked_steps = 16;
+// Of a product's target, that a multiprocessor makes at once.
+constexpr std::int64_t tile_elements = 128 * 128;
+
+void choose_branches(DeviceLayout& lay, const lacuna_layer& layer, const lacuna_capacity& capacity,
+                     bool inference, bool beside_others, const DeviceFacts& facts) {
+  const std::int64_t longest =
+      capacity.max_length > 0 ? std::min(capacity.max_length, capacity.tokens) : capacity.tokens;
+  // Before the recurrence: W_x x, decays, and the order of sequences with what is drawn.
+  const bool orders = capacity.sequences > most_ranked_sequences || (!inference && draws(layer));
+  const int forward = 1 + (layer.evolve == LACUNA_EVOLVE_DECAY ? 1 : 0) + (orders ? 1 : 0);
+  if (beside_others)
+    lay.one_stream = "other tasks of the stack run beside it";
+  else if (longest < fewest_forked_steps)
+    lay.one_stream = "fewer than " + std::to_string(fewest_forked_steps) +
+                     " steps are over before a fork is queued";
+  else if (gates(layer.cell) * lay.units * lay.output_units >=
+           facts.multiprocessors * tile_elements)
+    lay.one_stream = "the gradient of W_h alone fills the device";
+  else if (inference && forward == 1)
+    lay.one_stream = "nothing to run beside W_x x";
+  else
+    lay.branches = inference ? forward : Device::product_parts;
+}
+
 void lay_out_common(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer,
                     const lacuna_capacity& capacity, bool inference, const DeviceFacts& facts) {
   const std::int64_t real = real_bytes(layer.type), wide = wide_bytes(layer.type);
@@ -215,13 +242,19 @@ void lay_out_backward(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer
                                   static_cast<std::int64_t>(sizeof(ObserveGradient<double>))});
     out.sums = arena.take({observe_backward_sums(N, lay.features), wide});
   }
-  // Of gates, or gains of both norms, or what evolve has: by weight, bias and target.
-  const std::int64_t widest = std::max(
-      {lay.gradient_gates * lay.hidden, 2 * lay.input_gates * lay.hidden, 3 * lay.evolve_units});
+  // Of gates and what evolve has, by weight, bias and target; or gains of both norms.
+  const std::int64_t widest = std::max(lay.gradient_gates * lay.hidden + 3 * lay.evolve_units,
+                                       2 * lay.input_gates * lay.hidden);
   out.partials = arena.take({column_sum_partials(N, widest), wide});
-  out.d_weights = arena.take({std::max({lay.input_gates * lay.input_stride,
-                                        gates(layer.cell) * lay.units, lay.delta_stride}),
-                              lay.units, wide});
+  const std::int64_t begin = arena.mark();
+  const auto dense = [&](std::initializer_list<std::int64_t> sizes) {
+    if (lay.branches == 1) arena.back_to(begin);
+    return arena.take(sizes);
+  };
+  out.d_weights_x = dense({lay.input_gates, lay.units, lay.input_stride, wide});
+  out.d_weights_h = dense({gates(layer.cell), lay.units, lay.units, wide});
+  if (layer.evolve == LACUNA_EVOLVE_DECAY)
+    out.d_weights_decay = dense({lay.output_units, lay.delta_stride, wide});
 }
 
 // Many enough for a product to fill the device, few enough for what it leaves to matter little beside the tokens' arrays.
@@ -251,7 +284,8 @@ void lay_out_tape(DeviceLayout& lay, const lacuna_layer& layer, std::int64_t tok
 }  // namespace
 
 Recipe make_recipe(const lacuna_layer& layer, const lacuna_capacity& capacity,
-                   const lacuna_plan_options& options, const DeviceFacts& facts) {
+                   const lacuna_plan_options& options, bool beside_others,
+                   const DeviceFacts& facts) {
   const bool inference = options.inference != 0;
   Recipe recipe;
   recipe.layer = layer;
@@ -260,6 +294,7 @@ Recipe make_recipe(const lacuna_layer& layer, const lacuna_capacity& capacity,
   DeviceLayout& lay = recipe.device;
   set_widths(lay, layer);
   choose_regime(lay, layer, capacity, options, facts);
+  choose_branches(lay, layer, capacity, inference, beside_others, facts);
 
   if (!inference) {
     const auto with = [&](lacuna_tape_kind kind) {
@@ -304,6 +339,11 @@ std::string explain(const Recipe& recipe, const std::string& device) {
          << " tokens at once\n";
   if (lay.tape_kind == LACUNA_TAPE_GATES) text << "gates      taped\n";
   text << "products   " << mebibytes(lay.workspace.product_scratch_bytes) << " of the workspace\n";
+  if (lay.branches > 1)
+    text << "streams    " << lay.branches
+         << " branches of the caller's for what does not wait for each other\n";
+  else
+    text << "streams    the caller's alone: " << lay.one_stream << '\n';
   return text.str();
 }
 

@@ -38,6 +38,7 @@ struct Shape {
   int compute = -1, type = -1;
   Form form = Form::nt;
   std::int64_t m = 0, n = 0, k = 0, a_stride = 0, b_stride = 0, c_stride = 0;
+  std::size_t scratch_bytes = 0;  // an algorithm may need all it was allowed
   bool operator==(const Shape&) const = default;
 };
 
@@ -61,7 +62,8 @@ ProductChoicesHandle Device::make_choices() const {
 
 namespace {
 
-// What NVIDIA recommends for Hopper.
+// What NVIDIA recommends for Hopper. A part of it holds a tile of 128 x 128 sums for each of 128 multiprocessors: that many
+// parts fill a device, so that a product that is cut into more gains nothing.
 constexpr std::size_t scratch_bytes = std::size_t{32} << 20;
 // cuBLASLt refuses scratch that is not, while a caller's memory, and what a stack lays out in it, may be aligned to less.
 constexpr std::size_t scratch_alignment = 256;
@@ -78,9 +80,17 @@ std::size_t Device::product_bytes() const {
   return scratch_bytes + scratch_alignment - memory::alignment;
 }
 
+ProductScratch Device::product_scratch(void* block) const {
+  return {aligned(block), scratch_bytes};
+}
+ProductScratch Device::product_scratch(void* block, int part) const {
+  constexpr std::size_t bytes = scratch_bytes / product_parts;
+  return {static_cast<std::byte*>(aligned(block)) + static_cast<std::size_t>(part) * bytes, bytes};
+}
+
 template <class T>
 void Device::multiply(simt::Stream stream, const Product<T>& p, ProductChoices& choices,
-                      void* scratch) const {
+                      const ProductScratch& scratch) const {
   using R = simt::Real<T>;
   if (p.m == 0 || p.n == 0 || (p.k == 0 && p.add)) return;
   const std::string what = "product of " + std::to_string(p.m) + " x " + std::to_string(p.k) +
@@ -126,7 +136,8 @@ void Device::multiply(simt::Stream stream, const Product<T>& p, ProductChoices& 
                     p.k,
                     p.a_stride,
                     p.b_stride,
-                    p.c_stride};
+                    p.c_stride,
+                    scratch.bytes};
   const cublasLtMatmulAlgo_t* algorithm = nullptr;
   for (const auto& choice : choices.choices)
     if (choice.shape == shape) algorithm = &choice.algorithm;
@@ -135,7 +146,7 @@ void Device::multiply(simt::Stream stream, const Product<T>& p, ProductChoices& 
     check(cublasLtMatmulPreferenceInit(&preference), what);
     check(
         cublasLtMatmulPreferenceSetAttribute(&preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-                                             &scratch_bytes, sizeof scratch_bytes),
+                                             &scratch.bytes, sizeof scratch.bytes),
         what);
     // Operands may begin at any row or gate, whose strides are padded to 16 bytes (layout.cu); said nothing, cuBLASLt counts
     // on 256.
@@ -163,12 +174,13 @@ void Device::multiply(simt::Stream stream, const Product<T>& p, ProductChoices& 
   }
   const R one = 1, kept = p.add ? 1 : 0;
   check(cublasLtMatmul(handle, &operation, &one, p.b, &b, p.a, &a, &kept, p.c, &c, p.c, &c,
-                       algorithm, aligned(scratch), scratch_bytes, stream),
+                       algorithm, scratch.data, scratch.bytes, stream),
         what);
 }
 
-#define LACUNA_MULTIPLY(T) \
-  template void Device::multiply<T>(simt::Stream, const Product<T>&, ProductChoices&, void*) const;
+#define LACUNA_MULTIPLY(T)                                                            \
+  template void Device::multiply<T>(simt::Stream, const Product<T>&, ProductChoices&, \
+                                    const ProductScratch&) const;
 LACUNA_MULTIPLY(float)
 LACUNA_MULTIPLY(double)
 LACUNA_MULTIPLY(simt::Fp16)

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "host/cuda/engine.h"
+#include "host/cuda/fork.h"
 #include "host/cuda/regime.h"
 #include "host/plan/shape.h"
 #include "kernels/recurrence/cell_steps.h"
@@ -43,7 +44,8 @@ class Run {
         drawn_(call.drawn),
         given_fires_(call.batch.fires),
         noise_(call.batch.noise),
-        first_position_(call.first_position) {
+        first_position_(call.first_position),
+        product_scratch_(device.product_scratch(work<void>(at_.product_scratch))) {
     const lacuna_batch& from = call.batch;
     const lacuna_carry& carry = from.carry_in;
     batch_.sequences = from.sequences;
@@ -85,19 +87,20 @@ class Run {
     return has_mask(layer_) || uses_gaps(layer_) || (drawn_ && draws(layer_));
   }
 
-  // Where each sequence's tokens are, longest first; if `located`, which sequence each token is of, and its gap.
+  // Where each sequence's tokens are, longest first unless sorts(); if `located`, which sequence each token is of, and its
+  // gap.
   void arrange(bool located) {
     auto* const order = work<std::int32_t>(at_.order);
     if (host_offsets_)
       write_sequences(stream_, host_offsets_, prepared_.order.data(), sequences(),
                       work<std::int64_t>(at_.offsets), order);
-    else if (sequences() <= most_ranked_sequences)
+    else if (!sorts())
       rank_sequences(stream_, batch_.offsets, sequences(), order);
-    else
-      sort_sequences(order);
     if (located && sequences() > 0)
       locate(stream_, batch_, work<std::int32_t>(at_.sequence_of), work<R>(at_.gaps));
   }
+  // Is the order left to sort_sequences, which is needed by the recurrence alone?
+  bool sorts() const { return !host_offsets_ && sequences() > most_ranked_sequences; }
 
   // On the host.
   void order_sequences() {
@@ -113,18 +116,19 @@ class Run {
     for (const std::int32_t b : order) prepared_.lengths.push_back(length(b));
   }
   // On the device.
-  void sort_sequences(std::int32_t* order) const {
+  void sort_sequences() const {
     auto* const lengths = work<std::int64_t>(at_.lengths);
     auto* const index = work<std::int32_t>(at_.index);
     sequence_lengths(stream_, batch_.offsets, sequences(), lengths, index);
     device_.sort(stream_, work<void>(at_.sort), at_.sort_bytes, lengths,
-                 work<std::int64_t>(at_.sorted_lengths), recipe_.capacity.max_length, index, order,
-                 sequences());
+                 work<std::int64_t>(at_.sorted_lengths), recipe_.capacity.max_length, index,
+                 work<std::int32_t>(at_.order), sequences());
   }
 
+  bool draws_noise() const { return drawn_ && draws(layer_); }
   // Zoneout of all tokens and dropout of all sequences. After arrange.
   void draw() const {
-    if (!drawn_ || !draws(layer_)) return;
+    if (!draws_noise()) return;
     const NoiseView<R> view = noise_view();
     DrawNoise<R> args;
     args.sequences = sequence_view();
@@ -194,18 +198,22 @@ class Run {
                             .packed = work<T>(at_.weights_projection),
                             .units = output_units(),
                             .stride = units()});
-    pack_weights(stream_, list);
+    PackedList<R> wide;
     if (layer_.evolve == LACUNA_EVOLVE_DECAY) {
-      PackedList<R> wide;
-      weights_decay_ = packed(wide, LACUNA_EVOLVE_WEIGHT,
-                              {.gates = 1,
-                               .hidden = r,
-                               .columns = layer_.features,
-                               .packed = work<R>(at_.weights_decay),
-                               .units = output_units(),
-                               .stride = lay_.delta_stride});
-      pack_weights(stream_, wide);
+      const PackedWeights<R> decay{.gates = 1,
+                                   .hidden = r,
+                                   .columns = layer_.features,
+                                   .packed = work<R>(at_.weights_decay),
+                                   .units = output_units(),
+                                   .stride = lay_.delta_stride};
+      // By the same launch, if they are of the same type.
+      if constexpr (std::is_same_v<T, R>)
+        weights_decay_ = packed(list, LACUNA_EVOLVE_WEIGHT, decay);
+      else
+        weights_decay_ = packed(wide, LACUNA_EVOLVE_WEIGHT, decay);
     }
+    pack_weights(stream_, list);
+    pack_weights(stream_, wide);
     if (layer_.evolve == LACUNA_EVOLVE_RELAX)
       rates(stream_, parameter(LACUNA_EVOLVE_WEIGHT), relaxed_units(layer_), work<R>(at_.rate));
   }
@@ -245,7 +253,43 @@ class Run {
   }
   template <class X>
   void queue(const Product<X>& product) const {
-    device_.multiply(stream_, product, *prepared_.choices, work<void>(at_.product_scratch));
+    device_.multiply(stream_, product, *prepared_.choices, product_scratch_);
+  }
+
+  // Work that neither reads nor writes what other such work writes; of a run `Self`.
+  template <class Self>
+  struct Chain {
+    bool wanted;
+    void (Self::*queue)() const;
+  };
+  // Each on a branch of the stream, or one after the other where the plan has none: with the same bits, for their products
+  // have the same size of scratch. The longest come first.
+  template <class Self>
+  void side_by_side(const Self& self, std::initializer_list<Chain<Self>> chains) {
+    const auto wanted = static_cast<int>(
+        std::count_if(chains.begin(), chains.end(), [](const auto& c) { return c.wanted; }));
+    const simt::Stream caller = stream_;
+    const ProductScratch all = product_scratch_;
+    const auto in_turn = [&](auto&& stream_of, auto&& part_of) {
+      int piece = 0;
+      for (const Chain<Self>& chain : chains) {
+        if (!chain.wanted) continue;
+        stream_ = stream_of(piece);
+        product_scratch_ = device_.product_scratch(work<void>(at_.product_scratch), part_of(piece));
+        (self.*chain.queue)();
+        ++piece;
+      }
+    };
+    if (wanted > 1 && prepared_.branches) {
+      Fork fork(device_, caller, *prepared_.branches, wanted);
+      in_turn([&](int piece) { return fork.stream(piece); },
+              [&](int piece) { return piece % lay_.branches; });
+      fork.join();
+    } else {
+      in_turn([&](int) { return caller; }, [](int) { return 0; });
+    }
+    stream_ = caller;
+    product_scratch_ = all;
   }
 
   // Where the cell fires: as the caller says, or as observe found; null: at all tokens.
@@ -333,13 +377,14 @@ class Run {
   const DeviceLayout::Workspace& at_;
   const lacuna_parameters& parameters_;
   std::byte* workspace_;
-  simt::Stream stream_;
+  simt::Stream stream_;  // that work is queued on now
   PreparedPlan& prepared_;
   const std::int64_t* host_offsets_;  // null: only the device knows them
   bool drawn_;                        // zoneout and recurrent dropout draw
   const std::uint8_t* given_fires_;
   const lacuna_noise& noise_;
   std::int64_t first_position_;
+  ProductScratch product_scratch_;  // of products that are queued now
   DeviceBatch<T> batch_;
   std::int64_t steps_ = 0;
   const T *weights_x_ = nullptr, *weights_h_ = nullptr, *projection_ = nullptr;  // from pack

@@ -18,6 +18,8 @@ struct DeviceLayout {
   double step_us = 0;           // predicted, of a step of all sequences
   double floor_us = 0;          // below which no kernel gets
   std::string constants;        // of the prediction: where they come from
+  int branches = 1;             // of the caller's stream, itself among them
+  std::string one_stream;       // why there is but one
   bool tf32 = false;            // operands of products of T are rounded to 11 bits
   lacuna_tape_kind tape_kind = LACUNA_TAPE_BEST;  // BEST: no tape
 
@@ -57,7 +59,9 @@ struct DeviceLayout {
                 d_reset = 0, reset_rows = 0, d_projected = 0, d_unprojected = 0,
                 d_projected_rows = 0, unprojected_rows = 0, d_exponent = 0, d_target = 0,
                 d_euler = 0, d_input = 0, d_hidden_rows = 0, d_delta = 0, d_age = 0, d_gap = 0,
-                d_summaries = 0, sums = 0, partials = 0, d_weights = 0;
+                d_summaries = 0, sums = 0, partials = 0;
+    // Gradients with their padding, one for each branch that makes some.
+    std::size_t d_weights_x = 0, d_weights_h = 0, d_weights_decay = 0;
     // Of as many tokens as gates are computed again for at once. In use before the recurrence is.
     std::size_t gx_again = 0, product_again = 0, update_again = 0, candidate_product_again = 0;
     // layer_norm. Both runs, of an lstm: shown. Of a backward run, besides, what a tape of gates has.

@@ -23,6 +23,9 @@ std::vector<Recipe> layer_recipes(const Backend& backend, const StackRecipe& rec
   std::vector<Recipe> made;
   lacuna_plan_options options{};
   options.inference = recipe.options.inference;
+  // A budget changes neither, so it changes no plan.
+  const bool beside_others =
+      recipe.stack.directions() > 1 || (recipe.stack.depth() > 1 && !recipe.windows.whole());
   for (int layer = 0; layer < recipe.stack.depth(); ++layer)
     for (int direction = 0; direction < recipe.stack.directions(); ++direction)
       for (const std::int64_t tokens : recipe.windows.class_tokens)
@@ -32,7 +35,7 @@ std::vector<Recipe> layer_recipes(const Backend& backend, const StackRecipe& rec
                           .sequences = recipe.capacity.sequences,
                           .max_length = recipe.windows.whole() ? recipe.capacity.max_length
                                                                : recipe.windows.segment},
-                         options));
+                         options, beside_others));
   return made;
 }
 

@@ -21,7 +21,7 @@ struct PackedWeights {
 // Those of a layer, packed by one launch.
 template <class T>
 struct PackedList {
-  static constexpr int most = 3;
+  static constexpr int most = 4;
   PackedWeights<T> of[most] = {};
   int count = 0;
 

@@ -15,7 +15,7 @@ inline int multiprocessors = 2;
 // That a group of the cluster and grid regimes may have.
 inline int fewest_blocks = 2, most_blocks = 128;
 
-// How often streams have branched.
-inline std::atomic<std::uint64_t> forks{0};
+// How often streams have branched, and their branches met again.
+inline std::atomic<std::uint64_t> forks{0}, joins{0};
 
 }  // namespace lacuna::emulated_backend

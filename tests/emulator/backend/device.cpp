@@ -140,11 +140,54 @@ void Device::sort(simt::Stream, void*, std::size_t, const std::int64_t* keys,
 ProductChoicesHandle Device::make_choices() const {
   return ProductChoicesHandle(new ProductChoices);
 }
-std::size_t Device::product_bytes() const { return 0; }
+constexpr std::size_t part_bytes = 256;
+std::size_t Device::product_bytes() const { return product_parts * part_bytes; }
+ProductScratch Device::product_scratch(void* block) const {
+  return {block, product_parts * part_bytes};
+}
+ProductScratch Device::product_scratch(void* block, int part) const {
+  return {static_cast<std::byte*>(block) + static_cast<std::size_t>(part) * part_bytes, part_bytes};
+}
+
+namespace {
+
+// Between a fork and its join: which bytes products used as scratch, and on which streams. Of this thread, which queues all
+// of a run.
+class ForkedScratch {
+ public:
+  void fork() {
+    used_.clear();
+    forked_ = true;
+  }
+  void join() { forked_ = false; }
+  void use(const ProductScratch& scratch, simt::Stream stream) {
+    std::memset(scratch.data, 0xff, scratch.bytes);
+    if (!forked_) return;
+    const auto* const first = static_cast<const std::byte*>(scratch.data);
+    const std::byte* const end = first + scratch.bytes;
+    for (const Use& other : used_)
+      if (other.stream != stream && first < other.end && other.first < end)
+        throw BackendError(LACUNA_DEVICE_ERROR, "two branches' products share scratch");
+    used_.push_back({first, end, stream});
+  }
+
+ private:
+  struct Use {
+    const std::byte *first, *end;
+    simt::Stream stream;
+  };
+  std::vector<Use> used_;
+  bool forked_ = false;
+};
+thread_local ForkedScratch forked_scratch;
+
+}  // namespace
 
 template <class T>
-void Device::multiply(simt::Stream, const Product<T>& p, ProductChoices&, void*) const {
+void Device::multiply(simt::Stream stream, const Product<T>& p, ProductChoices&,
+                      const ProductScratch& scratch) const {
   using R = simt::Real<T>;
+  forked_scratch.use(scratch, stream);
   const auto operand = [&](T stored) {
     const R value = simt::to_real(stored);
     if constexpr (std::is_same_v<T, float>)
@@ -163,8 +206,9 @@ void Device::multiply(simt::Stream, const Product<T>& p, ProductChoices&, void*)
     }
 }
 
-#define LACUNA_MULTIPLY(T) \
-  template void Device::multiply<T>(simt::Stream, const Product<T>&, ProductChoices&, void*) const;
+#define LACUNA_MULTIPLY(T)                                                            \
+  template void Device::multiply<T>(simt::Stream, const Product<T>&, ProductChoices&, \
+                                    const ProductScratch&) const;
 LACUNA_MULTIPLY(float)
 LACUNA_MULTIPLY(double)
 LACUNA_MULTIPLY(simt::Fp16)
@@ -183,6 +227,7 @@ StreamBranchesHandle Device::make_branches(int count) const {
 void Device::fork(simt::Stream, StreamBranches& branches, int) const {
   if (branches.forked) throw BackendError(LACUNA_DEVICE_ERROR, "forked twice");
   branches.forked = true;
+  forked_scratch.fork();
   emulated_backend::forks += 1;
 }
 simt::Stream Device::branch(simt::Stream stream, const StreamBranches& branches, int piece) const {
@@ -195,6 +240,8 @@ simt::Stream Device::branch(simt::Stream stream, const StreamBranches& branches,
 void Device::join(simt::Stream, StreamBranches& branches, int) const {
   if (!branches.forked) throw BackendError(LACUNA_DEVICE_ERROR, "joined twice");
   branches.forked = false;
+  forked_scratch.join();
+  emulated_backend::joins += 1;
 }
 
 // Every call of the backend runs its threads in another order: forward, backward, and at random more often.
