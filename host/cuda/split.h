@@ -3,9 +3,9 @@
 // others together.
 #pragma once
 
-#include "host/backend.h"
 #include "kernels/recurrence/split/division.h"
 #include "kernels/simt/launch.h"
+#include "lacuna/lacuna.h"
 
 namespace lacuna {
 
