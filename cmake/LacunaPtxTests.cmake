@@ -14,7 +14,9 @@ add_executable(ptx_runtime_test ${ptx_runtime_tests})
 target_link_libraries(ptx_runtime_test PRIVATE lacuna_ptx_runtime lacuna_compile GTest::gtest
                                                GTest::gtest_main)
 add_test(NAME ptx_runtime COMMAND ptx_runtime_test)
-set_tests_properties(ptx_runtime PROPERTIES LABELS ptx TIMEOUT 300)
+add_test(NAME ptx_runtime_devices COMMAND ptx_runtime_test --gtest_filter=RuntimeDevices.*)
+set_tests_properties(ptx_runtime ptx_runtime_devices PROPERTIES LABELS ptx TIMEOUT 300)
+set_tests_properties(ptx_runtime_devices PROPERTIES ENVIRONMENT LACUNA_PTX_DEVICES=sm_90,sm_90,sm_80)
 
 # lacuna_link_on_ptx(TARGET FROM): the objects of FROM linked again, with the stand-ins where NVIDIA's libraries would be.
 function(lacuna_link_on_ptx target from)
