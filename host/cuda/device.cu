@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "host/cuda/caller.h"
 #include "host/cuda/check.h"
 
 namespace lacuna::cuda {
@@ -140,6 +141,7 @@ Device::Device(int index) : index_(index), state_(std::make_unique<State>()) {
     return value;
   };
   state_->gigahertz = ask(cudaDevAttrClockRate) * 1e-6;
+  const Current current(*this);
   if (ask(cudaDevAttrClusterLaunch) != 0)
     state_->clusters = count_clusters(properties.sharedMemPerBlockOptin);
   cudaMemPoolProps pool{};
@@ -282,6 +284,19 @@ void Device::join(simt::Stream stream, StreamBranches& branches, int pieces) con
     check(cudaEventRecord(branch.end, branch.stream), "joining streams");
     check(cudaStreamWaitEvent(stream, branch.end, 0), "joining streams");
   }
+}
+
+void check_stream(const Device& device, simt::Stream stream) {
+#if CUDART_VERSION >= 12080
+  int its_device = device.index();
+  check(cudaStreamGetDevice(stream, &its_device), "asking for a stream's device");
+  if (its_device != device.index())
+    throw BackendError(LACUNA_INVALID_ARGUMENT, "stream: of device " + std::to_string(its_device) +
+                                                    ", expected one of device " +
+                                                    std::to_string(device.index()));
+#else
+  (void)device, (void)stream;
+#endif
 }
 
 Device::Current::Current(const Device& device) : before_(-1) {

@@ -40,6 +40,10 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
   });
 }
 
+cudaError_t cudaStreamGetDevice(cudaStream_t stream, int* device) {
+  return api_call("cudaStreamGetDevice", [&] { *device = stream_at(stream).device; });
+}
+
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return api_call("cudaStreamDestroy", [&] { streams().destroy(stream); });
 }

@@ -95,6 +95,11 @@ TEST_F(RuntimeDevices, MemoryBelongsToOne) {
 }
 
 TEST_F(RuntimeDevices, LaunchesAndFillsAreQueuedOnTheirOwnStreams) {
+  for (int expected = 0; expected < 2; ++expected) {
+    int device = -1;
+    EXPECT_EQ(cudaStreamGetDevice(streams[expected], &device), cudaSuccess);
+    EXPECT_EQ(device, expected);
+  }
   EXPECT_EQ(fill(blocks[0], 1, streams[0]), cudaSuccess);
   EXPECT_EQ(fill(blocks[1], 1, streams[1]), cudaErrorInvalidResourceHandle);
   EXPECT_EQ(cudaMemsetAsync(blocks[1], 0, bytes, streams[1]), cudaErrorInvalidResourceHandle);
