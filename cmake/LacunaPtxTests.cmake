@@ -51,6 +51,7 @@ set(ptx_share_properties_order 3)
 set(ptx_share_properties_pieces 3)
 set(ptx_share_cuda_split 2)
 set(ptx_filter_stack -*Fortieth*) # 60,000 tokens
+set(ptx_environment_cuda_devices LACUNA_PTX_DEVICES=2)
 
 foreach(source ${device_tests})
   get_filename_component(name ${source} NAME_WE)
@@ -64,11 +65,13 @@ foreach(source ${device_tests})
     set(share ${ptx_share_${name}})
   endif()
   lacuna_run_on_ptx(${name}_ptx_test ${name}_ptx_test FILTER ${ptx_filter_${name}} ENVIRONMENT
-                    GTEST_TOTAL_SHARDS=${share} GTEST_SHARD_INDEX=0)
+                    GTEST_TOTAL_SHARDS=${share} GTEST_SHARD_INDEX=0 ${ptx_environment_${name}})
 endforeach()
 
 # Once more with work that waits in its streams, and with parted lanes.
 foreach(name cuda_stack cuda_graph cuda_training)
   lacuna_run_on_ptx(${name}_ptx_delayed ${name}_ptx_test ENVIRONMENT LACUNA_PTX_STREAMS=1)
 endforeach()
+lacuna_run_on_ptx(cuda_devices_ptx_delayed cuda_devices_ptx_test ENVIRONMENT LACUNA_PTX_STREAMS=1
+                  LACUNA_PTX_DEVICES=2)
 lacuna_run_on_ptx(cuda_graph_ptx_parted cuda_graph_ptx_test ENVIRONMENT LACUNA_PTX_LANES=1)
