@@ -29,7 +29,9 @@ endfunction()
 if(TARGET lacuna_conformance)
   lacuna_link_on_ptx(lacuna_conformance_ptx lacuna_conformance lacuna_emulator)
   add_test(NAME conformance_on_ptx COMMAND lacuna_conformance_ptx)
-  set_tests_properties(conformance_on_ptx PROPERTIES LABELS ptx TIMEOUT 300)
+  add_test(NAME conformance_on_ptx_sm_80 COMMAND lacuna_conformance_ptx)
+  set_tests_properties(conformance_on_ptx conformance_on_ptx_sm_80 PROPERTIES LABELS ptx TIMEOUT 300)
+  set_tests_properties(conformance_on_ptx_sm_80 PROPERTIES ENVIRONMENT LACUNA_PTX_DEVICES=sm_80)
 endif()
 
 # lacuna_run_on_ptx(TEST TARGET [FILTER filter] [ENVIRONMENT variables]...)
@@ -75,3 +77,11 @@ endforeach()
 lacuna_run_on_ptx(cuda_devices_ptx_delayed cuda_devices_ptx_test ENVIRONMENT LACUNA_PTX_STREAMS=1
                   LACUNA_PTX_DEVICES=2)
 lacuna_run_on_ptx(cuda_graph_ptx_parted cuda_graph_ptx_test ENVIRONMENT LACUNA_PTX_LANES=1)
+
+# And what is compiled for sm_80, on a GPU that has no clusters and less shared memory; then beside one that has.
+foreach(name recurrence_oracle cuda_types cuda_regimes cuda_split cuda_training cuda_graph)
+  lacuna_run_on_ptx(${name}_ptx_sm_80 ${name}_ptx_test ENVIRONMENT LACUNA_PTX_DEVICES=sm_80
+                    GTEST_TOTAL_SHARDS=4 GTEST_SHARD_INDEX=1)
+endforeach()
+lacuna_run_on_ptx(cuda_devices_ptx_chips cuda_devices_ptx_test ENVIRONMENT
+                  LACUNA_PTX_DEVICES=sm_80,sm_90)
