@@ -14,7 +14,9 @@ add_executable(ptx_runtime_test ${ptx_runtime_tests})
 target_link_libraries(ptx_runtime_test PRIVATE lacuna_ptx_runtime lacuna_compile GTest::gtest
                                                GTest::gtest_main)
 add_test(NAME ptx_runtime COMMAND ptx_runtime_test)
-set_tests_properties(ptx_runtime PROPERTIES LABELS ptx TIMEOUT 300)
+add_test(NAME ptx_runtime_devices COMMAND ptx_runtime_test --gtest_filter=RuntimeDevices.*)
+set_tests_properties(ptx_runtime ptx_runtime_devices PROPERTIES LABELS ptx TIMEOUT 300)
+set_tests_properties(ptx_runtime_devices PROPERTIES ENVIRONMENT LACUNA_PTX_DEVICES=sm_90,sm_90,sm_80)
 
 # lacuna_link_on_ptx(TARGET FROM): the objects of FROM linked again, with the stand-ins where NVIDIA's libraries would be.
 function(lacuna_link_on_ptx target from)
@@ -27,7 +29,9 @@ endfunction()
 if(TARGET lacuna_conformance)
   lacuna_link_on_ptx(lacuna_conformance_ptx lacuna_conformance lacuna_emulator)
   add_test(NAME conformance_on_ptx COMMAND lacuna_conformance_ptx)
-  set_tests_properties(conformance_on_ptx PROPERTIES LABELS ptx TIMEOUT 300)
+  add_test(NAME conformance_on_ptx_sm_80 COMMAND lacuna_conformance_ptx)
+  set_tests_properties(conformance_on_ptx conformance_on_ptx_sm_80 PROPERTIES LABELS ptx TIMEOUT 300)
+  set_tests_properties(conformance_on_ptx_sm_80 PROPERTIES ENVIRONMENT LACUNA_PTX_DEVICES=sm_80)
 endif()
 
 # lacuna_run_on_ptx(TEST TARGET [FILTER filter] [ENVIRONMENT variables]...)
@@ -49,6 +53,7 @@ set(ptx_share_properties_order 3)
 set(ptx_share_properties_pieces 3)
 set(ptx_share_cuda_split 2)
 set(ptx_filter_stack -*Fortieth*) # 60,000 tokens
+set(ptx_environment_cuda_devices LACUNA_PTX_DEVICES=2)
 
 foreach(source ${device_tests})
   get_filename_component(name ${source} NAME_WE)
@@ -62,11 +67,21 @@ foreach(source ${device_tests})
     set(share ${ptx_share_${name}})
   endif()
   lacuna_run_on_ptx(${name}_ptx_test ${name}_ptx_test FILTER ${ptx_filter_${name}} ENVIRONMENT
-                    GTEST_TOTAL_SHARDS=${share} GTEST_SHARD_INDEX=0)
+                    GTEST_TOTAL_SHARDS=${share} GTEST_SHARD_INDEX=0 ${ptx_environment_${name}})
 endforeach()
 
 # Once more with work that waits in its streams, and with parted lanes.
 foreach(name cuda_stack cuda_graph cuda_training cuda_branches)
   lacuna_run_on_ptx(${name}_ptx_delayed ${name}_ptx_test ENVIRONMENT LACUNA_PTX_STREAMS=1)
 endforeach()
+lacuna_run_on_ptx(cuda_devices_ptx_delayed cuda_devices_ptx_test ENVIRONMENT LACUNA_PTX_STREAMS=1
+                  LACUNA_PTX_DEVICES=2)
 lacuna_run_on_ptx(cuda_graph_ptx_parted cuda_graph_ptx_test ENVIRONMENT LACUNA_PTX_LANES=1)
+
+# And what is compiled for sm_80, on a GPU that has no clusters and less shared memory; then beside one that has.
+foreach(name recurrence_oracle cuda_types cuda_regimes cuda_split cuda_training cuda_graph)
+  lacuna_run_on_ptx(${name}_ptx_sm_80 ${name}_ptx_test ENVIRONMENT LACUNA_PTX_DEVICES=sm_80
+                    GTEST_TOTAL_SHARDS=4 GTEST_SHARD_INDEX=1)
+endforeach()
+lacuna_run_on_ptx(cuda_devices_ptx_chips cuda_devices_ptx_test ENVIRONMENT
+                  LACUNA_PTX_DEVICES=sm_80,sm_90)

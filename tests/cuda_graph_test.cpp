@@ -5,6 +5,8 @@
 #include <functional>
 #include <memory>
 #include <stdexcept>
+#include <string>
+#include <thread>
 #include <tuple>
 #include <vector>
 
@@ -145,6 +147,78 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(Recording, ThatFailsEndsItsCapture) {
   EXPECT_THROW(Recording([](void*) { throw std::runtime_error("planted"); }), std::runtime_error);
   support::make_context();
+}
+
+// One thread captures, in a mode that lets CUDA refuse others what could not be recorded; another one, or it itself, makes
+// what has no part in that.
+class BesideACapture : public testing::TestWithParam<std::tuple<unsigned, bool>> {};
+
+TEST_P(BesideACapture, ContextsPlansAndTapesAreMade) {
+  const auto [flags, own_thread] = GetParam();
+  support::LibraryRun<float> run(support::parse_case("grud_f32_n6_d5_h17_len0-9_miss80_seed4"));
+  support::ContextHandle context;
+  support::PlanHandle plan;
+  support::TapeHandle tape;
+  std::string error;
+  const auto make = [&] {
+    try {
+      context = support::make_context();
+      plan = support::make_plan(context.get(), run.layer(), run.capacity());
+      tape = support::make_tape(plan.get());
+      must(lacuna_context_trim(context.get()));
+    } catch (const std::exception& thrown) {
+      error = thrown.what();
+    }
+  };
+  cudaStream_t stream = nullptr;
+  support::must_cuda(cudaStreamCreateWithFlags(&stream, flags));
+  support::must_cuda(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
+  if (own_thread)
+    make();
+  else
+    std::thread(make).join();
+  cudaGraph_t graph = nullptr;
+  EXPECT_EQ(cudaStreamEndCapture(stream, &graph), cudaSuccess) << "the capture was broken";
+  EXPECT_EQ(error, "");
+  if (graph != nullptr) support::must_cuda(cudaGraphDestroy(graph));
+  (void)cudaGetLastError();
+  support::must_cuda(cudaStreamDestroy(stream));
+  run.forward(plan.get(), tape.get());
+  run.backward(plan.get(), tape.get());
+}
+
+INSTANTIATE_TEST_SUITE_P(Streams, BesideACapture,
+                         testing::Combine(testing::Values(cudaStreamNonBlocking, cudaStreamDefault),
+                                          testing::Bool()));
+
+// To give memory back is to wait for the device. Where CUDA refuses that, the block is kept until it can be done.
+TEST(ACapture, LetsNoMemoryGoThatMayBeInUse) {
+  const support::ContextHandle context = support::make_context();
+  const lacuna_layer layer =
+      support::library_layer(support::parse_case("grud_f32_n6_d5_h17_len0-9_miss80_seed4"));
+  const auto kept = [&] {
+    lacuna_context_info info{};
+    must(lacuna_context_query(context.get(), &info));
+    return info.bytes_kept;
+  };
+  auto plan = support::make_plan(context.get(), layer, {1000, 10, 0});
+  lacuna_plan_info info{};
+  must(lacuna_plan_query(plan.get(), &info));
+  const std::size_t before = kept();
+  cudaStream_t stream = nullptr;
+  support::must_cuda(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+  support::must_cuda(cudaStreamBeginCapture(stream, cudaStreamCaptureModeGlobal));
+  plan.reset();
+  const std::size_t during = kept();
+  cudaGraph_t graph = nullptr;
+  const bool refused = cudaStreamEndCapture(stream, &graph) != cudaSuccess;
+  (void)cudaGetLastError();
+  if (graph != nullptr) support::must_cuda(cudaGraphDestroy(graph));
+  support::must_cuda(cudaStreamDestroy(stream));
+  EXPECT_EQ(during == before, refused);
+  support::make_plan(context.get(), layer, {1, 1, 0});
+  support::must_cuda(cudaDeviceSynchronize());
+  EXPECT_GE(kept(), before + info.workspace_bytes);
 }
 #endif
 

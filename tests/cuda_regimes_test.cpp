@@ -389,8 +389,11 @@ class Whole : public testing::TestWithParam<Size> {};
 TEST_P(Whole, Agrees) {
   const auto [model, type, hidden, walked] = GetParam();
   const InRegime regime(walked);
-  support::expect_agreement(std::string(model) + "_" + type + "_n11_d3_h" + std::to_string(hidden) +
-                            "_len0-5_init_seed" + std::to_string(hidden));
+  const std::string text = std::string(model) + "_" + type + "_n11_d3_h" + std::to_string(hidden) +
+                           "_len0-5_init_seed" + std::to_string(hidden);
+  if (support::is_too_large(layer_of(text.c_str()), walked))
+    GTEST_SKIP() << "too little shared memory here";
+  support::expect_agreement(text);
 }
 
 INSTANTIATE_TEST_SUITE_P(

@@ -118,6 +118,9 @@ memory::Block take_block(Context& context, void* given, std::size_t given_bytes,
   if (reinterpret_cast<std::uintptr_t>(block.data()) % memory::alignment != 0)
     refuse(LACUNA_INVALID_ARGUMENT, "allocator.allocate: returned address ", Address{block.data()},
            ", expected a multiple of ", memory::alignment);
+  if (const std::string wrong = context.backend->refuse_address(block.data(), true); !wrong.empty())
+    refuse(LACUNA_INVALID_ARGUMENT, "allocator.allocate: returned address ", Address{block.data()},
+           ", ", wrong);
   return block;
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "host/cuda/caller.h"
 #include "host/cuda/device.h"
 #include "host/cuda/engine.h"
 #include "host/cuda/fork.h"
@@ -13,7 +14,6 @@
 #include "host/cuda/staged.h"
 #include "host/cuda/training.h"
 #include "host/cuda/window.h"
-#include "host/memory/caller_memory.h"
 
 namespace lacuna::cuda {
 
@@ -45,7 +45,7 @@ class CudaBackend final : public Backend {
  public:
   CudaBackend(int device, const lacuna_allocator& table) : device_(device), table_(table) {
     if (table.allocate)
-      memory_ = std::make_unique<memory::CallerMemory>(table);
+      memory_ = std::make_unique<CallerMemoryOn>(device_, table);
     else
       memory_ = device_.make_memory();
   }
@@ -232,6 +232,7 @@ class CudaBackend final : public Backend {
   void queue(const char* what, void* stream, Work&& work) const {
     const Device::Current current(device_);
     try {
+      check_stream(device_, static_cast<simt::Stream>(stream));
       Stage stage(device_, table_, stream);
       work(stage);
       stage.bring_back();

@@ -4,9 +4,12 @@
 #include <bit>
 #include <cub/device/device_radix_sort.cuh>
 #include <limits>
+#include <mutex>
 #include <span>
 #include <vector>
 
+#include "host/cuda/caller.h"
+#include "host/cuda/captures.h"
 #include "host/cuda/check.h"
 
 namespace lacuna::cuda {
@@ -30,9 +33,13 @@ std::string Device::why_none() {
 
 struct Device::State {
   ~State() {
+    const BesideCaptures making;
     if (pool != nullptr) (void)cudaMemPoolDestroy(pool);
+    if (stream != nullptr) (void)cudaStreamDestroy(stream);
   }
   cudaMemPool_t pool = nullptr;
+  // For blocks that come and go. Non-blocking: the null stream would wait for the caller's, and break a capture of one.
+  cudaStream_t stream = nullptr;
   bool reads_host_memory = false;  // any of it, without registration
   int capability = 0;
   int multiprocessors = 0;
@@ -46,8 +53,12 @@ namespace {
 // Blocks come from the device's pool. Making and destroying plans may wait; runs do not come here.
 class PoolMemory final : public memory::Memory {
  public:
-  PoolMemory(const Device& device, cudaMemPool_t pool) : device_(device), pool_(pool) {}
-  void trim() noexcept override { (void)cudaMemPoolTrimTo(pool_, 0); }
+  PoolMemory(const Device& device, cudaMemPool_t pool, cudaStream_t stream)
+      : device_(device), pool_(pool), stream_(stream) {}
+  void trim() noexcept override {
+    const BesideCaptures making;
+    (void)cudaMemPoolTrimTo(pool_, 0);
+  }
   std::size_t bytes_kept() const override {
     const std::uint64_t reserved = attribute(cudaMemPoolAttrReservedMemCurrent);
     const std::uint64_t used = attribute(cudaMemPoolAttrUsedMemCurrent);
@@ -66,25 +77,37 @@ class PoolMemory final : public memory::Memory {
   }
   void* take(std::size_t bytes) override {
     const Device::Current current(device_);
+    const BesideCaptures making;
     void* block = nullptr;
-    if (cudaMallocFromPoolAsync(&block, bytes, pool_, nullptr) != cudaSuccess) {
+    if (cudaMallocFromPoolAsync(&block, bytes, pool_, stream_) != cudaSuccess) {
       (void)cudaGetLastError();
       return nullptr;
     }
-    check(cudaStreamSynchronize(nullptr), "waiting for a new block of memory");
+    check(cudaStreamSynchronize(stream_), "waiting for a new block of memory");
     return block;
   }
   void give(void* block, std::size_t) noexcept override {
-    // Whatever stream still uses the block: nothing tells which.
     try {
+      const std::lock_guard lock(mutex_);
+      given_.push_back(block);
       const Device::Current current(device_);
-      (void)cudaDeviceSynchronize();
-      (void)cudaFreeAsync(block, nullptr);
-    } catch (const BackendError&) {}  // the device is lost, and the block with it
+      const BesideCaptures making;
+      // Whatever stream still uses the block: nothing tells which. CUDA refuses while one of the device's is captured; the
+      // block then waits for the next that is given back.
+      if (cudaDeviceSynchronize() != cudaSuccess) {
+        (void)cudaGetLastError();
+        return;
+      }
+      for (void* const one : given_) (void)cudaFreeAsync(one, stream_);
+      given_.clear();
+    } catch (const std::exception&) {}  // the device is lost, and the block with it
   }
 
   const Device& device_;
   cudaMemPool_t pool_;
+  cudaStream_t stream_;
+  std::mutex mutex_;
+  std::vector<void*> given_;  // not yet to the pool
 };
 
 }  // namespace
@@ -140,6 +163,8 @@ Device::Device(int index) : index_(index), state_(std::make_unique<State>()) {
     return value;
   };
   state_->gigahertz = ask(cudaDevAttrClockRate) * 1e-6;
+  const Current current(*this);
+  const BesideCaptures making;
   if (ask(cudaDevAttrClusterLaunch) != 0)
     state_->clusters = count_clusters(properties.sharedMemPerBlockOptin);
   cudaMemPoolProps pool{};
@@ -147,6 +172,7 @@ Device::Device(int index) : index_(index), state_(std::make_unique<State>()) {
   pool.location.type = cudaMemLocationTypeDevice;
   pool.location.id = index;
   check(cudaMemPoolCreate(&state_->pool, &pool), "making a memory pool");
+  check(cudaStreamCreateWithFlags(&state_->stream, cudaStreamNonBlocking), "making a stream");
 }
 
 Device::~Device() = default;
@@ -183,7 +209,7 @@ bool Device::is_host_memory(const void* address) const {
 }
 
 std::unique_ptr<memory::Memory> Device::make_memory() const {
-  return std::make_unique<PoolMemory>(*this, state_->pool);
+  return std::make_unique<PoolMemory>(*this, state_->pool, state_->stream);
 }
 
 void* Device::take(simt::Stream stream, std::size_t bytes) const {
@@ -282,6 +308,19 @@ void Device::join(simt::Stream stream, StreamBranches& branches, int pieces) con
     check(cudaEventRecord(branch.end, branch.stream), "joining streams");
     check(cudaStreamWaitEvent(stream, branch.end, 0), "joining streams");
   }
+}
+
+void check_stream(const Device& device, simt::Stream stream) {
+#if CUDART_VERSION >= 12080
+  int its_device = device.index();
+  check(cudaStreamGetDevice(stream, &its_device), "asking for a stream's device");
+  if (its_device != device.index())
+    throw BackendError(LACUNA_INVALID_ARGUMENT, "stream: of device " + std::to_string(its_device) +
+                                                    ", expected one of device " +
+                                                    std::to_string(device.index()));
+#else
+  (void)device, (void)stream;
+#endif
 }
 
 Device::Current::Current(const Device& device) : before_(-1) {

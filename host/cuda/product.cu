@@ -5,6 +5,7 @@
 
 #include <mutex>
 
+#include "host/cuda/captures.h"
 #include "host/cuda/check.h"
 #include "host/cuda/device.h"
 #include "host/memory/memory.h"
@@ -56,6 +57,7 @@ struct ProductChoices {
 void DestroyChoices::operator()(ProductChoices* choices) const { delete choices; }
 ProductChoicesHandle Device::make_choices() const {
   const Current current(*this);
+  const BesideCaptures making;
   (void)handle_of(index_);  // not within a run
   return ProductChoicesHandle(new ProductChoices);
 }

@@ -5,12 +5,12 @@
 
 namespace lacuna::memory {
 
-class CallerMemory final : public Memory {
+class CallerMemory : public Memory {
  public:
   // Both functions are there.
   explicit CallerMemory(const lacuna_allocator& table) : table_(table) {}
 
- private:
+ protected:
   void* take(std::size_t bytes) override {
     return table_.allocate(table_.user, bytes, alignment, nullptr);
   }
@@ -21,6 +21,7 @@ class CallerMemory final : public Memory {
     } catch (...) {}
   }
 
+ private:
   lacuna_allocator table_;
 };
 

@@ -96,9 +96,9 @@ typedef enum lacuna_isa {
 
 /* The caller's memory. `allocate` returns `bytes` aligned to `alignment` (a power of two), or
  * null when it cannot; `deallocate` gets what was asked for. `stream` is null on the CPU; on
- * CUDA the block may be used in the order of that stream. Both are called from the thread that
- * creates or destroys an object, never during a run; from several threads at once when these
- * share a context. */
+ * CUDA the block may be used in the order of that stream, and the context's device is the current
+ * one. Both are called from the thread that creates or destroys an object, never during a run; from
+ * several threads at once when these share a context. */
 typedef struct lacuna_allocator {
   void* (*allocate)(void* user, size_t bytes, size_t alignment, void* stream);
   void (*deallocate)(void* user, void* block, size_t bytes, size_t alignment, void* stream);
@@ -135,7 +135,7 @@ typedef struct lacuna_context_info {
 typedef struct lacuna_context lacuna_context;
 
 /* `options` may be null (all zero). The context is kept alive by the plans and tapes made from
- * it. */
+ * it. On CUDA, destroying any of these waits for the device, and breaks captures of its streams. */
 LACUNA_NODISCARD LACUNA_API lacuna_status
 lacuna_context_create(const lacuna_context_options* options, lacuna_context** context);
 LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_context_query(const lacuna_context* context,

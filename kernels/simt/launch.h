@@ -34,6 +34,7 @@ namespace device {
 
 inline void check(cudaError_t status, const LaunchConfig& c) {
   if (status == cudaSuccess) return;
+  (void)cudaGetLastError();  // else the next call that asks would be blamed for it
   const auto three = [](Dim3 d) {
     return std::to_string(d.x) + "x" + std::to_string(d.y) + "x" + std::to_string(d.z);
   };

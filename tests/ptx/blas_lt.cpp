@@ -181,6 +181,7 @@ extern "C" {
 
 cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
   return blas_call("cublasLtCreate", [&] {
+    Runtime::get().streams.forbid_in_capture("cublasLtCreate");  // it takes memory
     *handle = reinterpret_cast<cublasLtHandle_t>(new Handle{Runtime::device()});
   });
 }
@@ -344,7 +345,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
              CUBLAS_STATUS_NOT_SUPPORTED,
              std::string("matrix ") + "ABCD"[i] + " is not aligned to the " +
                  std::to_string(algorithm.alignment[i]) + " bytes that its algorithm needs");
-    queue(stream, [=, bytes = algorithm.workspace_bytes, device = Runtime::device()] {
+    queue(stream_of(stream), [=, bytes = algorithm.workspace_bytes, device = Runtime::device()] {
       const DeviceMemory memory(Runtime::get().memory, device);
       if (bytes > 0) {
         if (!memory.allows(reinterpret_cast<std::uintptr_t>(workspace), bytes, true))

@@ -1,7 +1,9 @@
 #include "ptx/runtime.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <string_view>
 
 namespace lacuna::ptx {
 namespace {
@@ -12,10 +14,31 @@ std::optional<std::uint64_t> from_environment(const char* name) {
   return std::strtoull(text, nullptr, 10);
 }
 
+std::vector<Chip> chips_from_environment() {
+  const char* const given = std::getenv("LACUNA_PTX_DEVICES");
+  const std::string_view text = given != nullptr && *given != 0 ? given : "1";
+  if (!text.starts_with("sm_")) return {std::strtoull(text.data(), nullptr, 10), h100};
+  std::vector<Chip> chips;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    const std::string_view name = text.substr(begin, end - begin);
+    if (name != "sm_80" && name != "sm_90") {
+      std::fprintf(stderr,
+                   "LACUNA_PTX_DEVICES: %s, expected a count or sm_80 and sm_90, with commas\n",
+                   given);
+      std::exit(1);
+    }
+    chips.push_back(name == "sm_80" ? a100 : h100);
+    begin = end + 1;
+  }
+  return chips;
+}
+
 }  // namespace
 
 Runtime::Runtime()
-    : devices(static_cast<int>(from_environment("LACUNA_PTX_DEVICES").value_or(1))),
+    : chips(chips_from_environment()),
+      devices(static_cast<int>(chips.size())),
       device_bytes(from_environment("LACUNA_PTX_MEMORY").value_or(std::uint64_t{4} << 30)),
       seed(from_environment("LACUNA_PTX_SEED").value_or(1)),
       part_lanes(from_environment("LACUNA_PTX_LANES").value_or(0) != 0),
@@ -32,6 +55,8 @@ int& Runtime::device() {
   thread_local int current = 0;
   return current;
 }
+
+const Chip& Runtime::chip() { return get().chips[static_cast<std::size_t>(device())]; }
 
 cudaError_t& Runtime::last_error() {
   thread_local cudaError_t last = cudaSuccess;
@@ -82,18 +107,28 @@ cudaError_t api_call(const char* name, const std::function<void()>& body) noexce
   return status;
 }
 
-Stream& stream_of(cudaStream_t handle) {
+void require_device(int device) {
+  if (device < 0 || device >= Runtime::get().devices)
+    throw Refusal{cudaErrorInvalidDevice, "device " + std::to_string(device)};
+}
+
+Stream& stream_at(cudaStream_t handle) {
   if (handle == cudaStreamPerThread) not_supported("the per-thread default stream");
-  Stream& stream = Runtime::get().streams.at(handle, Runtime::device());
+  return Runtime::get().streams.at(handle, Runtime::device());
+}
+
+Stream& stream_of(cudaStream_t handle) {
+  Stream& stream = stream_at(handle);
   if (stream.device != Runtime::device())
-    throw Refusal{cudaErrorInvalidResourceHandle,
-                  "a stream of device " + std::to_string(stream.device) + ", current is " +
-                      std::to_string(Runtime::device())};
+    throw Refusal{cudaErrorInvalidResourceHandle, "a stream " + of_device(stream.device)};
   return stream;
 }
 
-void queue(cudaStream_t stream, Work work) {
-  Runtime::get().streams.enqueue(stream_of(stream), std::move(work));
+void queue(Stream& stream, Work work) { Runtime::get().streams.enqueue(stream, std::move(work)); }
+
+std::string of_device(int device) {
+  return "of device " + std::to_string(device) + ", the current one is " +
+         std::to_string(Runtime::device());
 }
 
 }  // namespace lacuna::ptx

@@ -3,7 +3,8 @@
 // What is not implemented is not defined, so that a program which needs it does not link.
 //
 // Environment, read once:
-//   LACUNA_PTX_DEVICES   how many GPUs there are (default 1)
+//   LACUNA_PTX_DEVICES   how many GPUs there are (default 1), all of them H100s; or the compute capability of each, as in
+//                        sm_90,sm_80
 //   LACUNA_PTX_STREAMS   a seed: work waits in its streams until somebody waits for it, and streams run in a random order
 //                        as far as events and synchronisations leave one (default: work runs where it is queued)
 //   LACUNA_PTX_MEMORY    bytes of memory of a GPU (default 4 GiB)
@@ -39,6 +40,7 @@ class Runtime {
  public:
   static Runtime& get();
 
+  const std::vector<Chip> chips;  // of each device
   const int devices;
   const std::size_t device_bytes;
   const std::uint64_t seed;
@@ -50,6 +52,7 @@ class Runtime {
 
   // The calling thread's.
   static int& device();
+  static const Chip& chip();
   static cudaError_t& last_error();
 
   // Runs a kernel, a copy or a product of a stream. A fault of it loses the device.
@@ -64,10 +67,18 @@ class Runtime {
 // The body of an API function: under the lock, with the error state kept as CUDA keeps it. It throws Refusal to fail.
 cudaError_t api_call(const char* name, const std::function<void()>& body) noexcept;
 
-// A stream of the current device (throws Refusal).
+// Throws Refusal where there is no such device.
+void require_device(int device);
+
+// A stream of any device; null is the current one's legacy stream (throws Refusal).
+Stream& stream_at(cudaStream_t stream);
+// One of the current device: what a launch, a fill or a product wants, and a copy, an event or an allocation does not.
 Stream& stream_of(cudaStream_t stream);
 
-// Queues work on a stream, or records it where the stream is being captured (throws Refusal).
-void queue(cudaStream_t stream, Work work);
+// Queues work, or records it where the stream is being captured (throws Refusal).
+void queue(Stream& stream, Work work);
+
+// "of device 1, the current one is 0"
+std::string of_device(int device);
 
 }  // namespace lacuna::ptx

@@ -57,7 +57,10 @@ void give_synchronously(void* begin) {
   if (begin == nullptr) return;
   Streams& streams = Runtime::get().streams;
   streams.forbid_in_capture("freeing memory");
-  for (int device = 0; device < Runtime::get().devices; ++device) streams.finish_device(device);
+  const Block* block = memory().begins_at(begin);
+  for (int device = 0; device < Runtime::get().devices; ++device)
+    if (block == nullptr || block->place == Place::pinned_host || block->device == device)
+      streams.drain(device);
   give(begin);
 }
 
@@ -91,7 +94,7 @@ void check_kind(const void* to, const void* from, cudaMemcpyKind kind) {
 
 void copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t handle,
           bool waits) {
-  Stream& stream = stream_of(handle);
+  Stream& stream = stream_at(handle);
   if (bytes == 0) return;
   check_kind(to, from, kind);
   const bool to_pageable = is_pageable(to, bytes), from_pageable = is_pageable(from, bytes);
@@ -102,12 +105,12 @@ void copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cu
   if (from_pageable && !to_pageable) {
     // Out of a staging buffer: the source is free when the call returns.
     const auto* const begin = static_cast<const unsigned char*>(from);
-    queue(handle, [to, staged = std::vector(begin, begin + bytes)] {
+    queue(stream, [to, staged = std::vector(begin, begin + bytes)] {
       require_block(to, staged.size(), "copy to the device");
       std::memcpy(to, staged.data(), staged.size());
     });
   } else {
-    queue(handle, [=] {
+    queue(stream, [=] {
       if (!from_pageable) require_block(from, bytes, "copy");
       if (!to_pageable) require_block(to, bytes, "copy");
       std::memmove(to, from, bytes);
@@ -123,7 +126,12 @@ void fill(void* begin, std::size_t pitch, int value, std::size_t width, std::siz
   if (width > pitch) throw Refusal{cudaErrorInvalidValue, "rows wider than their pitch"};
   const std::size_t bytes = pitch * (height - 1) + width;
   if (is_pageable(begin, bytes)) throw Refusal{cudaErrorInvalidValue, "a fill of pageable memory"};
-  queue(stream, [=] {
+  Stream& filled = stream_of(stream);
+  // A fill is a kernel of the stream's device, which without peer access reaches no other's memory.
+  if (const Block& block = *memory().find(begin);
+      block.place == Place::device && block.device != filled.device)
+    throw Refusal{cudaErrorInvalidValue, "a fill of memory " + of_device(block.device)};
+  queue(filled, [=] {
     require_block(begin, bytes, "fill");
     for (std::size_t row = 0; row < height; ++row)
       std::memset(static_cast<unsigned char*>(begin) + row * pitch, value, width);
@@ -161,8 +169,10 @@ cudaError_t cudaFreeHost(void* block) {
 }
 
 cudaError_t cudaHostRegister(void* begin, std::size_t bytes, unsigned) {
-  return api_call("cudaHostRegister",
-                  [&] { memory().register_host(begin, bytes, Runtime::device()); });
+  return api_call("cudaHostRegister", [&] {
+    Runtime::get().streams.forbid_in_capture("cudaHostRegister");
+    memory().register_host(begin, bytes, Runtime::device());
+  });
 }
 
 cudaError_t cudaHostUnregister(void* begin) {
@@ -181,6 +191,8 @@ cudaError_t cudaMemPoolCreate(cudaMemPool_t* pool, const cudaMemPoolProps* prope
     if (properties->allocType != cudaMemAllocationTypePinned ||
         properties->location.type != cudaMemLocationTypeDevice)
       not_supported("a pool of other memory than a device's");
+    require_device(properties->location.id);
+    Runtime::get().streams.forbid_in_capture("cudaMemPoolCreate");
     *pool =
         reinterpret_cast<cudaMemPool_t>(*pools().insert(new Pool{properties->location.id}).first);
   });
@@ -188,6 +200,7 @@ cudaError_t cudaMemPoolCreate(cudaMemPool_t* pool, const cudaMemPoolProps* prope
 
 cudaError_t cudaMemPoolDestroy(cudaMemPool_t handle) {
   return api_call("cudaMemPoolDestroy", [&] {
+    Runtime::get().streams.forbid_in_capture("cudaMemPoolDestroy");
     Pool* const pool = &pool_at(handle);
     pools().erase(pool);  // blocks of it live on
     delete pool;
@@ -195,7 +208,10 @@ cudaError_t cudaMemPoolDestroy(cudaMemPool_t handle) {
 }
 
 cudaError_t cudaMemPoolTrimTo(cudaMemPool_t pool, std::size_t bytes) {
-  return api_call("cudaMemPoolTrimTo", [&] { pool_at(pool).trim(bytes); });
+  return api_call("cudaMemPoolTrimTo", [&] {
+    Runtime::get().streams.forbid_in_capture("cudaMemPoolTrimTo");
+    pool_at(pool).trim(bytes);
+  });
 }
 
 cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t pool, cudaMemPoolAttr attribute, void* value) {
@@ -222,7 +238,7 @@ cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t pool, cudaMemPoolAttr attribut
 cudaError_t cudaMallocFromPoolAsync(void** block, std::size_t bytes, cudaMemPool_t pool,
                                     cudaStream_t stream) {
   return api_call("cudaMallocFromPoolAsync", [&] {
-    if (stream_of(stream).capture) not_supported("memory taken in a capture");
+    if (stream_at(stream).capture) not_supported("memory taken in a capture");
     Pool& from = pool_at(pool);
     *block = bytes == 0 ? nullptr : take(bytes, Place::device, from.device, &from);
   });
@@ -230,11 +246,12 @@ cudaError_t cudaMallocFromPoolAsync(void** block, std::size_t bytes, cudaMemPool
 
 cudaError_t cudaFreeAsync(void* block, cudaStream_t stream) {
   return api_call("cudaFreeAsync", [&] {
-    if (stream_of(stream).capture) not_supported("memory given back in a capture");
+    Stream& ordered = stream_at(stream);
+    if (ordered.capture) not_supported("memory given back in a capture");
     if (block == nullptr) return;
     if (memory().begins_at(block) == nullptr)
       throw Refusal{cudaErrorInvalidValue, "no block of memory begins there"};
-    queue(stream, [block] { give(block); });
+    queue(ordered, [block] { give(block); });
   });
 }
 

@@ -1,4 +1,6 @@
 // Streams, events, capture and graphs as CUDA's functions.
+#include <utility>
+
 #include "ptx/runtime.h"
 
 using namespace lacuna::ptx;
@@ -38,6 +40,10 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
   });
 }
 
+cudaError_t cudaStreamGetDevice(cudaStream_t stream, int* device) {
+  return api_call("cudaStreamGetDevice", [&] { *device = stream_at(stream).device; });
+}
+
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return api_call("cudaStreamDestroy", [&] { streams().destroy(stream); });
 }
@@ -45,23 +51,24 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   return api_call("cudaStreamSynchronize", [&] {
     streams().forbid_in_capture("cudaStreamSynchronize");
-    streams().finish(streams().at(stream, Runtime::device()));
+    streams().finish(stream_at(stream));
   });
 }
 
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
-  return api_call("cudaStreamQuery",
-                  [&] { require_ready(streams().idle(streams().at(stream, Runtime::device()))); });
-}
-
-cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
-  return api_call("cudaStreamWaitEvent", [&] {
-    streams().wait(streams().at(stream, Runtime::device()), event_at(event));
+  return api_call("cudaStreamQuery", [&] {
+    streams().forbid_in_capture("cudaStreamQuery");
+    require_ready(streams().idle(stream_at(stream)));
   });
 }
 
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  return api_call("cudaStreamWaitEvent",
+                  [&] { streams().wait(stream_at(stream), event_at(event)); });
+}
+
 cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void* data) {
-  return api_call("cudaLaunchHostFunc", [&] { queue(stream, [=] { function(data); }); });
+  return api_call("cudaLaunchHostFunc", [&] { queue(stream_at(stream), [=] { function(data); }); });
 }
 
 cudaError_t cudaEventCreate(cudaEvent_t* event) {
@@ -69,8 +76,9 @@ cudaError_t cudaEventCreate(cudaEvent_t* event) {
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
-  return api_call("cudaEventCreateWithFlags",
-                  [&] { *event = streams().create_event((flags & cudaEventDisableTiming) == 0); });
+  return api_call("cudaEventCreateWithFlags", [&] {
+    *event = streams().create_event(Runtime::device(), (flags & cudaEventDisableTiming) == 0);
+  });
 }
 
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
@@ -78,7 +86,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-  return api_call("cudaEventRecord", [&] { streams().record(stream_of(stream), event_at(event)); });
+  return api_call("cudaEventRecord", [&] { streams().record(stream_at(stream), event_at(event)); });
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
@@ -89,7 +97,10 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
 }
 
 cudaError_t cudaEventQuery(cudaEvent_t event) {
-  return api_call("cudaEventQuery", [&] { require_ready(streams().idle(event_at(event))); });
+  return api_call("cudaEventQuery", [&] {
+    streams().forbid_in_capture("cudaEventQuery");
+    require_ready(streams().idle(event_at(event)));
+  });
 }
 
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
@@ -97,6 +108,8 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEve
     const Event &first = event_at(begin), &second = event_at(end);
     if (!first.timed || !second.timed || !first.recorded || !second.recorded)
       throw Refusal{cudaErrorInvalidResourceHandle, "an event without a time"};
+    if (first.device != second.device)
+      throw Refusal{cudaErrorInvalidResourceHandle, "events of two devices"};
     require_ready(first.recorded->done && second.recorded->done);
     const std::chrono::duration<float, std::milli> elapsed =
         second.recorded->finished - first.recorded->finished;
@@ -106,12 +119,17 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEve
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
   return api_call("cudaStreamBeginCapture",
-                  [&] { streams().begin_capture(stream_of(stream), mode); });
+                  [&] { streams().begin_capture(stream_at(stream), mode); });
+}
+
+cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode) {
+  return api_call("cudaThreadExchangeStreamCaptureMode",
+                  [&] { std::swap(*mode, Streams::thread_mode()); });
 }
 
 cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
   return api_call("cudaStreamIsCapturing", [&] {
-    const auto& capture = streams().at(stream, Runtime::device()).capture;
+    const auto& capture = stream_at(stream).capture;
     *status = !capture          ? cudaStreamCaptureStatusNone
               : capture->broken ? cudaStreamCaptureStatusInvalidated
                                 : cudaStreamCaptureStatusActive;
@@ -121,7 +139,7 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* 
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   return api_call("cudaStreamEndCapture", [&] {
     *graph = nullptr;
-    *graph = reinterpret_cast<cudaGraph_t>(streams().end_capture(stream_of(stream)).release());
+    *graph = reinterpret_cast<cudaGraph_t>(streams().end_capture(stream_at(stream)).release());
   });
 }
 

@@ -1,5 +1,4 @@
-// Devices and errors. Every GPU is an H100: compute capability 9.0, 132 multiprocessors, 227 KiB of shared memory for a
-// block that asks for them; and it cannot read the host's pageable memory.
+// Devices and errors. No GPU can read the host's pageable memory, nor another's.
 #include <cstring>
 
 #include "ptx/runtime.h"
@@ -8,9 +7,9 @@ using namespace lacuna::ptx;
 
 namespace {
 
-void require_device(int device) {
-  if (device < 0 || device >= Runtime::get().devices)
-    throw Refusal{cudaErrorInvalidDevice, "device " + std::to_string(device)};
+const Chip& chip_of(int device) {
+  require_device(device);
+  return Runtime::get().chips[static_cast<std::size_t>(device)];
 }
 
 struct Named {
@@ -26,6 +25,7 @@ constexpr Named errors[] = {
     LACUNA_NAMED(cudaErrorInvalidConfiguration, "invalid configuration argument"),
     LACUNA_NAMED(cudaErrorInvalidPtx, "the PTX machine cannot read the PTX"),
     LACUNA_NAMED(cudaErrorInvalidDeviceFunction, "no such kernel"),
+    LACUNA_NAMED(cudaErrorNoKernelImageForDevice, "no kernel for this device"),
     LACUNA_NAMED(cudaErrorInvalidDevice, "invalid device ordinal"),
     LACUNA_NAMED(cudaErrorInvalidResourceHandle, "invalid resource handle"),
     LACUNA_NAMED(cudaErrorInvalidClusterSize, "invalid cluster size"),
@@ -85,13 +85,13 @@ cudaError_t cudaSetDevice(int device) {
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   return api_call("cudaGetDeviceProperties", [&] {
-    require_device(device);
+    const Chip& chip = chip_of(device);
     cudaDeviceProp p{};
     std::strcpy(p.name, "PTX machine");
     p.totalGlobalMem = Runtime::get().device_bytes;
     p.sharedMemPerBlock = limits::shared_bytes;
-    p.sharedMemPerBlockOptin = limits::shared_bytes_opt_in;
-    p.sharedMemPerMultiprocessor = limits::shared_bytes_of_multiprocessor;
+    p.sharedMemPerBlockOptin = static_cast<std::size_t>(chip.shared_bytes_opt_in);
+    p.sharedMemPerMultiprocessor = static_cast<std::size_t>(chip.shared_bytes_of_multiprocessor);
     p.reservedSharedMemPerBlock = limits::reserved_shared_bytes;
     p.regsPerBlock = p.regsPerMultiprocessor = 65536;
     p.warpSize = 32;
@@ -101,13 +101,15 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
     p.maxGridSize[0] = 2147483647;
     p.maxGridSize[1] = p.maxGridSize[2] = 65535;
     p.totalConstMem = 65536;
-    p.major = 9;
-    p.multiProcessorCount = limits::multiprocessors;
+    p.major = chip.capability / 10;
+    p.minor = chip.capability % 10;
+    p.multiProcessorCount = chip.multiprocessors;
     p.maxThreadsPerMultiProcessor = limits::threads_of_multiprocessor;
     p.maxBlocksPerMultiProcessor = limits::blocks_of_multiprocessor;
-    p.l2CacheSize = 50 << 20;
+    p.l2CacheSize = chip.cache_bytes;
     p.canMapHostMemory = p.concurrentKernels = p.unifiedAddressing = 1;
-    p.cooperativeLaunch = p.clusterLaunch = p.memoryPoolsSupported = 1;
+    p.cooperativeLaunch = p.memoryPoolsSupported = 1;
+    p.clusterLaunch = chip.largest_cluster > 1;
     p.asyncEngineCount = 3;
     *properties = p;
   });
@@ -115,18 +117,18 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
 
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
   return api_call("cudaDeviceGetAttribute", [&] {
-    require_device(device);
+    const Chip& chip = chip_of(device);
     switch (attribute) {
-      case cudaDevAttrClockRate: *value = 1980000; return;  // kHz
-      case cudaDevAttrMultiProcessorCount: *value = limits::multiprocessors; return;
-      case cudaDevAttrComputeCapabilityMajor: *value = 9; return;
-      case cudaDevAttrComputeCapabilityMinor: *value = 0; return;
+      case cudaDevAttrClockRate: *value = chip.kilohertz; return;
+      case cudaDevAttrMultiProcessorCount: *value = chip.multiprocessors; return;
+      case cudaDevAttrComputeCapabilityMajor: *value = chip.capability / 10; return;
+      case cudaDevAttrComputeCapabilityMinor: *value = chip.capability % 10; return;
       case cudaDevAttrWarpSize: *value = 32; return;
       case cudaDevAttrMaxThreadsPerBlock: *value = limits::threads; return;
       case cudaDevAttrMaxGridDimX: *value = 2147483647; return;
       case cudaDevAttrMaxSharedMemoryPerBlock: *value = limits::shared_bytes; return;
-      case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = limits::shared_bytes_opt_in; return;
-      case cudaDevAttrClusterLaunch:
+      case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = chip.shared_bytes_opt_in; return;
+      case cudaDevAttrClusterLaunch: *value = chip.largest_cluster > 1; return;
       case cudaDevAttrCooperativeLaunch:
       case cudaDevAttrMemoryPoolsSupported: *value = 1; return;
       case cudaDevAttrPageableMemoryAccess: *value = 0; return;

@@ -3,14 +3,21 @@
 
 #include <fatbinary_section.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <cstring>
-#include <map>
 
 namespace lacuna::ptx {
 namespace {
 
-std::map<const void*, HostKernel>& host_kernels() {
-  static auto* const all = new std::map<const void*, HostKernel>;
+struct Registered {
+  Program* program;
+  std::string name;                   // mangled
+  std::map<int, HostKernel> on = {};  // each device that has asked for it
+};
+
+std::map<const void*, Registered>& registered() {
+  static auto* const all = new std::map<const void*, Registered>;
   return *all;
 }
 
@@ -23,7 +30,7 @@ thread_local std::vector<Configuration> configurations;
 
 }  // namespace
 
-std::string_view find_ptx(const void* fat_binary) {
+std::vector<std::string_view> find_ptx(const void* fat_binary) {
   // The container begins so; what lies in it is told apart by its own first words.
   struct Header {
     std::uint32_t magic;
@@ -34,31 +41,55 @@ std::string_view find_ptx(const void* fat_binary) {
   if (header.magic != 0xba55ed50u) return {};
   const std::string_view all(static_cast<const char*>(fat_binary) + header.header_bytes,
                              header.bytes);
-  const std::size_t begin = all.rfind(".version ");
-  if (begin == std::string_view::npos) return {};
-  const std::size_t end = all.find('\0', begin);
-  return all.substr(begin, end == std::string_view::npos ? end : end - begin);
+  std::vector<std::string_view> texts;
+  for (std::size_t begin = all.find(".version "); begin != std::string_view::npos;) {
+    const std::size_t end = std::min(all.find('\0', begin), all.size());
+    texts.push_back(all.substr(begin, end - begin));
+    begin = all.find(".version ", end);
+  }
+  return texts;
+}
+
+std::string_view choose_ptx(const std::vector<std::string_view>& texts, int capability) {
+  constexpr std::string_view target = ".target sm_";
+  std::string_view chosen;
+  int newest = 0;
+  for (const std::string_view text : texts) {
+    const std::size_t at = text.find(target);
+    if (at == std::string_view::npos) continue;
+    const int needed = std::atoi(text.data() + at + target.size());
+    if (needed > capability || needed < newest) continue;
+    newest = needed;
+    chosen = text;
+  }
+  return chosen;
 }
 
 HostKernel& host_kernel(const void* stub) {
-  const auto found = host_kernels().find(stub);
-  if (found == host_kernels().end())
+  const auto found = registered().find(stub);
+  if (found == registered().end())
     throw Refusal{cudaErrorInvalidDeviceFunction, "no kernel is registered at this address"};
-  HostKernel& kernel = found->second;
-  if (kernel.kernel != nullptr) return kernel;
-  Program& program = *kernel.program;
-  if (program.text.empty())
-    throw Refusal{cudaErrorInvalidPtx, "no PTX for " + kernel.name +
-                                           ": its source has to be compiled with --no-compress"};
+  auto& [program, name, on] = found->second;
+  const int device = Runtime::device();
+  if (const auto known = on.find(device); known != on.end()) return known->second;
+  if (program->texts.empty())
+    throw Refusal{cudaErrorInvalidPtx,
+                  "no PTX for " + name + ": its source has to be compiled with --no-compress"};
+  const int capability = Runtime::chip().capability;
+  const std::string_view text = choose_ptx(program->texts, capability);
+  if (text.empty())
+    throw Refusal{cudaErrorNoKernelImageForDevice,
+                  "no PTX for " + name + " that runs on sm_" + std::to_string(capability)};
   try {
-    if (!program.module) program.module = parse(program.text, "PTX");
-    kernel.kernel = find(*program.module, kernel.name);
+    std::shared_ptr<Module>& module = program->modules[device];
+    if (!module) module = parse(text, "PTX");
+    const Kernel* const kernel = find(*module, name);
+    if (kernel == nullptr)
+      throw Refusal{cudaErrorInvalidDeviceFunction, "the PTX has no kernel " + name};
+    return on.insert({device, {name, kernel}}).first->second;
   } catch (const Fault& fault) {
     throw Refusal{cudaErrorInvalidPtx, fault.what()};
   }
-  if (kernel.kernel == nullptr)
-    throw Refusal{cudaErrorInvalidDeviceFunction, "the PTX has no kernel " + kernel.name};
-  return kernel;
 }
 
 }  // namespace lacuna::ptx
@@ -78,7 +109,7 @@ void __cudaUnregisterFatBinary(void**) {}
 
 void __cudaRegisterFunction(void** program, const char* stub, char*, const char* name, int, uint3*,
                             uint3*, dim3*, dim3*, int*) {
-  host_kernels()[stub] = {reinterpret_cast<Program*>(program), name};
+  registered()[stub] = {reinterpret_cast<Program*>(program), name};
 }
 
 // Variables are the module's own; nothing here copies to symbols.

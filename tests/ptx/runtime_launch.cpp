@@ -19,6 +19,7 @@ void refuse(bool wrong, cudaError_t code, const std::string& text) {
 }
 
 void check_launch(const HostKernel& kernel, const Shape& shape) {
+  const Chip& chip = Runtime::chip();
   const KernelFacts& facts = lacuna::ptx::facts(*kernel.kernel);
   const std::size_t threads = shape.block.count(), grid = shape.grid.count();
   const auto in = [&](const std::string& what) { return what + ": kernel " + kernel.name; };
@@ -32,18 +33,19 @@ void check_launch(const HostKernel& kernel, const Shape& shape) {
   const std::size_t shared = facts.static_shared + shape.dynamic_shared;
   refuse(shape.dynamic_shared > kernel.dynamic_shared ||
              (shared > limits::shared_bytes && kernel.dynamic_shared <= limits::shared_bytes) ||
-             shared > limits::shared_bytes_opt_in,
+             shared > static_cast<std::size_t>(chip.shared_bytes_opt_in),
          cudaErrorInvalidValue,
          in(std::to_string(shared) + " bytes of shared memory, " +
             std::to_string(kernel.dynamic_shared) + " dynamic ones were allowed"));
-  refuse(shape.cluster > limits::largest_cluster || shape.grid.x % shape.cluster != 0 ||
+  refuse(shape.cluster > static_cast<unsigned>(chip.largest_cluster) ||
+             shape.grid.x % shape.cluster != 0 ||
              (shape.cluster > limits::portable_cluster && !kernel.any_cluster),
          cudaErrorInvalidClusterSize,
          in("clusters of " + std::to_string(shape.cluster) + " in a grid of " +
             std::to_string(shape.grid.x)));
   const auto resident =
-      static_cast<std::size_t>(limits::multiprocessors) *
-      static_cast<std::size_t>(limits::blocks_per_multiprocessor(threads, shared));
+      static_cast<std::size_t>(chip.multiprocessors) *
+      static_cast<std::size_t>(limits::blocks_per_multiprocessor(chip, threads, shared));
   refuse(shape.cooperative && grid > resident, cudaErrorCooperativeLaunchTooLarge,
          in(std::to_string(grid) + " blocks, room for " + std::to_string(resident)));
 }
@@ -86,7 +88,7 @@ void launch(const void* stub, const Shape& shape, void** given, cudaStream_t str
   Settings chosen;
   chosen.seed = Runtime::get().seed;
   chosen.part_lanes = Runtime::get().part_lanes;
-  queue(stream, [=, device = Runtime::device()] {
+  queue(stream_of(stream), [=, device = Runtime::device()] {
     settings() = chosen;
     run(*code, shape, arguments.pointers().data(), DeviceMemory(Runtime::get().memory, device),
         counts_of(facts(*code).name));
@@ -139,13 +141,18 @@ cudaError_t cudaFuncSetAttribute(const void* stub, cudaFuncAttribute attribute, 
     const std::size_t fixed = facts(*kernel.kernel).static_shared;
     switch (attribute) {
       case cudaFuncAttributeMaxDynamicSharedMemorySize:
-        refuse(value < 0 || static_cast<std::size_t>(value) + fixed > limits::shared_bytes_opt_in,
+        refuse(value < 0 || static_cast<std::size_t>(value) + fixed >
+                                static_cast<std::size_t>(Runtime::chip().shared_bytes_opt_in),
                cudaErrorInvalidValue,
                std::to_string(value) + " bytes of dynamic shared memory beside " +
                    std::to_string(fixed) + " static ones: kernel " + kernel.name);
         kernel.dynamic_shared = static_cast<std::size_t>(value);
         return;
-      case cudaFuncAttributeNonPortableClusterSizeAllowed: kernel.any_cluster = value != 0; return;
+      case cudaFuncAttributeNonPortableClusterSizeAllowed:
+        refuse(Runtime::chip().largest_cluster < 2, cudaErrorNotSupported,
+               "clusters on a GPU that has none");
+        kernel.any_cluster = value != 0;
+        return;
       default: not_supported("kernel attribute " + std::to_string(attribute));
     }
   });
@@ -160,7 +167,7 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* st
     attributes->localSizeBytes = facts.local;
     attributes->maxThreadsPerBlock = static_cast<int>(facts.most_threads);
     attributes->maxDynamicSharedSizeBytes = static_cast<int>(kernel.dynamic_shared);
-    attributes->ptxVersion = attributes->binaryVersion = 90;
+    attributes->ptxVersion = attributes->binaryVersion = Runtime::chip().capability;
   });
 }
 
@@ -172,7 +179,7 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, 
     refuse(threads <= 0 || threads > limits::threads, cudaErrorInvalidValue,
            "block of " + std::to_string(threads) + " threads");
     *blocks = limits::blocks_per_multiprocessor(
-        static_cast<std::size_t>(threads),
+        Runtime::chip(), static_cast<std::size_t>(threads),
         facts(*host_kernel(stub).kernel).static_shared + dynamic_shared);
   });
 }
@@ -180,13 +187,15 @@ cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, 
 cudaError_t cudaOccupancyMaxActiveClusters(int* clusters, const void*,
                                            const cudaLaunchConfig_t* launch) {
   return api_call("cudaOccupancyMaxActiveClusters", [&] {
+    const Chip& chip = Runtime::chip();
     unsigned blocks = 0;
     for (unsigned i = 0; i < launch->numAttrs; ++i)
       if (launch->attrs[i].id == cudaLaunchAttributeClusterDimension)
         blocks = launch->attrs[i].val.clusterDim.x;
-    refuse(blocks == 0 || blocks > 16, cudaErrorInvalidClusterSize,
-           "cluster of " + std::to_string(blocks) + " blocks");
-    *clusters = limits::multiprocessors / static_cast<int>(blocks);
+    refuse(chip.largest_cluster < 2, cudaErrorNotSupported, "clusters on a GPU that has none");
+    refuse(blocks == 0 || blocks > static_cast<unsigned>(chip.largest_cluster),
+           cudaErrorInvalidClusterSize, "cluster of " + std::to_string(blocks) + " blocks");
+    *clusters = chip.multiprocessors / static_cast<int>(blocks);
   });
 }
 

@@ -39,11 +39,23 @@ cudaError_t launch(const void* stub, const Launch& shape, void** arguments = nul
 }
 
 TEST(RuntimeLaunch, FindsTheTextInAFatBinary) {
-  EXPECT_EQ(find_ptx(fat_binary(".version 8.0\nrest").data()), ".version 8.0\nrest");
-  EXPECT_EQ(find_ptx(fat_binary("nothing").data()), "");
+  using Texts = std::vector<std::string_view>;
+  const auto old = fat_binary(".version 8.0\nrest");
+  EXPECT_EQ(find_ptx(old.data()), Texts{".version 8.0\nrest"});
+  const auto two = fat_binary(std::string_view(".version 1\0\1\0.version 2", 24));
+  EXPECT_EQ(find_ptx(two.data()), (Texts{".version 1", ".version 2"}));
+  EXPECT_EQ(find_ptx(fat_binary("nothing").data()), Texts{});
   std::vector<char> other = fat_binary(".version 8.0");
   other[0] = 0;
-  EXPECT_EQ(find_ptx(other.data()), "");
+  EXPECT_EQ(find_ptx(other.data()), Texts{});
+}
+
+TEST(RuntimeLaunch, RunsTheNewestTextThatTheDeviceCan) {
+  const std::vector<std::string_view> texts{".target sm_90", ".target sm_80", ".target sm_100"};
+  EXPECT_EQ(choose_ptx(texts, 90), texts[0]);
+  EXPECT_EQ(choose_ptx(texts, 89), texts[1]);
+  EXPECT_EQ(choose_ptx(texts, 75), "");
+  EXPECT_EQ(choose_ptx({"no target"}, 90), "");
 }
 
 TEST(RuntimeLaunch, HandsArgumentsToTheKernel) {

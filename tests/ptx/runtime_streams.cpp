@@ -67,8 +67,8 @@ Stream& Streams::at(cudaStream_t handle, int current_device) {
   return *stream;
 }
 
-cudaEvent_t Streams::create_event(bool timed) {
-  return reinterpret_cast<cudaEvent_t>(*events_.insert(new Event{timed}).first);
+cudaEvent_t Streams::create_event(int device, bool timed) {
+  return reinterpret_cast<cudaEvent_t>(*events_.insert(new Event{device, timed}).first);
 }
 
 void Streams::destroy_event(cudaEvent_t handle) {
@@ -109,7 +109,7 @@ TaskPtr Streams::add(Stream& stream, Work work, std::vector<TaskPtr> after) {
     after.push_back(legacy);
   }
   std::erase_if(after, [](const TaskPtr& task) { return task->done; });
-  auto task = std::make_shared<Task>(Task{std::move(work), std::move(after)});
+  auto task = std::make_shared<Task>(Task{stream.device, std::move(work), std::move(after)});
   stream.last = task;
   if (!random_) {
     run(*task);
@@ -149,6 +149,10 @@ void Streams::enqueue(Stream& stream, Work work) {
 }
 
 void Streams::record(Stream& stream, Event& event) {
+  if (event.device != stream.device)
+    throw Refusal{cudaErrorInvalidResourceHandle,
+                  "an event of device " + std::to_string(event.device) + " in a stream of device " +
+                      std::to_string(stream.device)};
   event.captured = stream.capture != nullptr;
   event.capture = stream.capture;
   if (stream.capture)
@@ -211,9 +215,18 @@ void Streams::finish(Event& event) {
 }
 
 void Streams::finish_device(int device) {
-  const std::vector<TaskPtr> all = pending_;  // of other devices too, which is an order as well
-  (void)device;
-  for (const TaskPtr& task : all) finish(*task);
+  for (const auto& capture : captures_)
+    if (capture->origin->device == device) {
+      capture->broken = true;
+      throw Refusal{cudaErrorStreamCaptureUnsupported, "a wait for a device with a capture"};
+    }
+  drain(device);
+}
+
+void Streams::drain(int device) {
+  const std::vector<TaskPtr> all = pending_;
+  for (const TaskPtr& task : all)
+    if (task->device == device) finish(*task);
 }
 
 bool Streams::idle(Stream& stream) {
@@ -251,11 +264,19 @@ void Streams::refuse_implicit_capture(const Stream& stream) {
     }
 }
 
+cudaStreamCaptureMode& Streams::thread_mode() {
+  thread_local cudaStreamCaptureMode mode = cudaStreamCaptureModeGlobal;
+  return mode;
+}
+
 void Streams::forbid_in_capture(const char* what) {
+  if (thread_mode() == cudaStreamCaptureModeRelaxed) return;
   for (const auto& capture : captures_) {
     const bool own = capture->thread == std::this_thread::get_id();
-    if (capture->mode == cudaStreamCaptureModeGlobal ||
-        (capture->mode == cudaStreamCaptureModeThreadLocal && own)) {
+    const bool forbids = own ? capture->mode != cudaStreamCaptureModeRelaxed
+                             : capture->mode == cudaStreamCaptureModeGlobal &&
+                                   thread_mode() == cudaStreamCaptureModeGlobal;
+    if (forbids) {
       capture->broken = true;
       throw Refusal{cudaErrorStreamCaptureUnsupported, std::string(what) + " during a capture"};
     }

@@ -21,6 +21,7 @@ namespace lacuna::ptx {
 using Work = std::function<void()>;
 
 struct Task {
+  int device;
   Work run;
   std::vector<std::shared_ptr<Task>> after;
   bool done = false;
@@ -48,6 +49,7 @@ struct Stream {
 };
 
 struct Event {
+  int device;
   bool timed;
   TaskPtr recorded = {};
   std::weak_ptr<Capture> capture = {};
@@ -71,7 +73,7 @@ class Streams {
   cudaStream_t create(int device, bool blocking);
   void destroy(cudaStream_t stream);
   Stream& at(cudaStream_t stream, int current_device);
-  cudaEvent_t create_event(bool timed);
+  cudaEvent_t create_event(int device, bool timed);
   void destroy_event(cudaEvent_t event);
   Event& event_at(cudaEvent_t event);
 
@@ -80,17 +82,23 @@ class Streams {
   void wait(Stream& stream, Event& event);
   void launch(Stream& stream, const Graph& graph);
 
-  // Until it is done; no stream of a capture may be waited for.
+  // Until it is done; no stream of a capture may be waited for, nor a device that has one.
   void finish(Stream& stream);
   void finish(Event& event);
   void finish_device(int device);
+  // What frees memory waits so, beside a capture, too.
+  void drain(int device);
   bool idle(Stream& stream);
   bool idle(Event& event);
 
   void begin_capture(Stream& stream, cudaStreamCaptureMode mode);
   std::unique_ptr<Graph> end_capture(Stream& stream);
-  // Throws, and breaks the capture, where one that runs forbids such a call on the calling thread.
+  // Throws, and breaks the capture, where one that runs forbids such a call on the calling thread: what may be unsafe, as
+  // cudaThreadExchangeStreamCaptureMode's documentation has it. That gives few examples; what waits, and what takes memory
+  // or gives it back but in a stream's order, is taken to be so.
   void forbid_in_capture(const char* what);
+  // The calling thread's.
+  static cudaStreamCaptureMode& thread_mode();
 
  private:
   TaskPtr add(Stream& stream, Work work, std::vector<TaskPtr> also_after = {});

@@ -1,7 +1,9 @@
 // The order of streams on the stand-in for the CUDA runtime: what waits, what does not, what a capture forbids.
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "ptx/runtime.h"
@@ -18,7 +20,7 @@ struct Two {
       : streams(1, seed),
         first(streams.at(streams.create(0, blocking), 0)),
         second(streams.at(streams.create(0, blocking), 0)),
-        event(streams.event_at(streams.create_event(false))) {}
+        event(streams.event_at(streams.create_event(0, false))) {}
   void add(Stream& stream, char letter) {
     streams.enqueue(stream, [this, letter] { ran += letter; });
   }
@@ -100,7 +102,7 @@ TEST(RuntimeStreams, AGraphKeepsItsForksAndJoins) {
   int c_before_b = 0;
   for (int seed = 0; seed < seeds; ++seed) {
     Two two(static_cast<std::uint64_t>(seed));
-    Event& join = two.streams.event_at(two.streams.create_event(false));
+    Event& join = two.streams.event_at(two.streams.create_event(0, false));
     two.streams.begin_capture(two.first, cudaStreamCaptureModeGlobal);
     two.add(two.first, 'a');
     two.streams.record(two.first, two.event);
@@ -217,6 +219,58 @@ TEST_F(Captured, AnEventWithinCannotBeWaitedForOutside) {
   EXPECT_EQ(cudaEventRecord(event, stream), cudaSuccess);
   expect_end(cudaSuccess);
   EXPECT_EQ(cudaEventSynchronize(event), cudaErrorCapturedEvent);
+}
+
+// Of a capture by this thread and in another, and what the calling thread has chosen.
+struct Modes {
+  cudaStreamCaptureMode captures, thread;
+  bool own, allowed;
+};
+class Unsafe : public Captured, public testing::WithParamInterface<Modes> {};
+
+TEST_P(Unsafe, CallsAreForbiddenByTheModesOfCaptureAndThread) {
+  const Modes modes = GetParam();
+  const auto in_thread = [&](bool own, const std::function<void()>& work) {
+    if (own)
+      work();
+    else
+      std::thread(work).join();
+  };
+  ASSERT_EQ(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), cudaSuccess);
+  ASSERT_EQ(cudaStreamCreateWithFlags(&other, cudaStreamNonBlocking), cudaSuccess);
+  ASSERT_EQ(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), cudaSuccess);
+  ASSERT_EQ(cudaStreamBeginCapture(stream, modes.captures), cudaSuccess);
+  in_thread(modes.own, [&] {
+    cudaStreamCaptureMode mode = modes.thread;
+    EXPECT_EQ(cudaThreadExchangeStreamCaptureMode(&mode), cudaSuccess);
+    EXPECT_EQ(mode, cudaStreamCaptureModeGlobal);
+    EXPECT_EQ(cudaMalloc(&block, 4),
+              modes.allowed ? cudaSuccess : cudaErrorStreamCaptureUnsupported);
+    EXPECT_EQ(cudaThreadExchangeStreamCaptureMode(&mode), cudaSuccess);
+    EXPECT_EQ(mode, modes.thread);
+  });
+  expect_end(modes.allowed ? cudaSuccess : cudaErrorStreamCaptureInvalidated);
+}
+
+constexpr auto global = cudaStreamCaptureModeGlobal, local = cudaStreamCaptureModeThreadLocal,
+               relaxed = cudaStreamCaptureModeRelaxed;
+INSTANTIATE_TEST_SUITE_P(
+    Modes, Unsafe,
+    testing::Values(Modes{global, global, true, false}, Modes{global, local, true, false},
+                    Modes{global, relaxed, true, true}, Modes{local, global, true, false},
+                    Modes{local, local, true, false}, Modes{local, relaxed, true, true},
+                    Modes{relaxed, global, true, true}, Modes{global, global, false, false},
+                    Modes{global, local, false, true}, Modes{global, relaxed, false, true},
+                    Modes{local, global, false, true}, Modes{relaxed, global, false, true}));
+
+TEST_F(Captured, ADeviceIsNotWaitedForInAnyMode) {
+  begin(cudaStreamNonBlocking);
+  cudaStreamCaptureMode mode = cudaStreamCaptureModeRelaxed;
+  ASSERT_EQ(cudaThreadExchangeStreamCaptureMode(&mode), cudaSuccess);
+  EXPECT_EQ(cudaStreamSynchronize(other), cudaSuccess);
+  EXPECT_EQ(cudaDeviceSynchronize(), cudaErrorStreamCaptureUnsupported);
+  ASSERT_EQ(cudaThreadExchangeStreamCaptureMode(&mode), cudaSuccess);
+  expect_end(cudaErrorStreamCaptureInvalidated);
 }
 
 }  // namespace

@@ -44,7 +44,8 @@ inline constexpr bool sizes_decide_bits = false;
 
 class Mirror {
  public:
-  inline static bool enabled = true;  // false: arrays stay the host's
+  inline static bool enabled = true;          // false: arrays stay the host's
+  inline static thread_local int device = 0;  // where they lie, whichever is the current one
 
   Mirror() = default;
   Mirror(const Mirror&) = delete;
@@ -66,6 +67,7 @@ class Mirror {
   }
   // Waits for the device.
   void bring_back() {
+    const There there;
     must(cudaDeviceSynchronize());
     for (const Copy& copy : copies_)
       if (copy.out) must(cudaMemcpy(copy.host, copy.device, copy.bytes, cudaMemcpyDeviceToHost));
@@ -80,12 +82,23 @@ class Mirror {
   static void must(cudaError_t status) {
     if (status != cudaSuccess) throw std::runtime_error(cudaGetErrorString(status));
   }
+  struct There {
+    There() {
+      must(cudaGetDevice(&before));
+      must(cudaSetDevice(device));
+    }
+    ~There() { (void)cudaSetDevice(before); }
+    There(const There&) = delete;
+    There& operator=(const There&) = delete;
+    int before = 0;
+  };
   void* add(void* host, std::size_t bytes, bool out) {
-    void* device = nullptr;
-    must(cudaMalloc(&device, bytes > 0 ? bytes : 1));
-    copies_.push_back({host, device, bytes, out});
-    must(cudaMemcpy(device, host, bytes, cudaMemcpyHostToDevice));
-    return device;
+    const There there;
+    void* copy = nullptr;
+    must(cudaMalloc(&copy, bytes > 0 ? bytes : 1));
+    copies_.push_back({host, copy, bytes, out});
+    must(cudaMemcpy(copy, host, bytes, cudaMemcpyHostToDevice));
+    return copy;
   }
   std::vector<Copy> copies_;
 };

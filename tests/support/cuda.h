@@ -37,6 +37,23 @@ inline bool serves(lacuna_regime regime) {
   return plan_status(context.get(), layer, regime, {10, 2, 0}) == LACUNA_OK;
 }
 
+// Has a block of this GPU too little shared memory for the layer? All that tests ask for fits where it has as much as an
+// H100's.
+inline bool is_too_large([[maybe_unused]] const lacuna_layer& layer,
+                         [[maybe_unused]] lacuna_regime regime) {
+#ifdef LACUNA_TEST_ON_DEVICE
+  int bytes = 0;
+  if (cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0) != cudaSuccess ||
+      bytes >= 227 * 1024)
+    return false;
+  const ContextHandle context = make_context_of(LACUNA_BACKEND_CUDA);
+  return plan_status(context.get(), layer, regime, {10, 2, 0}) == LACUNA_UNSUPPORTED &&
+         std::string(lacuna_last_error()).find("of which a block has") != std::string::npos;
+#else
+  return false;
+#endif
+}
+
 inline testing::AssertionResult refused(lacuna_status status, lacuna_status expected,
                                         const std::string& words) {
   const std::string message = lacuna_last_error();

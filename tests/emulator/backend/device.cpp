@@ -16,6 +16,7 @@
 #include "emulator/backend/backend.h"
 #include "emulator/emulator.h"
 #include "host/backend.h"
+#include "host/cuda/caller.h"
 
 namespace lacuna::cuda {
 namespace {
@@ -214,6 +215,8 @@ LACUNA_MULTIPLY(double)
 LACUNA_MULTIPLY(simt::Fp16)
 LACUNA_MULTIPLY(simt::Bf16)
 #undef LACUNA_MULTIPLY
+
+void check_stream(const Device&, simt::Stream) {}
 
 // A launch has ended when it returns, so branches stand one behind the other; that each fork meets its join is checked.
 struct StreamBranches {
