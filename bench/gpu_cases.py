@@ -1,4 +1,5 @@
-"""The cases of bench/gpu.py. Case strings are those of the CPU benchmark, with tf32, f16 and bf16 added."""
+"""The cases of bench/gpu.py. Case strings are those of the CPU benchmark, with tf32, f16 and bf16 added, and the regime that
+a plan is told to take, if it is: lstm_f32_n64_t200_d41_h64_resident."""
 
 import math
 import random
@@ -44,7 +45,8 @@ DEEPBENCH_ON_CPU = [("gru", 16, [4], [1]), ("lstm", 8, [2, 3], [6]), ("rnn", 24,
 
 PATTERN = re.compile(r"(?P<cell>lstm|grud|gru|rnn)_(?P<type>f32|tf32|f16|bf16)_n(?P<sequences>\d+)"
                      r"_(t(?P<length>\d+)|len(?P<low>\d+)-(?P<high>\d+)|(?P<physionet>lenphysionet2012))"
-                     r"_d(?P<features>\d+)_h(?P<hidden>\d+)(_miss(?P<missing>\d+))?")
+                     r"_d(?P<features>\d+)_h(?P<hidden>\d+)(_miss(?P<missing>\d+))?"
+                     r"(_(?P<regime>stepwise|resident|cluster|grid|lone))?")
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Case:
     hidden: int
     missing: int  # percent
     lengths: tuple
+    regime: str = ""  # of the plan; else its choice
 
     @property
     def ragged(self):
@@ -94,7 +97,7 @@ def parse(name):
     missing = int(found["missing"] or 0) if found["cell"] == "grud" else 0
     tf32 = found["type"] == "tf32"
     return Case(name, found["cell"], "f32" if tf32 else found["type"], tf32, int(found["features"]),
-                int(found["hidden"]), missing, tuple(lengths))
+                int(found["hidden"]), missing, tuple(lengths), found["regime"] or "")
 
 
 def deepbench_cases(device):

@@ -73,7 +73,8 @@ class Lacuna:
         options = abi.ContextOptions(backend=abi.BACKEND_CUDA if cuda else abi.BACKEND_CPU,
                                      threads=torch.get_num_threads(), device=device.index or 0)
         self.context = abi.create(library.lacuna_context_create, ctypes.byref(options))
-        how = abi.PlanOptions(precision=abi.PRECISION_TF32 if case.tf32 else abi.PRECISION_DEFAULT)
+        how = abi.PlanOptions(precision=abi.PRECISION_TF32 if case.tf32 else abi.PRECISION_DEFAULT,
+                              regime=abi.REGIME_OF[case.regime])
         capacity = abi.Capacity(case.tokens, len(case.lengths), max(case.lengths))
         self.plan = abi.create(library.lacuna_plan_create, self.context, ctypes.byref(layer),
                                ctypes.byref(capacity), ctypes.byref(how))

@@ -6,7 +6,7 @@
 
 Case strings are those of bench/gpu.py. SIGINT, SIGTERM and --seconds end it early: what was found is written all the
 same. With --bare nobody profiles: the steps alone are run, for a profiler that stands around this program
-(ncu --kernel-name regex:resident bench/gpu_kernels.py --bare ...).
+(ncu --kernel-name 'regex:ward' bench/gpu_kernels.py --bare ...).
 """
 
 import argparse
@@ -22,7 +22,7 @@ from watched import WatchedWorker, finish_when_told
 from workers import HERE, WorkerError
 
 # What tells most comes first: each regime, both precisions, then other cells and sizes, then all else.
-FIRST = ["lstm_f16_n64_t200_d41_h64", "lstm_f32_n64_t200_d41_h64", "lstm_f16_n64_t100_d128_h256",
+FIRST = ["lstm_f16_n64_t200_d41_h64", "lstm_f32_n64_t200_d41_h64_resident", "lstm_f32_n64_t200_d41_h64", "lstm_f16_n64_t100_d128_h256",
          "lstm_f32_n64_t100_d128_h256", "gru_f16_n64_t200_d41_h64", "gru_f32_n64_t200_d41_h64",
          "grud_f32_n256_lenphysionet2012_d37_h64_miss85", "lstm_f16_n128_t100_d76_h128",
          "lstm_f16_n64_t25_d1024_h1024", "lstm_f16_n64_len50-200_d41_h64"]

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import lacuna_abi as abi
 from workers import Worker
 
-REGIMES = {abi.REGIME_STEPWISE: "stepwise", abi.REGIME_RESIDENT: "resident",
-           abi.REGIME_CLUSTER: "cluster", abi.REGIME_GRID: "grid", abi.REGIME_LONE: "lone"}
+REGIMES = {regime: name for name, regime in abi.REGIME_OF.items() if name}
 CELLS = {abi.LSTM: "lstm", abi.GRU: "gru", abi.GRU_RESET_BEFORE: "gru_reset_before",
          abi.RNN_TANH: "rnn"}
 GATES = {abi.LSTM: 4, abi.GRU: 3, abi.GRU_RESET_BEFORE: 3, abi.RNN_TANH: 1}

@@ -4,7 +4,7 @@ import lacuna_abi as abi
 import tune_fit
 from tune_model import Shape
 
-# Sizes that land in each regime, one and many tiles of eight lanes, each precision, and a cell that exchanges
+# Sizes that land in each regime, few and many lanes, each precision, and a cell that exchanges
 # its state twice a step.
 SHAPES = [
     *(Shape(abi.LSTM, abi.BF16, 0, hidden, 8) for hidden in (64, 128, 256, 512, 1024, 2048)),
@@ -12,6 +12,9 @@ SHAPES = [
     Shape(abi.LSTM, abi.BF16, 0, 256, 256),
     *(Shape(abi.LSTM, abi.F32, 0, hidden, 8) for hidden in (64, 128, 256, 512)),
     Shape(abi.LSTM, abi.F32, 0, 256, 64),
+    # Where lone lanes come to an end.
+    Shape(abi.LSTM, abi.BF16, 0, 64, 512), Shape(abi.LSTM, abi.BF16, 0, 128, 264),
+    Shape(abi.LSTM, abi.F32, 0, 64, 1024),
     *(Shape(abi.LSTM, abi.F32, abi.PRECISION_TF32, hidden, 8) for hidden in (128, 512)),
     *(Shape(abi.GRU, abi.F16, 0, hidden, 8) for hidden in (128, 384, 1024)),
     Shape(abi.GRU, abi.F32, 0, 700, 16),

@@ -86,6 +86,6 @@ add_test(
   COMMAND
     ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/cmake/count_step_loop.py --kernel "resident::|lone::" --arch
     sm_90a --table ${PROJECT_BINARY_DIR}/step_loop.md
-    "$<FILTER:${objects},INCLUDE,cuda/engine_f(16|32)\\.cu>"
+    "$<FILTER:${objects},INCLUDE,cuda/(engine|lone)_f(16|32)\\.cu>"
   COMMAND_EXPAND_LISTS)
 set_tests_properties(package.step_loop PROPERTIES LABELS "package" TIMEOUT 300 SKIP_RETURN_CODE 77)

@@ -6,14 +6,14 @@
 FILE is a cubin, an object or library that holds some, or a listing (.sass) that nvdisasm -c has made of one;
 nvdisasm, and cuobjdump for objects, have to be in the PATH or in $CUDA_HOME/bin: without them nothing is
 counted, and the exit status is 77. The step loop is the largest loop that holds barriers and products, which
-are the tensor core's, or multiplications and additions in one in kernels that use none; it holds --steps steps, 2 as these kernels are written. Numbers are of one warp and one step, and of
+are the tensor core's, or, in kernels that use none, multiplications with an addition; it holds --steps steps, 2 as these kernels are written. Numbers are of one warp and one step, and of
 all code that lies in the loop, whether it is taken or not: what an array that nobody wants, another kind of
 evolve or a sequence's end would need counts, too. Nothing is measured. Files without any step loop are an
 error.
 
     issue       cycles that two warps of each scheduler take to issue it all, one instruction a cycle
-    early use   loads from global memory whose number is used before a product follows: each
-                is a wait for memory that nothing hides
+    early use   loads from global memory whose number is used before a tensor core product follows: each
+                is a wait for memory that nothing hides. Not told of kernels without tensor cores
 """
 
 import argparse
@@ -117,7 +117,7 @@ def loaded(name, operands):
     return re.compile(r"\bR(" + "|".join(map(str, registers)) + r")\b")
 
 
-def early_uses(loop, product):
+def early_uses(loop):
     """Loads whose first use, in the order of the code, stands before any product that follows them."""
     count = 0
     for at, (name, operands) in enumerate(loop):
@@ -125,7 +125,7 @@ def early_uses(loop, product):
             continue
         target = loaded(name, operands)
         for later, arguments in loop[at + 1:]:
-            if later.startswith(product):
+            if later.startswith("HMMA"):
                 break
             if target.search(arguments):
                 sources = arguments if later.startswith("ST") else arguments.partition(",")[2]
@@ -134,10 +134,10 @@ def early_uses(loop, product):
     return count
 
 
-def count(loop, steps):
+def count(loop, product, steps):
     kinds = collections.Counter()
     for instruction in loop:
-        for kind, names in KINDS.items():
+        for kind, names in {**KINDS, "products": product}.items():
             if base(instruction) in names.split():
                 kinds[kind] += 1
                 break
@@ -171,10 +171,11 @@ def main():
             if not where or not re.search(options.kernel, name):
                 continue
             loop = instructions[where[0]:where[1]]
+            product = product_of(instructions)
             everything = round(len(loop) / options.steps)
             rows.append([f"`{name}`", everything, WARPS_PER_SCHEDULER * everything,
-                         *count(loop, options.steps).values(),
-                         round(early_uses(loop, product_of(instructions)) / options.steps)])
+                         *count(loop, product, options.steps).values(),
+                         round(early_uses(loop) / options.steps) if product == "HMMA" else "-"])
     if not rows:
         sys.exit(f"Error: no step loop in {', '.join(map(str, options.files))}")
     head = ["kernel", "all", "issue", *KINDS, "integer, moves", "early use"]

@@ -402,7 +402,7 @@ INSTANTIATE_TEST_SUITE_P(
                                      "rnn_euler+none+none", "lstm+none+relax", "gru+none+relax",
                                      "gru_reset_before+none+decay", "gru+none+decay_step"),
                      testing::Values("f32", "f16", "bf16"),
-                     testing::Values(1, 3, 16, 37, 41, 64, 100, 127, 128),
+                     testing::Values(1, 3, 16, 37, 41, 64, 72, 100, 127, 128),
                      testing::Values(LACUNA_REGIME_RESIDENT, LACUNA_REGIME_LONE)));
 
 class WholeLanes : public testing::TestWithParam<std::tuple<const char*, lacuna_regime>> {};

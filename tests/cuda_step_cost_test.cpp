@@ -103,12 +103,22 @@ using lacuna::cuda::MeasuredChip;
 using lacuna::cuda::StepConstants;
 
 TEST(Constants, AreThoseOfTheChipOrTheDefaults) {
-  const StepConstants slow{.launch_us = 5};
+  const StepConstants slow{.mma_cycles = 9,
+                           .shared_bytes = 90,
+                           .remote_bytes = 20,
+                           .gates_us = 0.5,
+                           .lone_gates = 0.5,
+                           .store_hop_us = 0.5,
+                           .flag_hop_us = 1,
+                           .launch_us = 5,
+                           .cache_bytes = 4e6};
+  StepConstants older = slow;
+  older.lone_gates = StepConstants{}.lone_gates;
   const std::array<MeasuredChip, 2> chips{MeasuredChip{"A", 90, 132, "abc", slow},
-                                          MeasuredChip{"B", 90, 114, "def", {}}};
+                                          MeasuredChip{"B", 90, 114, "def", older}};
   EXPECT_EQ(constants_of(90, 132, chips).constants, slow);
   EXPECT_EQ(constants_of(90, 132, chips).source, "measured on A at commit abc");
-  EXPECT_EQ(constants_of(90, 114, chips).source, "measured on B at commit def");
+  EXPECT_EQ(constants_of(90, 114, chips).source, "measured on B at commit def, but for lone_gates");
   for (const auto& [capability, multiprocessors] : {std::pair{80, 132}, std::pair{90, 100}}) {
     EXPECT_EQ(constants_of(capability, multiprocessors, chips).constants, StepConstants{});
     EXPECT_NE(constants_of(capability, multiprocessors, chips).source.find("defaults"),

@@ -31,7 +31,7 @@ class Backward : BackwardRecurrence<T> {
     if (this->tokens() == 0) return;
     if (this->normalises()) norm_gradients();
     this->template side_by_side<Backward>(
-        *this, {{wants_input() || wants_gaps(), &Backward::token_gradients},
+        *this, {{wants_input(), &Backward::token_gradients},
                 {wants_state_weights(), &Backward::state_weight_gradients},
                 {wanted(LACUNA_WEIGHTS_X) != nullptr, &Backward::input_weight_gradients},
                 {wants_columns(), &Backward::column_gradients}});

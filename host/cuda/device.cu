@@ -278,6 +278,7 @@ struct StreamBranches {
 void DestroyBranches::operator()(StreamBranches* branches) const { delete branches; }
 
 StreamBranchesHandle Device::make_branches(int count) const {
+  const BesideCaptures making;
   StreamBranchesHandle made(new StreamBranches);
   const auto make_event = [](cudaEvent_t& event) {
     check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "making an event");

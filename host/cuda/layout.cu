@@ -94,8 +94,8 @@ void lay_out_kept(Kept& kept, Arena& arena, const DeviceLayout& lay, const lacun
     kept.exponent = arena.take({tokens, lay.output_units, wide});
 }
 
-// A fork into four branches and its join are ten calls, some 5 µs of the host. While the recurrence runs they cost nothing,
-// and no regime walks so many steps in less.
+// A fork into four branches and its join are ten calls, some 5 µs of the host: assumed, not measured. Backward they are queued
+// while the recurrence runs, forward before it.
 constexpr std::int64_t fewest_forked_steps = 16;
 // Of a product's target, that a multiprocessor makes at once.
 constexpr std::int64_t tile_elements = 128 * 128;
@@ -107,18 +107,20 @@ void choose_branches(DeviceLayout& lay, const lacuna_layer& layer, const lacuna_
   // Before the recurrence: W_x x, decays, and the order of sequences with what is drawn.
   const bool orders = capacity.sequences > most_ranked_sequences || (!inference && draws(layer));
   const int forward = 1 + (layer.evolve == LACUNA_EVOLVE_DECAY ? 1 : 0) + (orders ? 1 : 0);
+  const bool fills =
+      gates(layer.cell) * lay.units * lay.output_units >= facts.multiprocessors * tile_elements;
   if (beside_others)
     lay.one_stream = "other tasks of the stack run beside it";
   else if (longest < fewest_forked_steps)
-    lay.one_stream = "fewer than " + std::to_string(fewest_forked_steps) +
-                     " steps are over before a fork is queued";
-  else if (gates(layer.cell) * lay.units * lay.output_units >=
-           facts.multiprocessors * tile_elements)
+    lay.one_stream =
+        "fewer than " + std::to_string(fewest_forked_steps) + " steps are too few for a fork";
+  else if (fills)
     lay.one_stream = "the gradient of W_h alone fills the device";
   else if (inference && forward == 1)
     lay.one_stream = "nothing to run beside W_x x";
   else
     lay.branches = inference ? forward : Device::product_parts;
+  lay.whole_scratch = fills;
 }
 
 void lay_out_common(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer,

@@ -23,6 +23,15 @@ constexpr bool all_serve() {
 static_assert(all_serve(),
               "measured_chips.inc: a constant is not positive, or a chip no GPU that is served");
 
+// Constants that a chip's line does not have.
+std::string left_out(const StepConstants& constants) {
+  std::string names;
+  for (const NamedConstant& constant : step_constants)
+    if (constants.*constant.value == StepConstants{}.*constant.value)
+      names += std::string(names.empty() ? ", but for " : ", ") + constant.name;
+  return names;
+}
+
 }  // namespace
 
 std::span<const MeasuredChip> measured_chips() { return {chips.begin(), chips.size()}; }
@@ -33,7 +42,8 @@ ChipConstants constants_of(int capability, int multiprocessors,
     if (chip.capability == capability && chip.multiprocessors == multiprocessors)
       return {.constants = chip.constants,
               .measured = true,
-              .source = std::string("measured on ") + chip.name + " at commit " + chip.commit};
+              .source = std::string("measured on ") + chip.name + " at commit " + chip.commit +
+                        left_out(chip.constants)};
   return {};
 }
 

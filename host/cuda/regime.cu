@@ -45,6 +45,10 @@ auto with_layers_operand(lacuna_type type, bool tf32, F&& f) {
   }
 }
 
+// The type of a layer by that of its operands.
+template <class E>
+using LayersOf = std::conditional_t<std::is_same_v<E, resident::Tf32>, float, E>;
+
 template <class Exchange, class Cell, class E>
 std::size_t shared_bytes_of(const resident::Division& division, bool inference) {
   using Back = resident::GradientOperand<E>;
@@ -56,12 +60,12 @@ std::size_t shared_bytes_of(const resident::Division& division, bool inference) 
 }
 
 // Of the Form that takes the most.
-template <class Cell>
+template <class Cell, class T>
 std::size_t lone_shared_bytes(const resident::Division& division, bool inference) {
   using Form = resident::Anything;
-  const std::size_t forward = lone::ForwardMemory<Cell, Form>{division}.bytes();
+  const std::size_t forward = lone::ForwardMemory<Cell, T, Form>{division}.bytes();
   return inference ? forward
-                   : std::max(forward, lone::BackwardMemory<Cell, Form>{division}.bytes());
+                   : std::max(forward, lone::BackwardMemory<Cell, T, Form>{division}.bytes());
 }
 
 // A block by itself, as an exchange.
@@ -88,7 +92,7 @@ struct Wish {
             return shared_bytes_of<split::OverCluster, Cell, E>(division, inference);
           case LACUNA_REGIME_GRID:
             return shared_bytes_of<split::OverGrid, Cell, E>(division, inference);
-          case LACUNA_REGIME_LONE: return lone_shared_bytes<Cell>(division, inference);
+          case LACUNA_REGIME_LONE: return lone_shared_bytes<Cell, LayersOf<E>>(division, inference);
           default: return shared_bytes_of<Alone, Cell, E>(division, inference);
         }
       });
@@ -191,6 +195,7 @@ void settle(Way& way, const Wish& wish, const resident::Division& division) {
   way.blocks = division.blocks;
   way.groups = std::min<std::int64_t>(tiles, groups_at_once(wish.facts, way.regime, division));
   if (way.regime == LACUNA_REGIME_LONE) {
+    // Where only the device knows the lengths all lanes start, but those that end early share nothing any more.
     const std::int64_t blocks = std::min(busy, way.groups), chips = wish.facts.multiprocessors;
     const auto sharing = static_cast<int>((blocks + chips - 1) / chips);
     way.step = lone_step(wish.shape(false), sharing, wish.machine());
@@ -238,7 +243,7 @@ std::string why_not_division(const Wish& wish, lacuna_regime regime,
   return why_not_so_much(wish, regime, division);
 }
 
-// What a group of twice the blocks has to save, or they are left to others.
+// What twice the blocks have to save, or they are left to others.
 constexpr double worthwhile = 0.9;
 
 Way way_by(const Wish& wish, lacuna_regime regime, int blocks) {
@@ -276,12 +281,17 @@ Way stepwise_way(const Wish& wish) {
 }
 
 // Unless constants were measured, a way without groups where one serves: what the defaults say of a hop from block to block
-// is in part a guess.
+// is in part a guess. Lone lanes take up to eight times the blocks of tiles, and have to save as much as if that were three
+// doublings.
 const Way& quickest(std::span<const Way> ways, bool measured) {
+  const auto handicapped = [](const Way& way) {
+    constexpr double of_lone = worthwhile * worthwhile * worthwhile;
+    return way.regime == LACUNA_REGIME_LONE ? way.step.us / of_lone : way.step.us;
+  };
   const auto best_of = [&](auto&& is_meant) {
     const Way* best = nullptr;
     for (const Way& way : ways)
-      if (way.why_not.empty() && is_meant(way) && (!best || way.step.us < best->step.us))
+      if (way.why_not.empty() && is_meant(way) && (!best || handicapped(way) < handicapped(*best)))
         best = &way;
     return best;
   };

@@ -263,7 +263,7 @@ class Run {
     void (Self::*queue)() const;
   };
   // Each on a branch of the stream, or one after the other where the plan has none: with the same bits, for their products
-  // have the same size of scratch. The longest come first.
+  // have the same size of scratch in all plans of a layer. The longest come first.
   template <class Self>
   void side_by_side(const Self& self, std::initializer_list<Chain<Self>> chains) {
     const auto wanted = static_cast<int>(
@@ -275,7 +275,9 @@ class Run {
       for (const Chain<Self>& chain : chains) {
         if (!chain.wanted) continue;
         stream_ = stream_of(piece);
-        product_scratch_ = device_.product_scratch(work<void>(at_.product_scratch), part_of(piece));
+        if (!lay_.whole_scratch)
+          product_scratch_ =
+              device_.product_scratch(work<void>(at_.product_scratch), part_of(piece));
         (self.*chain.queue)();
         ++piece;
       }

@@ -56,14 +56,16 @@ StepCost tile_step(const StepShape& shape, lacuna_regime regime, const resident:
                   overlapped(cycle_us * least, hops + cycle_us * received * real, division.blocks)};
 }
 
-// Blocks wait for their own gates and barriers at the same time, but share what multiplies.
+// Forward. Blocks wait for their own gates and barriers at the same time, but share what multiplies. That reads of the
+// state hide behind products is assumed, and so is the number of multipliers, which every GPU since sm_86 has.
 StepCost lone_step(const StepShape& shape, int sharing, const Machine& machine) {
   constexpr double multipliers = 128;  // of a multiprocessor, each one product a cycle
   const StepConstants& constants = machine.constants;
   const int units = resident::padded_units(shape.hidden);
   const double products = static_cast<double>(shape.matrices) * units * units / multipliers;
-  const double beyond = static_cast<double>(lone::weights_beyond(shape.matrices, units, false, shape.hidden == units));
-  const double shared = beyond * sizeof(float) / constants.shared_bytes;
+  const double beyond = static_cast<double>(
+      lone::weights_beyond(shape.matrices, units, lone::knows_size(shape.matrices, shape.hidden)));
+  const double shared = beyond * shape.operand_bytes / constants.shared_bytes;
   const double gates = constants.lone_gates * constants.gates_us;
   const double cycle_us = 1e-3 / machine.gigahertz;
   const double real = static_cast<double>(shape.hidden) / units;
@@ -72,6 +74,7 @@ StepCost lone_step(const StepShape& shape, int sharing, const Machine& machine) 
 }
 
 int lone_blocks_at_once(int units) {
+  // Shared memory is enough for those, too: where weights lie in it, registers hold one block.
   constexpr int registers = 65536, most_of_a_thread = 256;
   return std::max(registers / (most_of_a_thread * lone::threads_of(units)), 1);
 }

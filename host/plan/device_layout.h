@@ -20,6 +20,8 @@ struct DeviceLayout {
   std::string constants;        // of the prediction: where they come from
   int branches = 1;             // of the caller's stream, itself among them
   std::string one_stream;       // why there is but one
+  // With one stream, whether each product may have the whole scratch: where no plan of the layer has branches.
+  bool whole_scratch = false;
   bool tf32 = false;            // operands of products of T are rounded to 11 bits
   lacuna_tape_kind tape_kind = LACUNA_TAPE_BEST;  // BEST: no tape
 

@@ -348,7 +348,8 @@ typedef struct lacuna_capacity {
   int64_t tokens;    /* N, 0 .. 2^48 */
   int64_t sequences; /* B, 0 .. 2^48; CUDA: 0 .. 2^31 - 1 */
   /* The longest sequence; 0: as long as `tokens`. CUDA needs it where only the
-   * device knows the lengths, for it launches so many steps. */
+   * device knows the lengths, for it launches so many steps; and what it chooses, a regime and
+   * branches of the stream, follows from it, too. */
   int64_t max_length;
 } lacuna_capacity;
 
@@ -369,7 +370,8 @@ typedef enum lacuna_regime {
    * as far as registers and shared memory of its multiprocessors hold W_h */
   LACUNA_REGIME_GRID = 4,
   /* as resident, a block for a single sequence at a time instead of eight, in plain fp32 arithmetic
-   * whatever the type: for batches that would leave most of a GPU idle. H up to 128 */
+   * whatever the type, but fp64, and the precision: for batches that would leave most of a GPU idle.
+   * H up to 128, less where a block's shared memory says so */
   LACUNA_REGIME_LONE = 5
 } lacuna_regime;
 
@@ -377,7 +379,7 @@ typedef enum lacuna_regime {
 typedef enum lacuna_precision {
   LACUNA_PRECISION_DEFAULT = 0, /* of the layer's type */
   /* fp32 layers on CUDA: 11 bits, in fp32's range, by tensor cores. Products that form decays stay
-   * in fp32, as do sums, states and parameters. */
+   * in fp32, as do sums, states and parameters, and in LACUNA_REGIME_LONE the products of W_h. */
   LACUNA_PRECISION_TF32 = 1
 } lacuna_precision;
 

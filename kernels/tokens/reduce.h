@@ -1,5 +1,8 @@
 // Sums over the rows or the columns of matrices, in an order that depends on their shapes alone.
 #pragma once
+#include <algorithm>
+#include <stdexcept>
+
 #include "kernels/cells/activations.h"
 #include "kernels/simt/number.h"
 #include "kernels/simt/shared.h"
@@ -28,13 +31,14 @@ struct ColumnSum {
 // Sums over the same number of rows, which are formed by the same launches. As a kernel's parameter.
 template <class X>
 struct ColumnSums {
-  static constexpr int most = 8;
+  static constexpr int most = 12;  // gates, biases and what evolves take 8 at the most
   ColumnSum<X> of[most];
   std::int64_t first[most] = {};  // among the columns of all
   int count = 0;
   std::int64_t columns = 0, widest = 0;  // of all together, of one
 
   void add(const ColumnSum<X>& sum) {
+    if (count == most) throw std::length_error("more sums of columns than a kernel takes");
     first[count] = columns;
     of[count++] = sum;
     columns += sum.columns;

@@ -1,6 +1,8 @@
 // Parameters on their way into products, and gradients on their way out: padded, in the products'
 // type; and rates from their parameters.
 #pragma once
+#include <stdexcept>
+
 #include "kernels/cells/activations.h"
 #include "kernels/simt/number.h"
 #include "kernels/tokens/flat.h"
@@ -21,11 +23,14 @@ struct PackedWeights {
 // Those of a layer, packed by one launch.
 template <class T>
 struct PackedList {
-  static constexpr int most = 4;
+  static constexpr int most = 4;  // W_x, W_h, W_p and those of decays
   PackedWeights<T> of[most] = {};
   int count = 0;
 
-  void add(const PackedWeights<T>& weights) { of[count++] = weights; }
+  void add(const PackedWeights<T>& weights) {
+    if (count == most) throw std::length_error("more matrices than a kernel packs");
+    of[count++] = weights;
+  }
 };
 
 inline namespace SIMT_PATH {

@@ -132,10 +132,10 @@ class Order(WithModel):
     def test_has_all_shapes_and_regimes_in_a_prefix(self):
         points = tune_sweep.ordered(self.model, tune_sweep.SHAPES)
         self.assertEqual(len(points), len(set(points)))
-        self.assertEqual([shape for shape, _ in points[:25]], tune_sweep.SHAPES)
+        self.assertEqual([shape for shape, _ in points[:len(tune_sweep.SHAPES)]], tune_sweep.SHAPES)
         # The best of each shape, and then the best of another regime.
         expected = dict(zip(points, self.model.predict(self.model.defaults, points)))
-        for point in points[:25]:
+        for point in points[:len(tune_sweep.SHAPES)]:
             self.assertEqual(expected[point], min(us for other, us in expected.items() if other[0] == point[0]))
         self.assertEqual({len({way.regime for other, way in points[:50] if other == shape})
                           for shape in tune_sweep.SHAPES}, {2})
@@ -255,9 +255,9 @@ class Whole(WithModel):
                          [("NVIDIA Stand-in", (90, 132), "0123abc")], said)
         for name, planted in zip(self.model.names, Fit.TRUTHS[0]):
             self.assertLess(abs(math.log(chips[0].constants[name] / planted)), 0.25, name)
-        self.assertRegex(said, r"within 10 % of the quickest for \d+ of 25 shapes")
+        self.assertRegex(said, r"within 10 % of the quickest for \d+ of 28 shapes")
         self.assertEqual(len(found["forward"]), len(found["training"]))
-        self.assertEqual(len(found["choices"]), 25)
+        self.assertEqual(len(found["choices"]), len(tune_sweep.SHAPES))
 
     def test_leaves_the_table_where_choices_would_be_worse(self):
         said, chips, _ = self.run_it(self.model.defaults)
@@ -320,6 +320,7 @@ class Table(unittest.TestCase):
                 (".mma_cycles = 6.3", ".mma_cycles = -1", "line 1: mma_cycles: -1.0, expected a positive"),
                 (".mma_cycles = 6.3", ".mma_cycles = nan", "line 1: mma_cycles: nan"),
                 (".mma_cycles = 6.3", ".mma_cycles = x", "line 1: mma_cycles: 'x', expected a number"),
+                (".mma_cycles = 6.3, ", "", "line 1: mma_cycles: missing"),
                 (".mma_cycles = 6.3", ".mma_cycles = 6.3, .mma_cycles = 6.3", "mma_cycles: given twice"),
                 (".mma_cycles = 6.3", ".mma_cycles = 6.3, .more = 1", "line 1: more: no such constant"),
                 (" 90,", " 75,", "line 1: capability: 75, expected at least 80"),

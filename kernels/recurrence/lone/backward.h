@@ -10,7 +10,7 @@ namespace lacuna {
 namespace lone {
 
 // A block's arrays of shared memory, added up in the order in which the kernel takes them.
-template <class Cell, class Form>
+template <class Cell, class T, class Form>
 struct BackwardMemory {
   static constexpr int blocks = resident::weight_blocks<Cell>;
   Division division;
@@ -18,19 +18,19 @@ struct BackwardMemory {
   // Of a step; there are two in turn.
   SIMT_BOTH int gradients() const { return blocks * Vector::size(division.slice); }
   SIMT_BOTH std::size_t weights() const {
-    return weights_beyond(blocks, division.slice, true, Form::units > 0);
+    return weights_beyond(blocks, division.slice, Form::units > 0);
   }
   std::size_t bytes() const {
     simt::SharedLayout layout;
     resident::UnitNumbers::add_to(layout, division);
     layout.add<float>(static_cast<std::size_t>(2 * gradients()));
-    layout.add<float>(weights());
+    layout.add<T>(weights());
     return layout.bytes;
   }
 };
 
 // A Product of BackwardWalk.
-template <class Cell, class Form>
+template <class Cell, class T, class Form>
 class BackwardProduct {
   static constexpr int blocks = resident::weight_blocks<Cell>;
 
@@ -42,18 +42,17 @@ class BackwardProduct {
   template <class>
   static constexpr bool fetches_exponent = true;
 
-  template <class T>
   SIMT_DEVICE BackwardProduct(const ResidentBackward<T>& args, int units, const Own& own,
-                              const Division& division, float* gradients, float* shared)
+                              const Division& division, float* gradients, T* shared)
       : units_(division.slice),
         gradients_(gradients),
         weights_(units_, shared, [&](int block, int column) {
           const int to = own.unit(0), gate_unit = own.half() * columns_of(units_) + column;
-          simt::Float4 four = {};
+          simt::Vec<T, 4> four = {};
           if (to >= units || gate_unit >= units) return four;
           const T* from = args.weights + std::int64_t{block * units + gate_unit} * units + to;
           SIMT_UNROLL
-          for (int i = 0; i < 4; ++i) four[i] = simt::to_float(from[i * units]);
+          for (int i = 0; i < 4; ++i) four[i] = from[i * units];
           return four;
         }) {}
 
@@ -86,20 +85,20 @@ class BackwardProduct {
 
   int units_;
   float* gradients_;
-  Weights<blocks, true, (Form::units > 0)> weights_;
+  Weights<T, blocks, true, (Form::units > 0)> weights_;
 };
 
 template <class Cell, class T, class Form>
 SIMT_KERNEL(most_threads, 1)
 void backward(ResidentBackward<T> args) {
   const Division division = resident::whole_division<Form>(args.hidden);
-  const BackwardMemory<Cell, Form> memory{division};
+  const BackwardMemory<Cell, T, Form> memory{division};
   simt::SharedCarver shared;
   const resident::UnitNumbers evolve(shared, division);
   auto* const gradients = shared.take<float>(static_cast<std::size_t>(2 * memory.gradients()));
-  auto* const weights = shared.take<float>(memory.weights());
-  resident::BackwardWalk<Cell, T, BackwardProduct<Cell, Form>, Form>(args, Own(), evolve, division,
-                                                                     gradients, weights)
+  auto* const weights = shared.take<T>(memory.weights());
+  resident::BackwardWalk<Cell, T, BackwardProduct<Cell, T, Form>, Form>(
+      args, Own(), evolve, division, gradients, weights)
       .run();
 }
 
@@ -110,11 +109,13 @@ void lone_backward(simt::Stream stream, const ResidentBackward<T>& args) {
   if (args.sequences.count == 0) return;
   with_cell(args.cell, [&]<class Cell>(Cell) {
     const lone::Division division{.slice = resident::padded_units(args.hidden)};
-    lone::with_form<Cell>(resident::is_usual<lone::Own>(args), args.hidden, [&]<class Form>(Form) {
-      simt::launch(lone::launch_of_lanes(args.lanes, division,
-                                         lone::BackwardMemory<Cell, Form>{division}.bytes()),
-                   stream, lone::backward<Cell, T, Form>, args);
-    });
+    constexpr bool knows = resident::knows_sizes<Cell>;
+    resident::with_form_of<knows, knows>(
+        resident::is_usual<lone::Own>(args), args.hidden, [&]<class Form>(Form) {
+          simt::launch(lone::launch_of_lanes(args.lanes, division,
+                                             lone::BackwardMemory<Cell, T, Form>{division}.bytes()),
+                       stream, lone::backward<Cell, T, Form>, args);
+        });
   });
 }
 

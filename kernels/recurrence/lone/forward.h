@@ -10,7 +10,7 @@ namespace lacuna {
 namespace lone {
 
 // A block's arrays of shared memory, added up in the order in which the kernel takes them.
-template <class Cell, class Form>
+template <class Cell, class T, class Form>
 struct ForwardMemory {
   Division division;
 
@@ -18,41 +18,38 @@ struct ForwardMemory {
     return static_cast<std::size_t>(resident::channels<Cell> * Vector::size(division.slice));
   }
   SIMT_BOTH std::size_t weights() const {
-    return weights_beyond(resident::weight_blocks<Cell>, division.slice, false, Form::units > 0);
+    return weights_beyond(resident::weight_blocks<Cell>, division.slice, Form::units > 0);
   }
   std::size_t bytes() const {
     simt::SharedLayout layout;
     resident::UnitNumbers::add_to(layout, division);
     resident::UnitNumbers::add_to(layout, division);
     layout.add<float>(states());
-    layout.add<float>(weights());
+    layout.add<T>(weights());
     return layout.bytes;
   }
 };
 
 // A Product of ForwardWalk.
-template <class Cell, class Form>
+template <class Cell, class T, class Form>
 class ForwardProduct {
  public:
   using Own = lone::Own;
   static constexpr bool in_group = false;
-  template <class T>
+  template <class>
   static constexpr bool forgets_thread = false;
 
-  template <class T>
   SIMT_DEVICE ForwardProduct(const ResidentForward<T>& args, int units, const Own& own,
-                             const Division& division, float* states, float* shared)
+                             const Division& division, float* states, T* shared)
       : units_(division.slice),
         states_(states),
         weights_(units_, shared, [&](int block, int column) {
           const int unit = own.unit(0), from = own.half() * columns_of(units_) + column;
-          simt::Float4 four = {};
-          if (unit >= units || from >= units) return four;
-          const auto some =
-              simt::load<4>(args.weights + std::int64_t{block * units + unit} * units + from);
-          SIMT_UNROLL
-          for (int i = 0; i < 4; ++i) four[i] = simt::to_float(some[i]);
-          return four;
+          // Aligned to four, as units is: all are inside, or none.
+          return unit < units && from < units
+                     ? simt::load<4>(args.weights + std::int64_t{block * units + unit} * units +
+                                     from)
+                     : simt::Vec<T, 4>{};
         }) {}
 
   SIMT_DEVICE void publish(const Own& own, int channel, const float (&values)[1]) const {
@@ -80,20 +77,20 @@ class ForwardProduct {
 
   int units_;
   float* states_;
-  Weights<resident::weight_blocks<Cell>, false, (Form::units > 0)> weights_;
+  Weights<T, resident::weight_blocks<Cell>, false, (Form::units > 0)> weights_;
 };
 
 template <class Cell, class T, class Form>
 SIMT_KERNEL(most_threads, 1)
 void forward(ResidentForward<T> args) {
   const Division division = resident::whole_division<Form>(args.hidden);
-  const ForwardMemory<Cell, Form> memory{division};
+  const ForwardMemory<Cell, T, Form> memory{division};
   simt::SharedCarver shared;
   const resident::UnitNumbers biases(shared, division), evolve(shared, division);
   auto* const states = shared.take<float>(memory.states());
-  auto* const weights = shared.take<float>(memory.weights());
-  resident::ForwardWalk<Cell, T, ForwardProduct<Cell, Form>, Form>(args, Own(), biases, evolve,
-                                                                   division, states, weights)
+  auto* const weights = shared.take<T>(memory.weights());
+  resident::ForwardWalk<Cell, T, ForwardProduct<Cell, T, Form>, Form>(args, Own(), biases, evolve,
+                                                                      division, states, weights)
       .run();
 }
 
@@ -104,11 +101,13 @@ void lone_forward(simt::Stream stream, const ResidentForward<T>& args) {
   if (args.sequences.count == 0) return;
   with_cell(args.cell, [&]<class Cell>(Cell) {
     const lone::Division division{.slice = resident::padded_units(args.hidden)};
-    lone::with_form<Cell>(resident::is_usual<lone::Own>(args), args.hidden, [&]<class Form>(Form) {
-      simt::launch(lone::launch_of_lanes(args.lanes, division,
-                                         lone::ForwardMemory<Cell, Form>{division}.bytes()),
-                   stream, lone::forward<Cell, T, Form>, args);
-    });
+    constexpr bool knows = resident::knows_sizes<Cell>;
+    resident::with_form_of<knows, knows>(
+        resident::is_usual<lone::Own>(args), args.hidden, [&]<class Form>(Form) {
+          simt::launch(lone::launch_of_lanes(args.lanes, division,
+                                             lone::ForwardMemory<Cell, T, Form>{division}.bytes()),
+                       stream, lone::forward<Cell, T, Form>, args);
+        });
   });
 }
 

@@ -68,16 +68,18 @@ class Vector {
   int units_;  // whole warps
 };
 
-// A thread's weights: of `blocks` matrices as many columns, 4 at a time. What registers do not hold lies in shared memory,
-// each thread's own.
-template <int blocks, bool backward, bool size_known>
+// A thread's weights: of `blocks` matrices as many columns, 4 at a time. Registers hold them as floats; what they have no room
+// for lies in shared memory as it came, each thread's own.
+template <class T, int blocks, bool backward, bool size_known>
 class Weights {
-  static constexpr int kept = kept_columns(blocks, backward, size_known);
+  static constexpr int kept = kept_columns(blocks, size_known);
 
  public:
+  using Four = simt::Vec<T, 4>;
+
   // weights(block, column): four from there on; 0 beyond the matrix.
   template <class F>
-  SIMT_DEVICE Weights(int units, float* shared, F&& weights)
+  SIMT_DEVICE Weights(int units, T* shared, F&& weights)
       : columns_(columns_of(units)),
         threads_(threads_of(units)),
         own_(shared + 4 * static_cast<int>(simt::thread_rank())) {
@@ -86,9 +88,9 @@ class Weights {
       SIMT_UNROLL
       for (int column = 0; column < kept; column += 4) {
         if (is_beyond(column)) continue;
-        const simt::Float4 four = weights(b, column);
+        const Four four = weights(b, column);
         SIMT_UNROLL
-        for (int i = 0; i < 4; ++i) kept_[b][column + i] = four[i];
+        for (int i = 0; i < 4; ++i) kept_[b][column + i] = simt::to_float(four[i]);
       }
       for (int column = kept; column < columns_; column += 4)
         simt::store(own_ + at(b, column), weights(b, column));
@@ -116,8 +118,8 @@ class Weights {
     const auto add_beyond = [&](int column) {
       SIMT_UNROLL
       for (int b = first; b < end; ++b) {
-        const auto four = simt::load<4>(static_cast<const float*>(own_ + at(b, column)));
-        add(b, column, [&](int i) { return four[i]; });
+        const Four four = simt::load<4>(static_cast<const T*>(own_ + at(b, column)));
+        add(b, column, [&](int i) { return simt::to_float(four[i]); });
       }
     };
     if constexpr (size_known && (blocks < 4 || !backward)) {
@@ -145,20 +147,9 @@ class Weights {
   }
 
   int columns_, threads_;
-  float* own_;
+  T* own_;
   float kept_[blocks][kept];
 };
-
-// start(the Form of a walk): each size that is known makes kernels of its own.
-template <class Cell, class F>
-void with_form(bool usual, std::int64_t hidden, F&& start) {
-  if (!usual) return start(resident::Anything{});
-  if constexpr (Cell::input_gates >= 3) {
-    if (hidden == 64) return start(resident::UsualOf<64>{});
-    if (hidden == 128) return start(resident::UsualOf<128>{});
-  }
-  start(resident::Usual{});
-}
 
 inline simt::LaunchConfig launch_of_lanes(std::int64_t lanes, const Division& division,
                                           std::size_t shared_bytes) {

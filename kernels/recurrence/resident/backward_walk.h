@@ -128,7 +128,7 @@ class BackwardWalk : TileAccess<ResidentBackward<T>, typename Product::Own, Form
       if (kind == LACUNA_EVOLVE_DECAY) kept(args_.evolve.exponent, token, token.exponents);
     }
   }
-  // As in forward.h: before numbers of the next token are asked for.
+  // As in forward_walk.h: before numbers of the next token are asked for.
   SIMT_DEVICE void take(const Token& token, Arrived& now) const {
     SIMT_UNROLL
     for (int i = 0; i < pairs; ++i) {

@@ -48,17 +48,24 @@ SIMT_BOTH Division whole_division(std::int64_t hidden) {
   return {.slice = Form::units > 0 ? Form::units : padded_units(hidden)};
 }
 
-// start(the Form of a walk by one block). Each size that is known makes kernels of its own: those that people take most, of
-// the cells that they take most; of floats only weights in two parts, for ptxas spills where it sees all of the others.
+// start(the Form of a walk by one block), of which some know a size: 64, 128. Each makes kernels of its own.
+template <bool of_64, bool of_128, class F>
+void with_form_of(bool usual, std::int64_t hidden, F&& start) {
+  if (!usual) return start(Anything{});
+  if constexpr (of_64)
+    if (hidden == 64) return start(UsualOf<64>{});
+  if constexpr (of_128)
+    if (hidden == 128) return start(UsualOf<128>{});
+  start(Usual{});
+}
+// The cells that people take most, which the most taken sizes are known of.
+template <class Cell>
+inline constexpr bool knows_sizes = Cell::input_gates >= 3;
+// Of floats only weights in two parts, for ptxas spills where it sees all of the others.
 template <class Cell, class E, class F>
 void with_form(bool usual, std::int64_t hidden, F&& start) {
-  if (!usual) return start(Anything{});
-  if constexpr (Cell::input_gates >= 3 && !std::is_same_v<E, float>) {
-    if (hidden == 64) return start(UsualOf<64>{});
-    if constexpr (!std::is_same_v<E, InTwoParts>)
-      if (hidden == 128) return start(UsualOf<128>{});
-  }
-  start(Usual{});
+  constexpr bool of_64 = knows_sizes<Cell> && !std::is_same_v<E, float>;
+  with_form_of<of_64, of_64 && !std::is_same_v<E, InTwoParts>>(usual, hidden, start);
 }
 
 // f(the type of the operands) for a layer of T.

@@ -7,7 +7,7 @@
 //   gru_reset_before: product of r and z, publish r h, meeting, product of n, ...
 //
 // Here is what a walk does besides its product, of which there are two: on tensor cores for eight lanes (forward.h), and in
-// plain arithmetic for a single one (lone.h).
+// plain arithmetic for a single one (lone/forward.h).
 #pragma once
 
 #include <cstdint>

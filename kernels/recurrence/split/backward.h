@@ -1,4 +1,4 @@
-// The walk of resident/backward.h by groups of blocks.
+// The walk of resident/backward_walk.h by groups of blocks.
 #pragma once
 
 #include "kernels/recurrence/resident/backward.h"

@@ -1,4 +1,4 @@
-// The walk of resident/forward.h by groups of blocks.
+// The walk of resident/forward_walk.h by groups of blocks.
 #pragma once
 
 #include "kernels/recurrence/resident/forward.h"
