@@ -77,8 +77,15 @@ TEST(StepCost, OfLoneLanesIsGatesAndWhatTheirMultiprocessorMultiplies) {
   EXPECT_NEAR(lone_step(lstm(64), 2, h100).us, gates + cycle * 256, 1e-9);
   EXPECT_NEAR(lone_step(lstm(60), 1, h100).floor_us, gates + cycle * 4 * 60 * 60 / 128, 1e-9);
   EXPECT_LE(lone_step(lstm(60), 1, h100).floor_us, lone_step(lstm(60), 1, h100).us);
-  // What registers do not hold of 128 by 128 comes from shared memory: 28 of 64 columns of 4 matrices, 256 threads.
-  EXPECT_NEAR(lone_step(lstm(128), 1, h100).us, gates + cycle * 28 * 4 * 256 * 4 / 128, 1e-9);
+  // What registers do not hold of 128 by 128 comes from shared memory, 28 of 64 columns of 4 matrices for 256 threads: as
+  // floats it takes longer than the product.
+  StepShape floats = lstm(128);
+  floats.operand_bytes = 4;
+  EXPECT_NEAR(lone_step(floats, 1, h100).us, gates + cycle * 28 * 4 * 256 * 4 / 128, 1e-9);
+  EXPECT_NEAR(lone_step(lstm(128), 1, h100).us, gates + cycle * 512, 1e-9);
+  // Kernels that do not know the size hold 32 columns.
+  floats.hidden = 112;
+  EXPECT_NEAR(lone_step(floats, 1, h100).us, gates + cycle * 24 * 4 * 224 * 4 / 128, 1e-9);
   StepShape rnn = lstm(128);
   rnn.matrices = 1;
   EXPECT_NEAR(lone_step(rnn, 1, h100).us, gates + cycle * 128, 1e-9);

@@ -282,7 +282,7 @@ TEST_F(PlanErrors, Options) {
   const int no_regime = 7;
   std::memcpy(&options.regime, &no_regime, sizeof no_regime);
   EXPECT_TRUE(refused(create(&capacity, &options), LACUNA_INVALID_ARGUMENT,
-                      {"options.regime: 7, expected a lacuna_regime, 0 to 4"}));
+                      {"options.regime: 7, expected a lacuna_regime, 0 to 5"}));
   options.regime = LACUNA_REGIME_RESIDENT;
   EXPECT_TRUE(refused(create(&capacity, &options), LACUNA_UNSUPPORTED,
                       {"options.regime: 2, expected 0: the CPU backend has one way"}));

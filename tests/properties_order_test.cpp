@@ -15,7 +15,21 @@ using support::library_run;
 using support::Per;
 using support::Selection;
 
-struct Company : support::PropertyTest {};
+// In the regime that a plan of the whole batch takes: by another a sequence has the same but for rounding.
+struct Company : support::PropertyTest {
+  static lacuna_regime regime_of(const Case& c) {
+    lacuna_plan_info info{};
+    in_type(c, [&]<class Real>(Real) {
+      const Data data(c);
+      const auto run = library_run<Real>(c, data);
+      const auto context = support::make_context();
+      support::must(lacuna_plan_query(
+          support::make_plan(context.get(), run.layer(), run.capacity()).get(), &info));
+    });
+    return info.regime;
+  }
+  support::InRegime regime{regime_of(c)};
+};
 
 INSTANTIATE_TEST_SUITE_P(Each, Company, testing::ValuesIn(support::property_cases),
                          support::test_name);

@@ -137,7 +137,7 @@ class Order(WithModel):
         expected = dict(zip(points, self.model.predict(self.model.defaults, points)))
         for point in points[:len(tune_sweep.SHAPES)]:
             self.assertEqual(expected[point], min(us for other, us in expected.items() if other[0] == point[0]))
-        self.assertEqual({len({way.regime for other, way in points[:50] if other == shape})
+        self.assertEqual({len({way.regime for other, way in points[:2 * len(tune_sweep.SHAPES)] if other == shape})
                           for shape in tune_sweep.SHAPES}, {2})
 
     def test_leaves_out_what_is_far_off(self):
@@ -191,12 +191,14 @@ class Hanging(WithModel):
 
     def test_steps_follow_from_what_was_measured(self):
         _, asked = self.asked(lambda *_: False)
+        self.assertEqual(asked[0][2], 4000)
         resident = [(shape, steps) for shape, way, steps, training in asked
                     if way.regime == abi.REGIME_RESIDENT and not training]
         expected = dict(zip([shape for shape, _ in resident], self.model.predict(
             self.model.defaults, [(shape, Way(abi.REGIME_RESIDENT, 0)) for shape, _ in resident])))
-        self.assertEqual(resident[0][1], 4000)
-        for shape, steps in resident[1:]:
+        for point, (shape, steps) in enumerate(resident):
+            if point == 0 or shape.sequences > 64:  # nothing is known yet, or memory allows no more
+                continue
             slope_us = 1500 + 4 * (3 if "gru" in str(shape) else 4) * shape.hidden ** 2 / 5e3
             self.assertAlmostEqual(steps, min(4000, slope_us / (3 * expected[shape])), -1)
 
