@@ -425,13 +425,13 @@ INSTANTIATE_TEST_SUITE_P(
                      testing::Values(LACUNA_REGIME_RESIDENT, LACUNA_REGIME_LONE)));
 
 // A sequence of 20,000 tokens beside 500 short ones.
-class OfUnlikeLengths : public testing::TestWithParam<lacuna_regime> {};
+class OneIsLong : public testing::TestWithParam<lacuna_regime> {};
 
-TEST_P(OfUnlikeLengths, Agrees) {
+TEST_P(OneIsLong, Agrees) {
   const InRegime regime(GetParam());
   support::expect_agreement("gru_decay_f32_n501_d1_h3_len0-3+20000_miss30_seed7");
 }
-INSTANTIATE_TEST_SUITE_P(Whole, OfUnlikeLengths,
+INSTANTIATE_TEST_SUITE_P(Whole, OneIsLong,
                          testing::Values(LACUNA_REGIME_RESIDENT, LACUNA_REGIME_LONE));
 
 class Stepwise : public testing::TestWithParam<const char*> {};

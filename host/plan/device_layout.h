@@ -22,7 +22,7 @@ struct DeviceLayout {
   std::string one_stream;       // why there is but one
   // With one stream, whether each product may have the whole scratch: where no plan of the layer has branches.
   bool whole_scratch = false;
-  bool tf32 = false;            // operands of products of T are rounded to 11 bits
+  bool tf32 = false;  // operands of products of T are rounded to 11 bits
   lacuna_tape_kind tape_kind = LACUNA_TAPE_BEST;  // BEST: no tape
 
   // Widths, in elements. Strides are multiples of 8, so that rows of any type are aligned to 16 bytes.
