@@ -107,16 +107,13 @@ void backward(ResidentBackward<T> args) {
 template <class T>
 void lone_backward(simt::Stream stream, const ResidentBackward<T>& args) {
   if (args.sequences.count == 0) return;
-  with_cell(args.cell, [&]<class Cell>(Cell) {
+  const auto start = [&]<class Cell, class Form>(Cell, Form) {
     const lone::Division division{.slice = resident::padded_units(args.hidden)};
-    constexpr bool knows = resident::knows_sizes<Cell>;
-    resident::with_form_of<knows, knows>(
-        resident::is_usual<lone::Own>(args), args.hidden, [&]<class Form>(Form) {
-          simt::launch(lone::launch_of_lanes(args.lanes, division,
-                                             lone::BackwardMemory<Cell, T, Form>{division}.bytes()),
-                       stream, lone::backward<Cell, T, Form>, args);
-        });
-  });
+    const lone::BackwardMemory<Cell, T, Form> memory{division};
+    simt::launch(lone::launch_of_lanes(args.lanes, division, memory.bytes()), stream,
+                 lone::backward<Cell, T, Form>, args);
+  };
+  lone::with_kernel(args.cell, resident::is_usual<lone::Own>(args), args.hidden, start);
 }
 
 }  // namespace lacuna

@@ -99,16 +99,13 @@ void forward(ResidentForward<T> args) {
 template <class T>
 void lone_forward(simt::Stream stream, const ResidentForward<T>& args) {
   if (args.sequences.count == 0) return;
-  with_cell(args.cell, [&]<class Cell>(Cell) {
+  const auto start = [&]<class Cell, class Form>(Cell, Form) {
     const lone::Division division{.slice = resident::padded_units(args.hidden)};
-    constexpr bool knows = resident::knows_sizes<Cell>;
-    resident::with_form_of<knows, knows>(
-        resident::is_usual<lone::Own>(args), args.hidden, [&]<class Form>(Form) {
-          simt::launch(lone::launch_of_lanes(args.lanes, division,
-                                             lone::ForwardMemory<Cell, T, Form>{division}.bytes()),
-                       stream, lone::forward<Cell, T, Form>, args);
-        });
-  });
+    const lone::ForwardMemory<Cell, T, Form> memory{division};
+    simt::launch(lone::launch_of_lanes(args.lanes, division, memory.bytes()), stream,
+                 lone::forward<Cell, T, Form>, args);
+  };
+  lone::with_kernel(args.cell, resident::is_usual<lone::Own>(args), args.hidden, start);
 }
 
 }  // namespace lacuna

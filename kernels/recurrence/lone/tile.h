@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/recurrence/cell_steps.h"
 #include "kernels/recurrence/lone/division.h"
 #include "kernels/recurrence/resident/forms.h"
 #include "kernels/simt/index.h"
@@ -150,6 +151,16 @@ class Weights {
   T* own_;
   float kept_[blocks][kept];
 };
+
+// start(the cell, the Form) of the kernel that serves.
+template <class F>
+void with_kernel(lacuna_cell cell, bool usual, std::int64_t hidden, F&& start) {
+  with_cell(cell, [&]<class Cell>(Cell) {
+    constexpr bool knows = resident::knows_sizes<Cell>;
+    resident::with_form_of<knows, knows>(usual, hidden,
+                                         [&]<class Form>(Form form) { start(Cell{}, form); });
+  });
+}
 
 inline simt::LaunchConfig launch_of_lanes(std::int64_t lanes, const Division& division,
                                           std::size_t shared_bytes) {
