@@ -109,12 +109,17 @@ TEST(Regime, RefusesWhatItCannotServe) {
     return support::plan_status(context.get(), layer, regime, capacity);
   };
   const lacuna_layer small = layer_of("grud_f32_n1_h8_len1_seed1");
-  EXPECT_TRUE(refused(create(layer_of("grud_f64_n1_h8_len1_seed1"), LACUNA_REGIME_RESIDENT),
-                      LACUNA_UNSUPPORTED, "options.regime"));
-  EXPECT_TRUE(refused(create(layer_of("lstm_f16_n1_h9_p3_len1_seed1"), LACUNA_REGIME_RESIDENT),
-                      LACUNA_UNSUPPORTED, "a projection is stepwise"));
-  EXPECT_TRUE(refused(create(layer_of("lstm_f16_n1_h129_len1_seed1"), LACUNA_REGIME_RESIDENT),
-                      LACUNA_UNSUPPORTED, "hidden is 129"));
+  for (const auto& [whole, name] : {std::pair{LACUNA_REGIME_RESIDENT, "the resident regime"},
+                                    std::pair{LACUNA_REGIME_LONE, "the lone regime"}}) {
+    EXPECT_TRUE(refused(create(layer_of("grud_f64_n1_h8_len1_seed1"), whole), LACUNA_UNSUPPORTED,
+                        std::string("options.regime: ") + name + " does not serve: the type is"));
+    EXPECT_TRUE(refused(create(layer_of("lstm_f16_n1_h9_p3_len1_seed1"), whole), LACUNA_UNSUPPORTED,
+                        "a projection is stepwise"));
+    EXPECT_TRUE(refused(create(layer_of("lstm_f16_n1_h129_len1_seed1"), whole), LACUNA_UNSUPPORTED,
+                        "hidden is 129"));
+    EXPECT_TRUE(refused(create(layer_of("gru_f32_n1_h8_len1_zone5_seed1"), whole),
+                        LACUNA_UNSUPPORTED, "zoneout and recurrent dropout are stepwise"));
+  }
   for (const int wrong : {-1, 6})
     EXPECT_TRUE(refused(create(small, static_cast<lacuna_regime>(wrong)), LACUNA_INVALID_ARGUMENT,
                         "options.regime: " + std::to_string(wrong)));

@@ -242,7 +242,6 @@ class Backward : BackwardRecurrence<T> {
   }
 
   void input_gradients() const {
-    if (!wants_input()) return;
     const DeviceLayout& lay = this->lay_;
     const std::int64_t stride = lay.gradient_gates * lay.units;
     const auto multiply = [&](R* d_input) {

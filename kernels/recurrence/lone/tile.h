@@ -21,6 +21,7 @@
 
 namespace lacuna::lone {
 
+// What a thread owns, as resident::Own: one unit, of which the other half of the warp has the same.
 struct Own {
   static constexpr int pairs = 1;
   static constexpr int lanes = 1, neighbours = 1;
@@ -50,8 +51,8 @@ SIMT_DEVICE float of_both(float half) {
   return half + simt::shuffle_xor(half, static_cast<unsigned>(units_per_warp));
 }
 
-// A number of each unit, in shared memory, where whole units of 4 are read by half a warp at once: the second half of the
-// depth lies 16 bytes further, in other banks than the first.
+// A number of each unit, in shared memory, where half a warp reads the same four at once. The second half of the depth lies
+// 16 bytes further, so that both halves of the warp read other banks.
 class Vector {
  public:
   static constexpr int gap = 4;
