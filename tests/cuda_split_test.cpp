@@ -112,7 +112,9 @@ INSTANTIATE_TEST_SUITE_P(
                     Odd{"lstm_f16_n3_d2_h3_len0-3_init_seed8", cluster(16)},
                     Odd{"gru_reset_before_f32_n2_d2_h250_len2_init_seed9", cluster(16)},
                     Odd{"rnn_bf16_n2_d2_h40_len0-3_init_seed10", grid(32)},
-                    Odd{"rnn_euler+none+none_f32_n3_d1_h500_len1-2_seed11", grid(8)}));
+                    Odd{"rnn_euler+none+none_f32_n3_d1_h500_len1-2_seed11", grid(8)},
+                    Odd{"lstm_bf16_n2_d2_h40_len0-3_init_seed12", grid(64)},
+                    Odd{"gru_reset_before_f32_n2_d1_h33_len1-2_seed13", grid(64)}));
 
 // One lane in use, many sequences to a lane, none at all; rows with nothing measured, both directions, times, contexts.
 constexpr const char* odd_batches[] = {

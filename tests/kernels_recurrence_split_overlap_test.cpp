@@ -58,7 +58,6 @@ struct Operand<overlap::Counted> : Operand<Tf32> {
 
 namespace {
 
-using lacuna::simt::Vec;
 using overlap::Counted;
 using overlap::watch;
 
@@ -66,18 +65,16 @@ using overlap::watch;
 template <class Base>
 struct Watched : Base {
   using Base::Base;
-  using Stored = typename Base::Stored;
-
   bool is(int rank) const { return this->tile() == 0 && this->rank() == rank; }
-  void publish(int channel, int lane, int at, const Vec<Stored, 2>& two) {
-    if (is(1)) overlap::hold_back(published_++ / 2);
-    Base::publish(channel, lane, at, two);
+  void send(const lacuna::resident::Own& own, int channel) {
+    if (is(1)) overlap::hold_back(sent_++);
+    Base::send(own, channel);
   }
   void meet_others(int channel) {
     if (is(0)) overlap::note_wait();
     Base::meet_others(channel);
   }
-  int published_ = 0;  // two in each step
+  int sent_ = 0;  // one in each step
 };
 
 template <class Base>

@@ -43,6 +43,8 @@ void expect_one_result(std::int64_t hidden, int blocks) {
 TEST(SplitRecurrence, IsRepeatableInAnyOrderOfThreads) {
   expect_one_result<lacuna::LstmStep, float>(37, 2);
   expect_one_result<lacuna::GruResetBeforeStep, lacuna::simt::Bf16>(50, 4);
+  // Warps that help add several blocks' parts.
+  expect_one_result<lacuna::GruResetBeforeStep, lacuna::simt::Bf16>(40, 16);
 }
 
 }  // namespace

@@ -94,7 +94,7 @@ TYPED_TEST(StepwiseArrays, NothingToDoLaunchesNothing) {
 TEST(StepwiseSpread, CoversEveryRowAndUnitWithinTheDevicesLimits) {
   for (const std::int64_t units : {8L, 16L, 40L, 72L, 512L, 520L, 4096L, 1L << 24})
     for (const std::int64_t rows : {1L, 2L, 63L, 64L, 1000L, (1L << 31) - 1}) {
-      const auto launch = lacuna::stepwise::spread<double>(rows, units);
+      const auto launch = lacuna::stepwise::spread<2>(rows, units);
       const auto across = static_cast<std::int64_t>(launch.grid.y) * launch.block.x * 2;
       const auto down = static_cast<std::int64_t>(launch.grid.x) * launch.block.y;
       EXPECT_LE(launch.block.count(), 128u);

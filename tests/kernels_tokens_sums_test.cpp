@@ -134,7 +134,7 @@ TYPED_TEST(KernelsTokensSums, OfColumns) {
   using R = simt::Real<X>;
   const std::int64_t sizes[][3] = {{0, 3, 8},     {4, 0, 0},   {1, 1, 1},    {5, 1, 3},
                                    {7, 2, 2},     {100, 5, 8}, {64, 32, 32}, {65, 33, 40},
-                                   {700, 70, 72}, {2000, 3, 8}};
+                                   {700, 70, 72}, {70, 9, 11}, {2000, 3, 8}};
   for (const auto& [rows, columns, stride] : sizes) {
     const Matrix<X> matrix(rows, columns, stride);
     for (const bool weighted : {false, true}) {

@@ -25,7 +25,7 @@ class Backward : BackwardRecurrence<T> {
     if (this->sequences() == 0) return;
     if (this->sorts()) this->sort_sequences();
     this->draw();
-    this->pack();
+    this->pack(wants_input() || !this->saves_gates());
     this->recur();
     pass_carry_gradients(this->stream_, observed());
     if (this->tokens() == 0) return;

@@ -25,7 +25,7 @@ class Forward : Run<T> {
     this->arrange(this->locates());
     observe_tokens();
     if (this->sequences() == 0) return;
-    this->pack();  // kernels fetch weights before they know that there are no tokens
+    this->pack(true);  // kernels fetch weights before they know that there are no tokens
     const bool any = this->steps_ > 0;
     this->template side_by_side<Forward>(*this, {{any, &Forward::multiply_inputs},
                                                  {any && decays(), &Forward::multiply_delta},

@@ -173,16 +173,18 @@ class Run {
     return view;
   }
 
-  void pack() {
+  // with_inputs: does anything multiply inputs, or their gradients?
+  void pack(bool with_inputs) {
     const std::int64_t h = layer_.hidden, r = lay_.outputs, g = gates(layer_.cell);
     PackedList<T> list;
-    weights_x_ = packed(list, LACUNA_WEIGHTS_X,
-                        {.gates = g,
-                         .hidden = h,
-                         .columns = lay_.input,
-                         .packed = work<T>(at_.weights_x),
-                         .units = units(),
-                         .stride = lay_.input_stride});
+    if (with_inputs)
+      weights_x_ = packed(list, LACUNA_WEIGHTS_X,
+                          {.gates = g,
+                           .hidden = h,
+                           .columns = lay_.input,
+                           .packed = work<T>(at_.weights_x),
+                           .units = units(),
+                           .stride = lay_.input_stride});
     weights_h_ = packed(list, LACUNA_WEIGHTS_H,
                         {.gates = g,
                          .hidden = h,

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "kernels/cells/function.h"
+#include "kernels/simt/nonlinear.h"
 
 namespace lacuna {
 
@@ -36,6 +37,22 @@ template <class V>
 LACUNA_FN V hyperbolic_tangent(V x) {
   const V e = exponential_minus_one(x + x);
   return e / (e + V(2));
+}
+
+// Of a float, on a GPU, by its own instructions.
+LACUNA_FN float sigmoid(float x) {
+#ifdef __CUDA_ARCH__
+  return simt::gpu::sigmoid(x);
+#else
+  return sigmoid<float>(x);
+#endif
+}
+LACUNA_FN float hyperbolic_tangent(float x) {
+#ifdef __CUDA_ARCH__
+  return simt::gpu::hyperbolic_tangent(x);
+#else
+  return hyperbolic_tangent<float>(x);
+#endif
 }
 
 template <class V>

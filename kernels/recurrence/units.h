@@ -1,4 +1,5 @@
-// A few neighbouring units of one row, as one thread holds them: 16 bytes of R.
+// A few neighbouring units of one row, as one thread holds them: 8 bytes of R. So few, for a step has few rows: more threads
+// wait at the same time.
 //
 // Arrays of the library are aligned and `units` wide, a multiple of 8, so that such a group is one access; its columns
 // beyond `hidden` are written as 0, because products and sums run over them. The caller's arrays are `hidden` wide and
@@ -13,7 +14,7 @@
 namespace lacuna {
 
 template <class R>
-inline constexpr int units_per_thread = 16 / static_cast<int>(sizeof(R));
+inline constexpr int units_per_thread = 8 / static_cast<int>(sizeof(R));
 
 // R: float or double.
 template <class R>
@@ -82,6 +83,20 @@ SIMT_DEVICE Units<simt::Real<T>> load_present(const T* array, std::int64_t at, i
   for (int i = 0; i < units_per_thread<R>; ++i)
     result[i] = i < present ? simt::to_real(array[at + i]) : R(0);
   return result;
+}
+
+// `count` groups of an array of the caller, `step` apart, by one branch for all.
+template <int count, class T>
+SIMT_DEVICE void load_present_rows(const T* array, std::int64_t at, std::int64_t step, int present,
+                                   Units<simt::Real<T>> (&to)[count]) {
+  constexpr int all = units_per_thread<simt::Real<T>>;
+  if (array != nullptr && step % all == 0 && is_one_access(array + at, present)) {
+    SIMT_UNROLL
+    for (int k = 0; k < count; ++k) to[k] = load_units(array, at + k * step);
+  } else {
+    SIMT_UNROLL
+    for (int k = 0; k < count; ++k) to[k] = load_present(array, at + k * step, present);
+  }
 }
 
 // To an array of the caller; null: not wanted.

@@ -7,6 +7,7 @@
 #include "kernels/simt/number.h"
 #include "kernels/simt/shared.h"
 #include "kernels/simt/sync.h"
+#include "kernels/simt/vec.h"
 #include "kernels/simt/warp.h"
 #include "kernels/tokens/flat.h"
 
@@ -26,6 +27,7 @@ struct ColumnSum {
   const R* slope_of = nullptr;
   const X* factor = nullptr;
   std::int64_t factor_stride = 0;
+  bool whole = false;  // do neighbouring columns go by one access? ColumnSums.add says so
 };
 
 // Sums over the same number of rows, which are formed by the same launches. As a kernel's parameter.
@@ -37,8 +39,17 @@ struct ColumnSums {
   int count = 0;
   std::int64_t columns = 0, widest = 0;  // of all together, of one
 
-  void add(const ColumnSum<X>& sum) {
+  // Columns that a thread sums side by side.
+  static constexpr int at_once = 8 / static_cast<int>(sizeof(X));
+
+  void add(ColumnSum<X> sum) {
     if (count == most) throw std::length_error("more sums of columns than a kernel takes");
+    const auto aligned = [](const X* matrix, std::int64_t stride) {
+      return matrix == nullptr ||
+             (stride % at_once == 0 &&
+              reinterpret_cast<std::uintptr_t>(matrix) % (at_once * sizeof(X)) == 0);
+    };
+    sum.whole = aligned(sum.matrix, sum.stride) && aligned(sum.factor, sum.factor_stride);
     first[count] = columns;
     of[count++] = sum;
     columns += sum.columns;
@@ -79,22 +90,24 @@ inline RowParts row_parts(std::int64_t rows) {
 
 // Blocks of a launch: (columns side by side, parts, sums).
 template <class X>
-simt::LaunchConfig sums_launch(const ColumnSums<X>& sums, unsigned width, std::int64_t parts) {
-  return {.grid = {static_cast<unsigned>((sums.widest + width - 1) / width),
+simt::LaunchConfig sums_launch(const ColumnSums<X>& sums, unsigned columns, std::int64_t parts) {
+  return {.grid = {static_cast<unsigned>((sums.widest + columns - 1) / columns),
                    static_cast<unsigned>(parts), static_cast<unsigned>(sums.count)},
           .block = {flat_threads}};
 }
 
 // Where a thread of such a block works.
 struct ColumnTile {
-  unsigned row, rows;  // the thread's row among `rows`
-  std::int64_t column;
+  unsigned row, rows;   // the thread's row among `rows`
+  std::int64_t column;  // its first
 
-  SIMT_DEVICE explicit ColumnTile(unsigned width)
+  // width: threads side by side, with `each` columns.
+  SIMT_DEVICE explicit ColumnTile(unsigned width, unsigned each = 1)
       : row(simt::thread_index().x / width),
         rows(flat_threads / width),
-        column(static_cast<std::int64_t>(simt::block_index().x) * width +
-               simt::thread_index().x % width) {}
+        column((static_cast<std::int64_t>(simt::block_index().x) * width +
+                simt::thread_index().x % width) *
+               each) {}
 };
 
 // The sum of all threads on one column. Every thread of the block takes part.
@@ -110,42 +123,77 @@ SIMT_DEVICE R sum_over_tile(unsigned width, R own, R* shared) {
   return shared[rank % width];
 }
 
+// A few columns of a row; those that are not present read as 0.
+template <class X>
+SIMT_DEVICE auto load_columns(const X* row, bool whole, std::int64_t present) {
+  constexpr int at_once = ColumnSums<X>::at_once;
+  simt::Vec<X, at_once> stored = {};
+  if (whole && present >= at_once) {
+    stored = simt::load<at_once>(row);
+  } else {
+    SIMT_UNROLL
+    for (int k = 0; k < at_once; ++k)
+      if (k < present) stored[k] = row[k];
+  }
+  simt::Vec<simt::Real<X>, at_once> columns;
+  SIMT_UNROLL
+  for (int k = 0; k < at_once; ++k) columns[k] = simt::to_real(stored[k]);
+  return columns;
+}
+
 // partials [parts, columns of all].
 template <class X>
 SIMT_KERNEL(flat_threads)
 void sum_row_parts(ColumnSums<X> sums, std::int64_t rows, std::int64_t rows_each, unsigned width,
                    simt::Real<X>* partials) {
   using R = simt::Real<X>;
-  SIMT_SHARED(shared, R[flat_threads]);
-  const ColumnTile tile(width);
+  constexpr int at_once = ColumnSums<X>::at_once;
+  using Columns = simt::Vec<R, at_once>;
+  SIMT_SHARED(shared, R[at_once * flat_threads]);
+  const ColumnTile tile(width, at_once);
   const ColumnSum<X> own = sums.of[simt::block_index().z];
-  const std::int64_t place = sums.first[simt::block_index().z] + tile.column;
   const std::int64_t part = simt::block_index().y, begin = part * rows_each;
   const std::int64_t end = begin + rows_each < rows ? begin + rows_each : rows;
-  const bool inside = tile.column < own.columns;
-  R sum = 0;
-  for (std::int64_t first = begin + tile.row; inside && first < end;
+  const std::int64_t present = own.columns - tile.column;
+  Columns sum = {};
+  for (std::int64_t first = begin + tile.row; present > 0 && first < end;
        first += rows_ahead * tile.rows) {
-    R element[rows_ahead];
+    Columns element[rows_ahead];
     const auto for_rows = [&](auto&& work) {
       SIMT_UNROLL
       for (int a = 0; a < rows_ahead; ++a)
         if (first + a * tile.rows < end) work(element[a], first + a * tile.rows);
     };
     SIMT_UNROLL
-    for (int a = 0; a < rows_ahead; ++a) element[a] = 0;
-    for_rows(
-        [&](R& e, std::int64_t r) { e = simt::to_real(own.matrix[r * own.stride + tile.column]); });
+    for (Columns& e : element) e = {};
+    for_rows([&](Columns& e, std::int64_t r) {
+      e = load_columns(own.matrix + r * own.stride + tile.column, own.whole, present);
+    });
     if (own.factor != nullptr)
-      for_rows([&](R& e, std::int64_t r) {
-        e *= simt::to_real(own.factor[r * own.factor_stride + tile.column]);
+      for_rows([&](Columns& e, std::int64_t r) {
+        const Columns factor =
+            load_columns(own.factor + r * own.factor_stride + tile.column, own.whole, present);
+        SIMT_UNROLL
+        for (int k = 0; k < at_once; ++k) e[k] *= factor[k];
       });
-    if (own.row_weight != nullptr) for_rows([&](R& e, std::int64_t r) { e *= own.row_weight[r]; });
+    if (own.row_weight != nullptr)
+      for_rows([&](Columns& e, std::int64_t r) {
+        const R weight = own.row_weight[r];
+        SIMT_UNROLL
+        for (int k = 0; k < at_once; ++k) e[k] *= weight;
+      });
     SIMT_UNROLL
-    for (int a = 0; a < rows_ahead; ++a) sum += element[a];
+    for (int a = 0; a < rows_ahead; ++a) {
+      SIMT_UNROLL
+      for (int k = 0; k < at_once; ++k) sum[k] += element[a][k];
+    }
   }
-  sum = sum_over_tile(width, sum, &shared[0]);
-  if (inside && tile.row == 0) partials[part * sums.columns + place] = sum;
+  const std::int64_t place = part * sums.columns + sums.first[simt::block_index().z] + tile.column;
+  SIMT_UNROLL
+  for (int k = 0; k < at_once; ++k) {
+    const R all = sum_over_tile(width, sum[k], &shared[k * flat_threads]);
+    if (k < present && tile.row == 0) partials[place + k] = all;
+  }
 }
 
 template <class X>
@@ -219,10 +267,11 @@ template <class X>
 void column_sums(simt::Stream stream, std::int64_t rows, const ColumnSums<X>& sums,
                  simt::Real<X>* partials) {
   if (rows == 0 || sums.columns == 0) return;
-  const unsigned width = tokens::columns_side_by_side(sums.widest);
+  constexpr int at_once = ColumnSums<X>::at_once;
+  const unsigned width = tokens::columns_side_by_side((sums.widest + at_once - 1) / at_once);
   const tokens::RowParts cut = tokens::row_parts(rows);
-  simt::launch(tokens::sums_launch(sums, width, cut.parts), stream, tokens::sum_row_parts<X>, sums,
-               rows, cut.rows, width, partials);
+  simt::launch(tokens::sums_launch(sums, width * at_once, cut.parts), stream,
+               tokens::sum_row_parts<X>, sums, rows, cut.rows, width, partials);
   tokens::launch_add_partials(stream, sums, partials, cut.parts);
 }
 

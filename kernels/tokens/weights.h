@@ -5,11 +5,13 @@
 
 #include "kernels/cells/activations.h"
 #include "kernels/simt/number.h"
+#include "kernels/simt/vec.h"
 #include "kernels/tokens/flat.h"
 
 namespace lacuna {
 
-// source [gates hidden, columns] -> packed [gates units, stride], zeros in between.
+// source [gates hidden, columns] -> packed [gates units, stride], zeros in between. packed: aligned to 16 bytes; stride: a
+// multiple of 8.
 template <class T>
 struct PackedWeights {
   const simt::Real<T>* source;
@@ -36,18 +38,36 @@ struct PackedList {
 inline namespace SIMT_PATH {
 namespace tokens {
 
+// Neighbouring columns that a thread packs: 16 bytes of R.
+template <class R>
+inline constexpr int columns_at_once = 16 / static_cast<int>(sizeof(R));
+
 // Blocks: (of the largest, of each).
 template <class T>
 SIMT_KERNEL(flat_threads)
 void pack_padded(PackedList<T> list) {
   using R = simt::Real<T>;
+  constexpr int several = columns_at_once<R>;
   const PackedWeights<T> own = list.of[simt::block_index().y];
-  for (std::int64_t i = flat_index(); i < own.count(); i += flat_step()) {
-    const std::int64_t row = i / own.stride, column = i % own.stride;
+  const bool whole = own.columns % several == 0 &&
+                     reinterpret_cast<std::uintptr_t>(own.source) % (several * sizeof(R)) == 0;
+  const std::int64_t across = own.stride / several;
+  for (std::int64_t i = flat_index(); i < own.gates * own.units * across; i += flat_step()) {
+    const std::int64_t row = i / across, column = i % across * several;
     const std::int64_t gate = row / own.units, unit = row % own.units;
-    const bool inside = unit < own.hidden && column < own.columns;
-    own.packed[i] = simt::from_real<T>(
-        inside ? own.source[(gate * own.hidden + unit) * own.columns + column] : R(0));
+    const std::int64_t present = unit < own.hidden ? own.columns - column : 0;
+    const R* const from = own.source + (gate * own.hidden + unit) * own.columns + column;
+    simt::Vec<R, several> read;
+    if (whole && present > 0) {
+      read = simt::load<several>(from);
+    } else {
+      SIMT_UNROLL
+      for (int k = 0; k < several; ++k) read[k] = k < present ? from[k] : R(0);
+    }
+    simt::Vec<T, several> packed;
+    SIMT_UNROLL
+    for (int k = 0; k < several; ++k) packed[k] = simt::from_real<T>(read[k]);
+    simt::store(own.packed + row * own.stride + column, packed);
   }
 }
 
@@ -73,7 +93,8 @@ void store_rates(const R* lambda, std::int64_t count, R* out) {
 template <class T>
 void pack_weights(simt::Stream stream, const PackedList<T>& list) {
   std::int64_t largest = 0;
-  for (int i = 0; i < list.count; ++i) largest = std::max(largest, list.of[i].count());
+  for (int i = 0; i < list.count; ++i)
+    largest = std::max(largest, list.of[i].count() / tokens::columns_at_once<simt::Real<T>>);
   if (largest == 0) return;
   simt::LaunchConfig config = tokens::flat_launch(largest);
   config.grid.y = static_cast<unsigned>(list.count);

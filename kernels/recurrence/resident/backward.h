@@ -5,6 +5,7 @@
 
 #include "kernels/recurrence/resident/backward_walk.h"
 #include "kernels/recurrence/resident/forward.h"
+#include "kernels/recurrence/resident/partial_sums.h"
 
 namespace lacuna {
 namespace resident {
@@ -21,7 +22,7 @@ using BackwardWeights = StationaryWeights<E, weight_blocks<Cell>,
 // The Scatter of a block that has all units itself: nothing has to go anywhere.
 class OwnSums {
  public:
-  static constexpr bool in_group = false;
+  static constexpr bool in_group = false, helpers_add = false;
   static void add_to(simt::SharedLayout& /*shared*/, const Division& /*division*/) {}
   SIMT_DEVICE int tile() const { return static_cast<int>(simt::block_index().x); }
   SIMT_DEVICE int rank() const { return 0; }
@@ -46,6 +47,7 @@ struct BackwardMemory {
     simt::SharedLayout layout;
     Scatter::add_to(layout, division);
     UnitNumbers::add_to(layout, division);
+    PartialSums<Scatter::helpers_add>::add_to(layout, division);
     layout.add<Stored>(static_cast<std::size_t>(2 * gradients()));
     layout.add<std::uint32_t>(static_cast<std::size_t>(warp_words() * division.warps()));
     return layout.bytes;
@@ -77,10 +79,12 @@ class BackwardProduct {
   // `units`: of rows and columns of the weights.
   template <class T>
   SIMT_DEVICE BackwardProduct(const ResidentBackward<T>& args, int units, const Own& own,
-                              const Division& division, Scatter& scatter, Stored* gradients,
-                              std::uint32_t* shared)
+                              const Division& division, Scatter& scatter,
+                              const PartialSums<Scatter::helpers_add>& partial_sums,
+                              Stored* gradients, std::uint32_t* shared)
       : division_(division),
         scatter_(scatter),
+        partial_sums_(partial_sums),
         gradients_(gradients),
         weights_(fragments_of<E>(division), own.thread,
                  shared + static_cast<int>(simt::warp_index()) *
@@ -141,10 +145,18 @@ class BackwardProduct {
     for (int i = 0; i < pairs; ++i) to[i] += total(sums, i);
     if constexpr (Scatter::in_group) {
       scatter_.meet();
-      for (int distance = 1; distance < division_.blocks; ++distance) {
-        const simt::Float4 part = scatter_.from(distance, own);
-        SIMT_UNROLL
-        for (int i = 0; i < pairs; ++i) to[i] += part[i];
+      add_share(own, 0, to);
+      if (division_.depths == 1) return;
+      if constexpr (Scatter::helpers_add) {
+        partial_sums_.meet(own);
+        partial_sums_.add_all(own, 0, to);
+      } else {  // the same sums, with the same bits
+        for (int depth = 1; depth < division_.depths; ++depth) {
+          float share[pairs] = {};
+          add_share(own, depth, share);
+          SIMT_UNROLL
+          for (int i = 0; i < pairs; ++i) to[i] += share[i];
+        }
       }
     }
   }
@@ -218,16 +230,40 @@ class BackwardProduct {
     }
   }
 
+  // to += what the others have sent whose parts the warp of this depth adds, in the order of the circle.
+  SIMT_DEVICE void add_share(const Own& own, int depth, float (&to)[pairs]) const {
+    constexpr int at_once = Scatter::helpers_add ? 4 : 1;  // that are asked for
+    const int each = division_.blocks / division_.depths, end = (depth + 1) * each;
+    for (int distance = depth > 0 ? depth * each : 1; distance < end; distance += at_once) {
+      simt::Float4 parts[at_once] = {};
+      SIMT_UNROLL
+      for (int k = 0; k < at_once; ++k)
+        if (distance + k < end) parts[k] = scatter_.from(distance + k, own);
+      SIMT_UNROLL
+      for (int k = 0; k < at_once; ++k) {
+        SIMT_UNROLL
+        for (int i = 0; i < pairs; ++i) to[i] += parts[k][i];
+      }
+    }
+  }
+
   template <int first, int end>
   SIMT_DEVICE void help_product(const Own& own, std::int32_t step) {
     meet();
     Sum sums[end - first];
     multiply<first, end>(own, sums, buffer_of(step));
     scatter_.meet();
+    if constexpr (Scatter::helpers_add) {
+      float share[pairs] = {};
+      add_share(own, own.depth, share);
+      partial_sums_.put(own, 0, {share[0], share[1], share[2], share[3]});
+      partial_sums_.meet(own);
+    }
   }
 
   Division division_;
   Scatter& scatter_;
+  PartialSums<Scatter::helpers_add> partial_sums_;
   Stored* gradients_;
   Weights weights_;
 };
@@ -238,11 +274,12 @@ SIMT_DEVICE void walk_backward(const ResidentBackward<T>& args, const Division& 
   using Stored = typename Operand<E>::Stored;
   const BackwardMemory<Cell, E, Scatter> memory{division};
   const UnitNumbers evolve(shared, division);
+  const PartialSums<Scatter::helpers_add> partial_sums(shared, division);
   auto* const gradients = shared.take<Stored>(static_cast<std::size_t>(2 * memory.gradients()));
   auto* const weights =
       shared.take<std::uint32_t>(static_cast<std::size_t>(memory.warp_words() * division.warps()));
   BackwardWalk<Cell, T, BackwardProduct<Cell, E, Scatter>, Form>(
-      args, Own(division, scatter), evolve, division, scatter, gradients, weights)
+      args, Own(division, scatter), evolve, division, scatter, partial_sums, gradients, weights)
       .run();
 }
 

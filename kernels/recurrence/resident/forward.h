@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kernels/recurrence/resident/forward_walk.h"
+#include "kernels/recurrence/resident/partial_sums.h"
 #include "kernels/recurrence/resident/products.h"
 #include "kernels/simt/launch.h"
 #include "kernels/simt/shared.h"
@@ -31,17 +32,12 @@ struct ForwardMemory {
     using Weights = ForwardWeights<Cell, E, Gather::in_group>;
     return static_cast<int>(Weights::shared_words(fragments_of<E>(division)));
   }
-  // Sums over parts of the depth, on their way to the warp that owns the units.
-  SIMT_BOTH std::size_t partial_sums() const {
-    return static_cast<std::size_t>((division.depths - 1) * division.rows() * weight_blocks<Cell>) *
-           simt::warp_size;
-  }
   std::size_t bytes() const {
     simt::SharedLayout layout;
     Gather::add_to(layout, division, channels<Cell>);
     UnitNumbers::add_to(layout, division);
     UnitNumbers::add_to(layout, division);
-    layout.add<simt::Float4>(partial_sums());
+    PartialSums<weight_blocks<Cell>>::add_to(layout, division);
     layout.add<std::uint32_t>(static_cast<std::size_t>(warp_words() * division.warps()));
     return layout.bytes;
   }
@@ -69,8 +65,8 @@ class ForwardProduct {
   // `units`: of rows and columns of the weights.
   template <class T>
   SIMT_DEVICE ForwardProduct(const ResidentForward<T>& args, int units, const Own& own,
-                             const Division& division, Gather& gather, simt::Float4* partial_sums,
-                             std::uint32_t* shared)
+                             const Division& division, Gather& gather,
+                             const PartialSums<blocks>& partial_sums, std::uint32_t* shared)
       : division_(division),
         gather_(gather),
         partial_sums_(partial_sums),
@@ -102,8 +98,9 @@ class ForwardProduct {
   SIMT_DEVICE void publish(const Own& own, int channel, const float (&values)[pairs]) {
     SIMT_UNROLL
     for (int side = 0; side < Own::lanes; ++side)
-      gather_.publish(channel, own.lane(side), own.place(side),
-                      Op::stored(values[Own::pair_of(side, 0)], values[Own::pair_of(side, 1)]));
+      simt::store(gather_.own_column(channel, own.lane(side)) + own.place(side),
+                  Op::stored(values[Own::pair_of(side, 0)], values[Own::pair_of(side, 1)]));
+    if constexpr (in_group) gather_.send(own, channel);
   }
 
   // to: W_h, of the gates from `first` to `end`, times what has come by the channel.
@@ -121,15 +118,9 @@ class ForwardProduct {
     }
     if constexpr (Gather::in_group) {
       if (division_.depths == 1) return;
-      meet_row(own);
-      for (int depth = 1; depth < division_.depths; ++depth) {
-        SIMT_UNROLL
-        for (int g = 0; g < end - first; ++g) {
-          const simt::Float4 part = *partial_sum(own, depth, g);
-          SIMT_UNROLL
-          for (int i = 0; i < pairs; ++i) to[g][i] += part[i];
-        }
-      }
+      partial_sums_.meet(own);
+      SIMT_UNROLL
+      for (int g = 0; g < end - first; ++g) partial_sums_.add_all(own, g, to[g]);
     }
   }
 
@@ -180,32 +171,20 @@ class ForwardProduct {
         });
   }
 
-  // The sums of another warp of these units, of an other part of the depth.
-  SIMT_DEVICE simt::Float4* partial_sum(const Own& own, int depth, int gate) const {
-    return partial_sums_ +
-           (((depth - 1) * division_.rows() + own.row) * blocks + gate) *
-               static_cast<int>(simt::warp_size) +
-           own.thread;
-  }
-  SIMT_DEVICE void meet_row(const Own& own) const {
-    simt::sync_named(1 + static_cast<unsigned>(own.row),
-                     static_cast<unsigned>(division_.depths) * simt::warp_size);
-  }
-
   template <int first, int end>
   SIMT_DEVICE void help_product(const Own& own, int channel) {
     Sum sums[end - first];
     multiply_part<first, end>(own, sums, channel);
     SIMT_UNROLL
     for (int g = 0; g < end - first; ++g)
-      *partial_sum(own, own.depth, g) = {sums[g].total(0), sums[g].total(1), sums[g].total(2),
-                                         sums[g].total(3)};
-    meet_row(own);
+      partial_sums_.put(own, g,
+                        {sums[g].total(0), sums[g].total(1), sums[g].total(2), sums[g].total(3)});
+    partial_sums_.meet(own);
   }
 
   Division division_;
   Gather& gather_;
-  simt::Float4* partial_sums_;
+  PartialSums<blocks> partial_sums_;
   Weights weights_;
 };
 
@@ -214,9 +193,7 @@ SIMT_DEVICE void walk_forward(const ResidentForward<T>& args, const Division& di
                               Gather& gather, simt::SharedCarver& shared) {
   const ForwardMemory<Cell, E, Gather> memory{division};
   const UnitNumbers biases(shared, division), evolve(shared, division);
-  simt::Float4* partial_sums = nullptr;
-  if constexpr (Gather::in_group)
-    if (division.depths > 1) partial_sums = shared.take<simt::Float4>(memory.partial_sums());
+  const PartialSums<weight_blocks<Cell>> partial_sums(shared, division);
   auto* const weights =
       shared.take<std::uint32_t>(static_cast<std::size_t>(memory.warp_words() * division.warps()));
   ForwardWalk<Cell, T, ForwardProduct<Cell, E, Gather>, Form>(

@@ -67,10 +67,6 @@ class OwnOperands {
   SIMT_DEVICE int tile() const { return static_cast<int>(simt::block_index().x); }
   SIMT_DEVICE int rank() const { return 0; }
 
-  // Two neighbours in a lane's column of this block's slice.
-  SIMT_DEVICE void publish(int channel, int lane, int at, const simt::Vec<Stored, 2>& two) {
-    simt::store(own_column(channel, lane) + at, two);
-  }
   // What this block has published is there, and who read it the time before has done so.
   SIMT_DEVICE void meet_own() { simt::sync_block(); }
   SIMT_DEVICE Stored* own_column(int channel, int lane) const {

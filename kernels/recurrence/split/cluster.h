@@ -88,14 +88,19 @@ class ClusterOperands {
 
   SIMT_DEVICE int tile() const { return meetings_.tile(); }
   SIMT_DEVICE int rank() const { return meetings_.rank(); }
-  SIMT_DEVICE void publish(int channel, int lane, int at, const simt::Vec<Stored, 2>& two) {
-    auto* to = own_column(channel, lane) + at;
-    simt::store(to, two);
+  // What this warp has put into its block's columns, to all others.
+  SIMT_DEVICE void send(const resident::Own& own, int channel) {
+    simt::sync_warp();
+    using Piece = WarpPiece<Stored>;
+    const Piece piece(own);
+    auto* const from = own_column(channel, piece.lane) + piece.at;
+    const auto some = simt::load<Piece::width>(from);
     // From the block before this one back, for which this one is the first behind its own. Counted upwards: ptxas 13.0
     // makes of a loop from -1 down to -blocks one that ends too early, by a bound whose sign it loses.
-    for (int before = 1; before < division_.blocks; ++before)
-      meetings_.send(reinterpret_cast<simt::Vec<Stored, 2>*>(to += division_.slice), two, channel,
-                     -before);
+    for (int before = 1 + piece.share; before < division_.blocks; before += Piece::sharing)
+      meetings_.send(
+          reinterpret_cast<simt::Vec<Stored, Piece::width>*>(from + before * division_.slice), some,
+          channel, -before);
   }
   SIMT_DEVICE void meet_own() { meet_block(); }
   SIMT_DEVICE void meet_others(int channel) { meetings_.meet(channel); }
@@ -117,7 +122,7 @@ class ClusterOperands {
 // that it comes from.
 class ClusterSums {
  public:
-  static constexpr bool in_group = true;
+  static constexpr bool in_group = true, helpers_add = false;
 
   static void add_to(simt::SharedLayout& shared, const Division& division) {
     ClusterMeetings::add_to(shared, 2);

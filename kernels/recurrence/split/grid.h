@@ -63,9 +63,14 @@ class GridOperands {
 
   SIMT_DEVICE int tile() const { return meetings_.tile(); }
   SIMT_DEVICE int rank() const { return meetings_.rank(); }
-  SIMT_DEVICE void publish(int channel, int lane, int at, const simt::Vec<Stored, 2>& two) {
-    simt::store(published(channel, lane) + rank() * division_.slice + at, two);
-    simt::store(own_column(channel, lane) + at, two);
+  // What this warp has put into its block's columns, to where all others find it.
+  SIMT_DEVICE void send(const resident::Own& own, int channel) {
+    simt::sync_warp();
+    using Piece = WarpPiece<Stored>;
+    const Piece piece(own);
+    if (piece.share > 0) return;
+    simt::store(published(channel, piece.lane) + rank() * division_.slice + piece.at,
+                simt::load<Piece::width>(own_column(channel, piece.lane) + piece.at));
   }
   SIMT_DEVICE void meet_own() { meetings_.arrive(); }
   SIMT_DEVICE void meet_others(int channel) {
@@ -105,7 +110,7 @@ class GridOperands {
 // A Scatter.
 class GridSums {
  public:
-  static constexpr bool in_group = true;
+  static constexpr bool in_group = true, helpers_add = true;
 
   static void add_to(simt::SharedLayout& /*shared*/, const Division& /*division*/) {}
   // Of a group.

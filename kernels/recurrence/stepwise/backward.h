@@ -35,17 +35,28 @@ struct StepBackward : BackwardView<T> {
 
 namespace stepwise {
 
-// dL/d(state before token `at`), from what the token's update and its product left. before_h: see evolve_units_backward.
+// What the update of a row's token and the product behind it left for dL/d(its evolved state).
+template <class R>
+struct LeftInRow {
+  Units<R> d_h, d_product, d_c;
+};
+template <bool has_cell, class T, class R = simt::Real<T>>
+SIMT_DEVICE LeftInRow<R> left_in_row(const StepBackward<T>& args, std::int64_t row,
+                                     std::int64_t unit) {
+  const std::int64_t by_row = row * args.units + unit;
+  return {load_units(args.d_state, by_row), load_units(args.d_product, by_row),
+          has_cell ? load_units(args.d_cell_state, by_row) : same_units(R(0))};
+}
+
+// dL/d(state before token `at`), from what was left. before_h: see evolve_units_backward.
 template <bool has_cell, class T, class R, class Before>
-SIMT_DEVICE void receive(const StepBackward<T>& args, std::int64_t row, std::int64_t sequence,
-                         const UnitsAt& at, Before&& before_h, Units<R>& d_h, Units<R>& d_c) {
-  const std::int64_t by_row = row * at.units + at.unit;
-  d_h = load_units(args.d_state, by_row);
-  const Units<R> d_product =
-      dropped(args.noise, sequence, at.unit, load_units(args.d_product, by_row));
+SIMT_DEVICE void receive(const StepBackward<T>& args, const LeftInRow<R>& left,
+                         std::int64_t sequence, const UnitsAt& at, Before&& before_h, Units<R>& d_h,
+                         Units<R>& d_c) {
+  const Units<R> d_operand = dropped(args.noise, sequence, at.unit, left.d_product);
   SIMT_UNROLL
-  for (int i = 0; i < units_per_thread<R>; ++i) d_h[i] += d_product[i];
-  if constexpr (has_cell) d_c = load_units(args.d_cell_state, by_row);
+  for (int i = 0; i < units_per_thread<R>; ++i) d_h[i] = left.d_h[i] + d_operand[i];
+  d_c = left.d_c;
   evolve_units_backward<has_cell>(args.evolve, args.d_evolve, at, args.gaps, args.tape_h,
                                   args.tape_c, before_h, d_h, d_c);
 }
@@ -96,22 +107,28 @@ SIMT_DEVICE Units<R> next_h(const StepBackward<T>& args, std::int64_t row, const
 // dL/d(state after token `at`), the one read at `step`: from the token after it, or the end of the sequence, and the caller.
 template <class Cell, class T, class R>
 SIMT_DEVICE void receive_next(const StepBackward<T>& args, std::int64_t row,
-                              const SequenceReading& reading, std::int64_t step, const UnitsAt& at,
-                              Units<R>& d_h, Units<R>& d_c) {
+                              const LeftInRow<R>& left, const SequenceReading& reading,
+                              std::int64_t step, const UnitsAt& at, Units<R>& d_h, Units<R>& d_c) {
   const int present = at.template present<R>();
+  const Units<R> given_h = load_present(args.d_hidden_out, at.token * at.hidden + at.unit, present);
+  Units<R> given_c = same_units(R(0));
+  if constexpr (Cell::has_cell)
+    given_c = load_present(args.d_cell_out, at.token * at.hidden + at.unit, present);
   d_c = same_units(R(0));
   if (step + 1 < reading.length()) {
     const UnitsAt next{reading.token(step + 1), at.unit, at.hidden, at.units};
     receive<Cell::has_cell>(
-        args, row, reading.sequence, next, [&] { return next_h<Cell>(args, row, at); }, d_h, d_c);
+        args, left, reading.sequence, next, [&] { return next_h<Cell>(args, row, at); }, d_h, d_c);
   } else {
     const std::int64_t by_sequence = reading.sequence * at.hidden + at.unit;
     d_h = load_present(args.d_final_hidden, by_sequence, present);
     if constexpr (Cell::has_cell) d_c = load_present(args.d_final_cell, by_sequence, present);
   }
-  add_present(d_h, args.d_hidden_out, at.token * at.hidden + at.unit, present);
-  if constexpr (Cell::has_cell)
-    add_present(d_c, args.d_cell_out, at.token * at.hidden + at.unit, present);
+  SIMT_UNROLL
+  for (int i = 0; i < units_per_thread<R>; ++i) {
+    d_h[i] += given_h[i];
+    if (Cell::has_cell) d_c[i] += given_c[i];
+  }
 }
 
 template <class Cell, class T, class R>
@@ -128,18 +145,29 @@ SIMT_DEVICE void store_d_step(const StepBackward<T>& args, std::int64_t row, con
               at.template present<R>());
 }
 
+// What a token's tape has for the way back through its update.
+template <class Cell, class R>
+struct TapedUpdate {
+  Units<R> gates[Cell::saved_gates], h, c;
+};
+template <class Cell, class T, class R = simt::Real<T>>
+SIMT_DEVICE TapedUpdate<Cell, R> taped_update(const StepBackward<T>& args, const UnitsAt& at) {
+  const std::int64_t place = at.token * at.units + at.unit;
+  TapedUpdate<Cell, R> taped;
+  SIMT_UNROLL
+  for (int g = 0; g < Cell::saved_gates; ++g) taped.gates[g] = saved_gate<Cell, T, R>(args, at, g);
+  taped.h = taped.c = same_units(R(0));
+  if constexpr (Cell::backward_reads_h) taped.h = load_units(args.tape_h, place);
+  if constexpr (Cell::has_cell) taped.c = load_units(args.tape_c, place);
+  return taped;
+}
+
 // Back through the update of a token that fires. d_h, d_c: in, dL/d(next state); out, the part of dL/d(evolved state)
 // that passes through no product.
 template <class Cell, class T, class R>
 SIMT_DEVICE void update_backward(const StepBackward<T>& args, std::int64_t row, const UnitsAt& at,
-                                 Units<R>& d_h, Units<R>& d_c) {
-  const std::int64_t taped = at.token * at.units + at.unit;
-  Units<R> saved[Cell::saved_gates], d_gates[Cell::gradient_gates], d_dt;
-  SIMT_UNROLL
-  for (int g = 0; g < Cell::saved_gates; ++g) saved[g] = saved_gate<Cell, T, R>(args, at, g);
-  Units<R> h = same_units(R(0)), c = same_units(R(0));
-  if constexpr (Cell::backward_reads_h) h = load_units(args.tape_h, taped);
-  if constexpr (Cell::has_cell) c = load_units(args.tape_c, taped);
+                                 const TapedUpdate<Cell, R>& taped, Units<R>& d_h, Units<R>& d_c) {
+  Units<R> d_gates[Cell::gradient_gates], d_dt;
   R dt = R(0);
   if constexpr (Cell::reads_gap) dt = args.gaps[at.token];
   Units<R> shown, d_shown;
@@ -151,14 +179,14 @@ SIMT_DEVICE void update_backward(const StepBackward<T>& args, std::int64_t row, 
   for (int i = 0; i < units_per_thread<R>; ++i) {
     R s[Cell::saved_gates], d[Cell::gradient_gates];
     SIMT_UNROLL
-    for (int g = 0; g < Cell::saved_gates; ++g) s[g] = saved[g][i];
+    for (int g = 0; g < Cell::saved_gates; ++g) s[g] = taped.gates[g][i];
     if constexpr (Cell::shows) {
       const R d_o = lstm_shown_backward(s[3], shown[i], d_h[i]).o;
-      d_c[i] = Cell::backward_c(s, c[i], d_c[i] + d_shown[i], d_o, d);
+      d_c[i] = Cell::backward_c(s, taped.c[i], d_c[i] + d_shown[i], d_o, d);
       d_h[i] = R(0);
     } else {
-      const UnitState<R> d_state =
-          Cell::backward(s, UnitState<R>{h[i], c[i]}, UnitState<R>{d_h[i], d_c[i]}, dt, d, d_dt[i]);
+      const UnitState<R> d_state = Cell::backward(s, UnitState<R>{taped.h[i], taped.c[i]},
+                                                  UnitState<R>{d_h[i], d_c[i]}, dt, d, d_dt[i]);
       d_h[i] = d_state.h;
       d_c[i] = d_state.c;
     }
@@ -170,19 +198,20 @@ SIMT_DEVICE void update_backward(const StepBackward<T>& args, std::int64_t row, 
   SIMT_UNROLL
   for (int g = 0; g < Cell::product_gates; ++g)
     store_d_step<Cell>(args, row, at, g, d_gates[Cell::product_gradient(g)]);
-  if constexpr (Cell::reads_gap) store_units(args.d_euler, taped, d_dt, at.template present<R>());
+  if constexpr (Cell::reads_gap)
+    store_units(args.d_euler, at.token * at.units + at.unit, d_dt, at.template present<R>());
 }
 
 // The first half of a step of gru_reset_before: z, n, and the operand of the candidate's product.
 template <class Cell, class T, class R>
 SIMT_DEVICE void update_candidate_backward(const StepBackward<T>& args, std::int64_t row,
-                                           const UnitsAt& at, Units<R>& d_h) {
-  const Units<R> z = saved_gate<Cell, T, R>(args, at, 1), n = saved_gate<Cell, T, R>(args, at, 2);
-  const Units<R> h = load_units(args.tape_h, at.token * at.units + at.unit);
+                                           const UnitsAt& at, const TapedUpdate<Cell, R>& taped,
+                                           Units<R>& d_h) {
   Units<R> d_z, d_n;
   SIMT_UNROLL
   for (int i = 0; i < units_per_thread<R>; ++i)
-    d_h[i] = Cell::backward_candidate(z[i], n[i], h[i], d_h[i], d_z[i], d_n[i]);
+    d_h[i] = Cell::backward_candidate(taped.gates[1][i], taped.gates[2][i], taped.h[i], d_h[i],
+                                      d_z[i], d_n[i]);
   store_d_gate<Cell>(args, at, 1, d_z);
   store_d_gate<Cell>(args, at, 2, d_n);
   store_d_step<Cell>(args, row, at, 1, d_z);
@@ -232,17 +261,20 @@ SIMT_DEVICE void join(const StepBackward<T>& args, std::int64_t row, const Units
   if constexpr (has_cell) add(args.d_cell_state, d_c);
 }
 
+// In the order that has most on its way at once, as step_forward.
 template <class Cell, class T>
 SIMT_KERNEL(threads_per_block, resident_blocks)
 void step_backward(StepBackward<T> args, std::int64_t step, std::int64_t rows) {
   using R = simt::Real<T>;
   for_each_group<R>(rows, args.units, [&](std::int64_t row, std::int64_t unit) {
+    const LeftInRow<R> left = left_in_row<Cell::has_cell>(args, row, unit);
     const SequenceReading reading = args.sequences.row(row);
     if (step >= reading.length()) return;
     const UnitsAt at{reading.token(step), unit, args.hidden, args.units};
+    const TapedUpdate<Cell, R> taped = taped_update<Cell>(args, at);
     const int present = at.template present<R>();
     Units<R> d_h, d_c;
-    receive_next<Cell>(args, row, reading, step, at, d_h, d_c);
+    receive_next<Cell>(args, row, left, reading, step, at, d_h, d_c);
     store_units(args.d_hidden_rows, at.token * at.units + unit, d_h, present);
     const bool fires = does_fire(args.fires, at.token);
     const bool zones_out = fires && args.noise.zoned != nullptr;
@@ -250,9 +282,9 @@ void step_backward(StepBackward<T> args, std::int64_t step, std::int64_t rows) {
     if (!fires)
       no_update_backward<Cell>(args, row, at);
     else if constexpr (Cell::reset_before)
-      update_candidate_backward<Cell>(args, row, at, d_h);
+      update_candidate_backward<Cell>(args, row, at, taped, d_h);
     else
-      update_backward<Cell>(args, row, at, d_h, d_c);
+      update_backward<Cell>(args, row, at, taped, d_h, d_c);
     if (zones_out) join<Cell::has_cell>(args, row, at, d_h, d_c);
     store_units(args.d_state, row * at.units + unit, d_h, present);
     if constexpr (Cell::has_cell)
@@ -307,7 +339,8 @@ void end_backward(StepBackward<T> args, std::int64_t /*step*/, std::int64_t rows
       const auto initial_h = [&] {
         return load_present(args.initial_hidden, by_sequence, present);
       };
-      receive<has_cell>(args, row, reading.sequence, at, initial_h, d_h, d_c);
+      receive<has_cell>(args, left_in_row<has_cell>(args, row, unit), reading.sequence, at,
+                        initial_h, d_h, d_c);
     } else {
       d_h = load_present(args.d_final_hidden, by_sequence, present);
       if constexpr (has_cell) d_c = load_present(args.d_final_cell, by_sequence, present);

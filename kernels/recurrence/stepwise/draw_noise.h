@@ -25,11 +25,13 @@ struct DrawNoise {
 
 namespace stepwise {
 
+inline constexpr int drawn_at_once = 4;  // words that the generator makes, a unit's each
+
 // Rows are tokens. Those that only the device knows not to be in use have nothing to draw.
 template <class R>
 SIMT_KERNEL(threads_per_block, resident_blocks)
 void draw_zoneout(DrawNoise<R> args, std::int64_t /*step*/, std::int64_t tokens) {
-  for_each_group<float>(tokens, args.units, [&](std::int64_t token, std::int64_t unit) {
+  for_each_of<drawn_at_once>(tokens, args.units, [&](std::int64_t token, std::int64_t unit) {
     const SequenceView& all = args.sequences;
     if (token >= all.offsets[all.count]) return;
     const std::int64_t sequence = args.sequence_of[token];
@@ -41,11 +43,12 @@ void draw_zoneout(DrawNoise<R> args, std::int64_t /*step*/, std::int64_t tokens)
       if (below == 0) return;
       const PhiloxNumbers numbers = args.noise.draw(use, args.names.name(sequence), position, unit);
       SIMT_UNROLL
-      for (int i = 0; i < 4; ++i) bits |= (numbers.word[i] < below ? 1u : 0u) << (first_bit + i);
+      for (int i = 0; i < drawn_at_once; ++i)
+        bits |= (numbers.word[i] < below ? 1u : 0u) << (first_bit + i);
     };
     draw(NoiseUse::zoneout_hidden, args.hidden_below, 0);
     draw(NoiseUse::zoneout_cell, args.cell_below, 4);
-    args.zoned[(token * args.units + unit) / 4] = static_cast<std::uint8_t>(bits);
+    args.zoned[(token * args.units + unit) / drawn_at_once] = static_cast<std::uint8_t>(bits);
   });
 }
 
@@ -53,12 +56,12 @@ void draw_zoneout(DrawNoise<R> args, std::int64_t /*step*/, std::int64_t tokens)
 template <class R>
 SIMT_KERNEL(threads_per_block, resident_blocks)
 void draw_dropout(DrawNoise<R> args, std::int64_t /*step*/, std::int64_t sequences) {
-  for_each_group<float>(
+  for_each_of<drawn_at_once>(
       sequences, args.output_units, [&](std::int64_t sequence, std::int64_t unit) {
         const PhiloxNumbers numbers =
             args.noise.draw(NoiseUse::recurrent_dropout, args.names.name(sequence), 0, unit);
         SIMT_UNROLL
-        for (int i = 0; i < 4; ++i)
+        for (int i = 0; i < drawn_at_once; ++i)
           args.factors[sequence * args.output_units + unit + i] =
               numbers.word[i] < args.dropout_below ? R(0) : args.scale;
       });
@@ -70,9 +73,11 @@ void draw_dropout(DrawNoise<R> args, std::int64_t /*step*/, std::int64_t sequenc
 template <class R>
 void draw_noise(simt::Stream stream, const DrawNoise<R>& args, std::int64_t tokens) {
   if (args.zoned != nullptr)
-    stepwise::launch_rows<float>(stream, stepwise::draw_zoneout<R>, args, 0, tokens);
+    stepwise::launch_of<stepwise::drawn_at_once>(stream, stepwise::draw_zoneout<R>, args, 0, tokens,
+                                                 args.units);
   if (args.factors != nullptr)
-    stepwise::launch_rows<float>(stream, stepwise::draw_dropout<R>, args, 0, args.sequences.count);
+    stepwise::launch_of<stepwise::drawn_at_once>(stream, stepwise::draw_dropout<R>, args, 0,
+                                                 args.sequences.count, args.output_units);
 }
 
 }  // namespace lacuna

@@ -39,9 +39,9 @@ SIMT_DEVICE void publish_h(const StepForward<T>& args, std::int64_t row, std::in
                            const UnitsAt& at, const Units<R>& h) {
   const int present = at.template present<R>();
   const std::int64_t by_row = row * at.units + at.unit, by_token = at.token * at.units + at.unit;
-  store_units(args.state, by_row, h, present);
   const Units<R> operand = dropped(args.noise, sequence, at.unit, h);
   store_units(args.operand, by_row, operand, present);
+  store_units(args.state, by_row, h, present);
   store_units(args.tape_h, by_token, h, present);
   store_units(args.tape_operand, by_token, operand, present);
   store_present(args.evolved_hidden, at.token * at.hidden + at.unit, h, present);
@@ -56,11 +56,10 @@ SIMT_DEVICE void publish_c(const StepForward<T>& args, std::int64_t row, const U
   store_units(args.tape_c, at.token * at.units + at.unit, c, present);
 }
 
-// The state before token `at`, evolved and left where the token's update, its product and the backward run find it.
+// The state before token `at`, evolved already, left where the token's update, its product and the backward run find it.
 template <bool has_cell, class T, class R>
 SIMT_DEVICE void publish(const StepForward<T>& args, std::int64_t row, std::int64_t sequence,
-                         const UnitsAt& at, Units<R> h, Units<R> c) {
-  evolve_units<has_cell>(args.evolve, at, args.gaps, h, c);
+                         const UnitsAt& at, const Units<R>& h, const Units<R>& c) {
   publish_h(args, row, sequence, at, h);
   if constexpr (has_cell) publish_c(args, row, at, c);
 }
@@ -74,24 +73,34 @@ void begin_forward(StepForward<T> args, std::int64_t /*step*/, std::int64_t rows
     const UnitsAt at{reading.token(0), unit, args.hidden, args.units};
     const int present = at.template present<R>();
     const std::int64_t by_sequence = reading.sequence * args.hidden + unit;
-    const Units<R> h = load_present(args.initial_hidden, by_sequence, present);
+    Units<R> h = load_present(args.initial_hidden, by_sequence, present);
     Units<R> c = same_units(R(0));
     if constexpr (has_cell) c = load_present(args.initial_cell, by_sequence, present);
-    if (reading.length() > 0) return publish<has_cell>(args, row, reading.sequence, at, h, c);
+    if (reading.length() > 0) {
+      evolve_units<has_cell>(args.evolve, at, args.gaps, h, c);
+      return publish<has_cell>(args, row, reading.sequence, at, h, c);
+    }
     store_present(args.final_hidden, by_sequence, h, present);
     if constexpr (has_cell) store_present(args.final_cell, by_sequence, c, present);
   });
 }
 
-// W_x x + b of one gate.
-template <class Cell, class T, class R = simt::Real<T>>
-SIMT_DEVICE Units<R> gate_input(const StepForward<T>& args, const UnitsAt& at, int gate) {
-  Units<R> sum = load_units(args.gx, (at.token * Cell::input_gates + gate) * at.units + at.unit);
-  const Units<R> bias =
-      load_present(args.bias, gate * at.hidden + at.unit, at.template present<R>());
+// W_x x + b of `count` gates from `first` on.
+template <class Cell, int count, class T, class R>
+SIMT_DEVICE void gate_inputs(const StepForward<T>& args, const UnitsAt& at, int first,
+                             Units<R> (&inputs)[count]) {
   SIMT_UNROLL
-  for (int i = 0; i < units_per_thread<R>; ++i) sum[i] += bias[i];
-  return sum;
+  for (int g = 0; g < count; ++g)
+    inputs[g] =
+        load_units(args.gx, (at.token * Cell::input_gates + first + g) * at.units + at.unit);
+  Units<R> biases[count];
+  load_present_rows(args.bias, first * at.hidden + at.unit, at.hidden, at.template present<R>(),
+                    biases);
+  SIMT_UNROLL
+  for (int g = 0; g < count; ++g) {
+    SIMT_UNROLL
+    for (int i = 0; i < units_per_thread<R>; ++i) inputs[g][i] += biases[g][i];
+  }
 }
 
 template <class Cell, class T, class R>
@@ -101,21 +110,27 @@ SIMT_DEVICE void save_gate(const StepForward<T>& args, const UnitsAt& at, int ga
               at.template present<R>());
 }
 
+// What the products of a step left for a row's gates: W_h operand, and b_hn where the cell has one.
+template <class Cell, class T, class R>
+SIMT_DEVICE void gate_products(const StepForward<T>& args, std::int64_t row, std::int64_t unit,
+                               Units<R> (&products)[Cell::product_gates]) {
+  SIMT_UNROLL
+  for (int g = 0; g < Cell::product_gates; ++g)
+    products[g] = load_units(args.product, (row * Cell::product_gates + g) * args.units + unit);
+  if constexpr (Cell::hidden_bias) {
+    const UnitsAt at{0, unit, args.hidden, args.units};
+    const Units<R> bias = load_present(args.bias_hn, unit, at.template present<R>());
+    SIMT_UNROLL
+    for (int i = 0; i < units_per_thread<R>; ++i) products[Cell::product_gates - 1][i] += bias[i];
+  }
+}
+
 // The update of a token that fires. h, c: in, the evolved state; out, the next one.
 template <class Cell, class T, class R>
 SIMT_DEVICE void update(const StepForward<T>& args, std::int64_t row, const UnitsAt& at,
-                        Units<R>& h, Units<R>& c) {
-  Units<R> input[Cell::input_gates], product[Cell::product_gates], saved[Cell::saved_gates];
-  SIMT_UNROLL
-  for (int g = 0; g < Cell::input_gates; ++g) input[g] = gate_input<Cell>(args, at, g);
-  SIMT_UNROLL
-  for (int g = 0; g < Cell::product_gates; ++g)
-    product[g] = load_units(args.product, (row * Cell::product_gates + g) * at.units + at.unit);
-  if constexpr (Cell::hidden_bias) {
-    const Units<R> bias = load_present(args.bias_hn, at.unit, at.template present<R>());
-    SIMT_UNROLL
-    for (int i = 0; i < units_per_thread<R>; ++i) product[Cell::product_gates - 1][i] += bias[i];
-  }
+                        const Units<R> (&input)[Cell::input_gates],
+                        const Units<R> (&product)[Cell::product_gates], Units<R>& h, Units<R>& c,
+                        Units<R> (&saved)[Cell::saved_gates]) {
   R dt = R(0);
   if constexpr (Cell::reads_gap) dt = args.gaps[at.token];
   Units<R> shown;
@@ -138,23 +153,33 @@ SIMT_DEVICE void update(const StepForward<T>& args, std::int64_t row, const Unit
     SIMT_UNROLL
     for (int g = 0; g < Cell::saved_gates; ++g) saved[g][i] = s[g];
   }
+}
+
+// The same, from what it reads to the gates it leaves.
+template <class Cell, class T, class R>
+SIMT_DEVICE void update_token(const StepForward<T>& args, std::int64_t row, const UnitsAt& at,
+                              Units<R>& h, Units<R>& c) {
+  Units<R> input[Cell::input_gates], product[Cell::product_gates], saved[Cell::saved_gates];
+  gate_inputs<Cell>(args, at, 0, input);
+  gate_products<Cell>(args, row, at.unit, product);
+  update<Cell>(args, row, at, input, product, h, c, saved);
   SIMT_UNROLL
   for (int g = 0; g < Cell::saved_gates; ++g) save_gate<Cell>(args, at, g, saved[g]);
 }
 
-// The second half of a step of gru_reset_before.
+// The second half of a step of gru_reset_before: of a token that fires, n and the next h.
 template <class Cell, class T, class R>
-SIMT_DEVICE void update_candidate(const StepForward<T>& args, std::int64_t row, const UnitsAt& at,
-                                  Units<R>& h) {
+SIMT_DEVICE Units<R> update_candidate(const StepForward<T>& args, std::int64_t row,
+                                      const UnitsAt& at, Units<R>& h) {
   const std::int64_t by_row = row * at.units + at.unit;
-  const Units<R> input = gate_input<Cell>(args, at, 2);
   const Units<R> product = load_units(args.candidate_product, by_row);
   const Units<R> z = load_units(args.update, by_row);
-  Units<R> n;
+  Units<R> input[1], n;
+  gate_inputs<Cell>(args, at, 2, input);
   SIMT_UNROLL
   for (int i = 0; i < units_per_thread<R>; ++i)
-    h[i] = Cell::forward_candidate(input[i], product[i], z[i], h[i], n[i]);
-  save_gate<Cell>(args, at, 2, n);
+    h[i] = Cell::forward_candidate(input[0][i], product[i], z[i], h[i], n[i]);
+  return n;
 }
 
 // The first half: r and z, and the operand of the candidate's product. h: as W_h reads it.
@@ -162,13 +187,12 @@ template <class T, class R>
 SIMT_DEVICE void update_reset(const StepForward<T>& args, std::int64_t row, const UnitsAt& at,
                               const Units<R>& h) {
   using Cell = GruResetBeforeStep;
-  const Units<R> input_r = gate_input<Cell>(args, at, 0), input_z = gate_input<Cell>(args, at, 1);
-  const Units<R> product_r = load_units(args.product, 2 * row * at.units + at.unit);
-  const Units<R> product_z = load_units(args.product, (2 * row + 1) * at.units + at.unit);
-  Units<R> r, z, reset_h;
+  Units<R> input[2], product[2], r, z, reset_h;
+  gate_inputs<Cell>(args, at, 0, input);
+  gate_products<Cell>(args, row, at.unit, product);
   SIMT_UNROLL
   for (int i = 0; i < units_per_thread<R>; ++i)
-    reset_h[i] = Cell::forward_reset<R>({input_r[i], input_z[i]}, {product_r[i], product_z[i]},
+    reset_h[i] = Cell::forward_reset<R>({input[0][i], input[1][i]}, {product[0][i], product[1][i]},
                                         h[i], r[i], z[i]);
   const std::int64_t by_row = row * at.units + at.unit;
   const int present = at.template present<R>();
@@ -202,34 +226,47 @@ void reset_forward(StepForward<T> args, std::int64_t step, std::int64_t rows) {
   });
 }
 
+// In the order that has most on its way at once: loads that do not wait for where the row's tokens are, then all others, and
+// stores after the last of them.
 template <class Cell, class T>
 SIMT_KERNEL(threads_per_block, resident_blocks)
 void step_forward(StepForward<T> args, std::int64_t step, std::int64_t rows) {
   using R = simt::Real<T>;
   for_each_group<R>(rows, args.units, [&](std::int64_t row, std::int64_t unit) {
+    Units<R> h = load_units(args.state, row * args.units + unit), c = same_units(R(0));
+    Units<R> input[Cell::input_gates], product[Cell::product_gates], saved[Cell::saved_gates];
+    if constexpr (Cell::has_cell) c = load_units(args.cell_state, row * args.units + unit);
+    if constexpr (!Cell::reset_before) gate_products<Cell>(args, row, unit, product);
     const SequenceReading reading = args.sequences.row(row);
     if (step >= reading.length()) return;
     const UnitsAt at{reading.token(step), unit, args.hidden, args.units};
-    Units<R> h = load_units(args.state, row * at.units + unit), c = same_units(R(0));
-    if constexpr (Cell::has_cell) c = load_units(args.cell_state, row * at.units + unit);
-    if (does_fire(args.fires, at.token)) {
+    if constexpr (!Cell::reset_before) gate_inputs<Cell>(args, at, 0, input);
+    const bool fires = does_fire(args.fires, at.token);
+    // No gradient comes of the gates of a token that does not fire, but the weight gradients multiply that zero with what
+    // stands there.
+    SIMT_UNROLL
+    for (Units<R>& gate : saved) gate = same_units(R(0));
+    if (fires) {
       if constexpr (Cell::reset_before)
-        update_candidate<Cell>(args, row, at, h);
+        saved[2] = update_candidate<Cell>(args, row, at, h);
       else
-        update<Cell>(args, row, at, h, c);
+        update<Cell>(args, row, at, input, product, h, c, saved);
       if (args.noise.zones_out()) zone_out_step<Cell::has_cell>(args, row, at, h, c);
-    } else {
-      // No gradient comes of these gates, but the weight gradients multiply that zero with what stands here.
-      SIMT_UNROLL
-      for (int g = 0; g < Cell::saved_gates; ++g) save_gate<Cell>(args, at, g, same_units(R(0)));
     }
+    const bool goes_on = step + 1 < reading.length();
+    const UnitsAt next{goes_on ? reading.token(step + 1) : at.token, unit, at.hidden, at.units};
+    Units<R> next_h = h, next_c = c;
+    if (goes_on) evolve_units<Cell::has_cell>(args.evolve, next, args.gaps, next_h, next_c);
+
+    SIMT_UNROLL
+    for (int g = 0; g < Cell::saved_gates; ++g)
+      if (!Cell::reset_before || g == 2 || !fires) save_gate<Cell>(args, at, g, saved[g]);
     const int present = at.template present<R>();
     store_present(args.hidden_out, at.token * at.hidden + unit, h, present);
     if constexpr (Cell::has_cell)
       store_present(args.cell_out, at.token * at.hidden + unit, c, present);
-    if (step + 1 < reading.length()) {
-      const UnitsAt next{reading.token(step + 1), unit, at.hidden, at.units};
-      publish<Cell::has_cell>(args, row, reading.sequence, next, h, c);
+    if (goes_on) {
+      publish<Cell::has_cell>(args, row, reading.sequence, next, next_h, next_c);
     } else {
       const std::int64_t by_sequence = reading.sequence * at.hidden + unit;
       store_present(args.final_hidden, by_sequence, h, present);

@@ -41,9 +41,9 @@ void recompute_gates(TokenGates<T> args, std::int64_t first, std::int64_t rows) 
     Units<R> h = same_units(R(0)), c = same_units(R(0));
     if constexpr (!Cell::has_cell) h = load_units(args.states, row * at.units + unit);
     if constexpr (Cell::reset_before)
-      update_candidate<Cell>(args, row, at, h);
+      save_gate<Cell>(args, at, 2, update_candidate<Cell>(args, row, at, h));
     else
-      update<Cell>(args, row, at, h, c);
+      update_token<Cell>(args, row, at, h, c);
   });
 }
 

@@ -249,11 +249,8 @@ void show_cells(StepForward<T> args, ShowView<simt::Real<T>> show, std::int64_t 
     for_each_unit<R>(shape, all, [&](std::int64_t, std::int64_t, std::int64_t unit, int present) {
       const UnitsAt at{token, unit, args.hidden, args.units};
       Units<R> input[4], product[4], c = load_units(args.cell_state, row * args.units + unit);
-      SIMT_UNROLL
-      for (int g = 0; g < 4; ++g) {
-        input[g] = gate_input<Cell>(args, at, g);
-        product[g] = load_units(args.product, (row * 4 + g) * args.units + unit);
-      }
+      gate_inputs<Cell>(args, at, 0, input);
+      gate_products<Cell>(args, row, unit, product);
       SIMT_UNROLL
       for (int i = 0; i < units_per_thread<R>; ++i) {
         R saved[4];
@@ -332,7 +329,8 @@ void show_cells_backward(StepBackward<T> args, ShowView<simt::Real<T>> show, std
       if (args.d_unprojected != nullptr) {
         d_h = load_units(args.d_unprojected, row * at.units + unit);
       } else {
-        receive_next<Cell>(args, row, reading, step, at, d_h, d_c);
+        receive_next<Cell>(args, row, left_in_row<true>(args, row, unit), reading, step, at, d_h,
+                           d_c);
         if (args.noise.zoned != nullptr) zone_out_backward(args.noise, at, 0, d_h, past);
       }
       const Units<R> o = saved_gate<Cell, T, R>(args, at, 3);

@@ -106,7 +106,7 @@ void step_cells(ProjectedForward<T> args, std::int64_t step, std::int64_t rows) 
     const int present = at.template present<R>();
     Units<R> h = same_units(R(0)), c = load_units(args.cell_state, row * at.units + unit);
     if (does_fire(args.fires, at.token)) {
-      update<Cell>(args, row, at, h, c);
+      update_token<Cell>(args, row, at, h, c);
       store_units(args.unprojected, row * at.units + unit, h, present);
       zone_out(args.noise, at, 1, load_units(args.cell_state, row * at.units + unit), c);
     } else {
@@ -266,7 +266,7 @@ void step_cells_backward(ProjectedBackward<T> args, std::int64_t step, std::int6
       operand = unprojected<Cell, T, R>(args, row, at);
       Units<R> d_h = load_units(args.d_unprojected, by_row), past = same_units(R(0));
       if (args.noise.zoned != nullptr) zone_out_backward(args.noise, at, 1, d_c, past);
-      update_backward<Cell>(args, row, at, d_h, d_c);
+      update_backward<Cell>(args, row, at, taped_update<Cell>(args, at), d_h, d_c);
       SIMT_UNROLL
       for (int i = 0; i < units_per_thread<R>; ++i) d_c[i] += past[i];
     } else {

@@ -17,6 +17,10 @@ inline const Case all_cases[] = {
      [](const Buffers& b, simt::Stream stream) {
        simt::launch({.grid = {1}, .block = {256}}, stream, convert, b);
      }},
+    {"nonlinearities", 256, false,
+     [](const Buffers& b, simt::Stream stream) {
+       simt::launch({.grid = {1}, .block = {256}}, stream, nonlinearities, b);
+     }},
     {"shuffles", shuffle_words, false, one_warp<shuffles>},
     {"votes", 256, false, one_warp<votes>},
     {"mma m16n8k16 fp16", 128, false, one_warp<mma16<simt::Fp16>>},

@@ -1,6 +1,9 @@
 // Conformance of what one warp does: conversions, shuffles, votes, tensor cores, matrix moves.
 #pragma once
+#include <cmath>
+
 #include "emulator/conformance/case.h"
+#include "kernels/cells/activations.h"
 
 namespace lacuna::conformance {
 inline namespace SIMT_PATH {
@@ -23,6 +26,24 @@ SIMT_KERNEL(256) void convert(Buffers b) {
     out[7] = simt::bits_as<Word>(simt::unpack_high<simt::Fp16>(b.in[i])) ^
              simt::bits_as<Word>(simt::unpack_low<simt::Bf16>(b.in[i]));
   }
+}
+
+// How many results are off by more than kernels/simt/nonlinear.h says, of values over the range of a
+// sigmoid's normal results and close to 0. None, on either side, though their bits differ.
+SIMT_KERNEL(256) void nonlinearities(Buffers b) {
+  constexpr int each = 64;
+  Word wrong = 0;
+  for (int k = 0; k < each; ++k)
+    for (const double scale : {80.0, 1.0, 1e-4}) {
+      const int place = static_cast<int>(simt::thread_rank()) * each + k - 128 * each;
+      const float x = static_cast<float>(scale * place / (128 * each));
+      const double exact = x, sigmoid_of_x = 1 / (1 + std::exp(-exact)),
+                   tanh_of_x = std::tanh(exact);
+      const double off = std::fabs(sigmoid(x) - sigmoid_of_x);
+      if (!(off <= 2e-7 && off <= (4e-7 + 1e-7 * std::fabs(exact)) * sigmoid_of_x)) ++wrong;
+      if (!(std::fabs(hyperbolic_tangent(x) - tanh_of_x) <= 5e-7 * std::fabs(tanh_of_x))) ++wrong;
+    }
+  b.out[simt::thread_rank()] = wrong;
 }
 
 // Every shuffle at every width and three distances, then under two disjoint masks, then 8 bytes.
