@@ -83,8 +83,7 @@ class BackwardProduct {
         scatter_(scatter),
         gradients_(gradients),
         weights_(fragments_of<E>(division), own.thread,
-                 shared + static_cast<int>(simt::warp_index()) *
-                              BackwardMemory<Cell, E, Scatter>{division}.warp_words(),
+                 shared + warp_of_block() * BackwardMemory<Cell, E, Scatter>{division}.warp_words(),
                  [&](int block, int fragment, int place, int k) {
                    const int target =
                        division.block_at(own.rank, distance(own, fragment / per_target()));
@@ -141,7 +140,10 @@ class BackwardProduct {
     for (int i = 0; i < pairs; ++i) to[i] += total(sums, i);
     if constexpr (Scatter::in_group) {
       scatter_.meet();
-      for (int distance = 1; distance < division_.blocks; ++distance) {
+      // Unrolled, with counts that registers would hold through all steps, were the number the compiler's to know.
+      const auto around =
+          static_cast<int>(simt::opaque(static_cast<std::uint32_t>(division_.blocks)));
+      for (int distance = 1; distance < around; ++distance) {
         const simt::Float4 part = scatter_.from(distance, own);
         SIMT_UNROLL
         for (int i = 0; i < pairs; ++i) to[i] += part[i];
@@ -203,7 +205,8 @@ class BackwardProduct {
       weights_.template multiply<first, end, false>(
           sums, [&](int gate, int) { return from + next + gate * Op::depth; },
           [&](int fragment) {
-            if ((next += blocks * Op::depth) < blocks * division_.slice || to == 0) return;
+            next += blocks * Op::depth;
+            if (!may_end_slice<E>(fragment) || next < blocks * division_.slice || to == 0) return;
             scatter_.send(to, own,
                           {total(sums, 0), total(sums, 1), total(sums, 2), total(sums, 3)});
             SIMT_UNROLL
