@@ -18,22 +18,23 @@ class GridBarrier {
   // What any thread of any block wrote before is visible to every thread after.
   SIMT_DEVICE void sync(Site site = Site::current()) {
     sync_block(site);
-    arrive();
-    wait(site);
+    if (thread_rank() == 0) {
+      arrive();
+      wait(site);
+    }
     sync_block(site);
   }
 
-  // The same in two halves, so that work can stand between them. All threads of a block call them, but thread 0 acts for all:
-  // the block meets before arrive(), and again after wait(), at a barrier of the caller's choice.
+  // The same in two halves, so that work can stand between them. One thread of a block acts for all, always the same: the
+  // block meets before arrive(), and again after wait(), at a barrier of the caller's choice.
   SIMT_DEVICE void arrive() {
     target_ += blocks_;
-    if (thread_rank() == 0) red_add_release<Scope::gpu>(counter_, 1);
+    red_add_release<Scope::gpu>(counter_, 1);
   }
   SIMT_DEVICE void wait(Site site = Site::current()) {
     // The difference, not the values, so that a counter may wrap in a very long run.
-    if (thread_rank() == 0)
-      while (static_cast<int>(load_acquire<Scope::gpu>(counter_, site) - target_) < 0)
-        pause(20, site);
+    while (static_cast<int>(load_acquire<Scope::gpu>(counter_, site) - target_) < 0)
+      pause(20, site);
   }
 
  private:

@@ -123,8 +123,8 @@ class TileAccess {
   SIMT_DEVICE TileAccess(const View& args, const Own& own)
       : args_(args),
         own_(own),
-        present_(Form::units > 0 || own.unit(0) < args.hidden),
-        stored_(Form::units > 0 || own.unit(0) < args.units) {}
+        present_(Form::units > 0 || own.unit(0) < hidden()),
+        stored_(Form::units > 0 || own.unit(0) < units()) {}
 
   SIMT_DEVICE std::int32_t first_lane() const {
     return own_.tile * Own::lanes_per_tile + own_.lane(0);
@@ -134,6 +134,11 @@ class TileAccess {
   }
   SIMT_DEVICE int units() const {
     return Form::units > 0 ? Form::units : static_cast<int>(args_.units);
+  }
+  // units(), of which no multiple, one for each row of an array's token, is kept in a register from token to token.
+  SIMT_DEVICE int width() const {
+    return Form::units > 0 ? Form::units
+                           : static_cast<int>(simt::opaque(static_cast<std::uint32_t>(units())));
   }
   // In the usual case all of a thread's units are, or none.
   SIMT_DEVICE bool is_present(int pair) const {
@@ -189,9 +194,10 @@ class TileAccess {
     if (!usual && own_.unit(0) >= units()) return;
     each_lane(at, [&](int side, std::int32_t token) {
       if (usual && !stored_) return;
-      X* const to = row_of(array, token, rows * units());
+      const int width = this->width();
+      X* const to = row_of(array, token, rows * width);
       SIMT_UNROLL
-      for (int row = first; row < end; ++row) some(row, side).store(to + row * units());
+      for (int row = first; row < end; ++row) some(row, side).store(to + row * width);
     });
   }
   // value(row, pair).
@@ -205,22 +211,15 @@ class TileAccess {
   SIMT_DEVICE void keep(X* array, const Meeting& at, F&& value) const {
     keep<1>(array, at, [&](int, int pair) { return value(pair); });
   }
-  // What they hold, of all lanes. Where no unit is present it remains as it was, or, in the usual case, is anything.
+  // What they hold, of all lanes; anything where there is no token or no such unit.
   template <int rows, class X>
   SIMT_DEVICE void kept(const X* array, const Meeting& at, Some<X> (&to)[rows][Own::lanes]) const {
-    const auto fetch = [&](const X* from, int side) {
+    const int width = this->width();
+    SIMT_UNROLL
+    for (int side = 0; side < Own::lanes; ++side) {
+      const X* const from = any_row_of(array, at.place[side].token, rows * width, stored_);
       SIMT_UNROLL
-      for (int row = 0; row < rows; ++row) to[row][side] = Some<X>::from(from + row * units());
-    };
-    if constexpr (usual) {
-      SIMT_UNROLL
-      for (int side = 0; side < Own::lanes; ++side)
-        fetch(any_row_of(array, at.place[side].token, rows * units(), stored_), side);
-    } else {
-      if (!is_present(0)) return;
-      each_lane(at, [&](int side, std::int32_t token) {
-        fetch(row_of(array, token, rows * units()), side);
-      });
+      for (int row = 0; row < rows; ++row) to[row][side] = Some<X>::from(from + row * width);
     }
   }
   // One row for each token. 0 where there is none.

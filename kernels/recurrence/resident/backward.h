@@ -87,8 +87,7 @@ class BackwardProduct {
         partial_sums_(partial_sums),
         gradients_(gradients),
         weights_(fragments_of<E>(division), own.thread,
-                 shared + static_cast<int>(simt::warp_index()) *
-                              BackwardMemory<Cell, E, Scatter>{division}.warp_words(),
+                 shared + warp_of_block() * BackwardMemory<Cell, E, Scatter>{division}.warp_words(),
                  [&](int block, int fragment, int place, int k) {
                    const int target =
                        division.block_at(own.rank, distance(own, fragment / per_target()));
@@ -215,7 +214,8 @@ class BackwardProduct {
       weights_.template multiply<first, end, false>(
           sums, [&](int gate, int) { return from + next + gate * Op::depth; },
           [&](int fragment) {
-            if ((next += blocks * Op::depth) < blocks * division_.slice || to == 0) return;
+            next += blocks * Op::depth;
+            if (!may_end_slice<E>(fragment) || next < blocks * division_.slice || to == 0) return;
             scatter_.send(to, own,
                           {total(sums, 0), total(sums, 1), total(sums, 2), total(sums, 3)});
             SIMT_UNROLL
@@ -233,7 +233,10 @@ class BackwardProduct {
   // to += what the others have sent whose parts the warp of this depth adds, in the order of the circle.
   SIMT_DEVICE void add_share(const Own& own, int depth, float (&to)[pairs]) const {
     constexpr int at_once = Scatter::helpers_add ? 4 : 1;  // that are asked for
-    const int each = division_.blocks / division_.depths, end = (depth + 1) * each;
+    // Unrolled, with counts that registers would hold through all steps, were the number the compiler's to know.
+    const auto each = static_cast<int>(
+        simt::opaque(static_cast<std::uint32_t>(division_.blocks / division_.depths)));
+    const int end = (depth + 1) * each;
     for (int distance = depth > 0 ? depth * each : 1; distance < end; distance += at_once) {
       simt::Float4 parts[at_once] = {};
       SIMT_UNROLL

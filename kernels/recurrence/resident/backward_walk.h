@@ -98,9 +98,12 @@ class BackwardWalk : TileAccess<ResidentBackward<T>, typename Product::Own, Form
     Token even, odd;
     look_ahead(even);
     // In pairs, so that no number that is still on its way has to be moved from one token to the other.
-    for (std::int32_t step = 0; step < steps; step += 2) {
-      walk(even, odd, step);
-      if (step + 1 < steps) walk(odd, even, step + 1);
+    for (std::int32_t left = steps; left > 0; left -= 2) {
+      simt::note_step(steps - left);
+      walk(even, odd, 0);
+      if (left == 1) break;
+      simt::note_step(steps - left + 1);
+      walk(odd, even, 1);
     }
   }
 
@@ -157,8 +160,8 @@ class BackwardWalk : TileAccess<ResidentBackward<T>, typename Product::Own, Form
     return {R(now.h[pair]), R(now.c[pair])};
   }
 
+  // step: 0 and 1 in turn.
   SIMT_DEVICE void walk(const Token& now, Token& next, std::int32_t step) {
-    simt::note_step(step);
     if constexpr (Form::units == 0) own_.template forget_addresses<Product::in_group>();
     Arrived numbers;
     take(now, numbers);

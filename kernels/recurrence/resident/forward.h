@@ -23,6 +23,13 @@ SIMT_BOTH constexpr int fragments_of(const Division& division) {
   return division.units() / Operand<E>::depth / division.depths;
 }
 
+// Whether a slice, which is whole warps of units, can have a fragment as its last. Where the fragment is a constant, so is
+// the answer, and what is done at a slice's end stands behind fewer of them.
+template <class E>
+SIMT_BOTH constexpr bool may_end_slice(int fragment) {
+  return (fragment + 1) * Operand<E>::depth % units_per_warp == 0;
+}
+
 // A block's arrays of shared memory, added up in the order in which the kernel takes them.
 template <class Cell, class E, class Gather>
 struct ForwardMemory {
@@ -71,8 +78,7 @@ class ForwardProduct {
         gather_(gather),
         partial_sums_(partial_sums),
         weights_(fragments_of<E>(division), own.thread,
-                 shared + static_cast<int>(simt::warp_index()) *
-                              ForwardMemory<Cell, E, Gather>{division}.warp_words(),
+                 shared + warp_of_block() * ForwardMemory<Cell, E, Gather>{division}.warp_words(),
                  [&](int block, int fragment, int place, int k) {
                    const int unit = own.first_unit + place;
                    const int from = unit_multiplied(
@@ -167,7 +173,7 @@ class ForwardProduct {
     weights_.template multiply<first, end, true>(
         sums, [&](int, int fragment) { return column + fragment * Op::depth; },
         [&](int fragment) {
-          if (fragment + 1 == of_own) await_others();
+          if (may_end_slice<E>(fragment) && fragment + 1 == of_own) await_others();
         });
   }
 

@@ -89,7 +89,7 @@ class ForwardWalk : TileAccess<ResidentForward<T>, typename Product::Own, Form> 
   SIMT_DEVICE void run() {
     const std::int32_t steps = steps_of_tile<Own, false>(args_.sequences, own_.tile, args_.lanes);
     if constexpr (Product::in_group)
-      if (own_.depth > 0) return product_.help(own_, steps);
+      if (own_.depth != 0) return product_.help(own_, steps);
     prepare();
     if (steps == 0) return;
     Token even, odd;
@@ -98,14 +98,14 @@ class ForwardWalk : TileAccess<ResidentForward<T>, typename Product::Own, Form> 
     begin(even);
     product_.publish(own_, 0, h_);
     // In pairs, so that no number that is still on its way has to be moved from one token to the other.
-    for (std::int32_t step = 0; step < steps; step += 2) {
-      walk<0>(even, odd, made, step, steps);
-      if (step + 1 < steps) walk<1>(odd, even, made, step + 1, steps);
+    for (std::int32_t left = steps; left > 0; left -= 2) {
+      simt::note_step(steps - left);
+      walk<0>(even, odd, made, left<steps, left> 1);
+      if (left == 1) return finish(even, made);
+      simt::note_step(steps - left + 1);
+      walk<1>(odd, even, made, true, left > 2);
     }
-    if (steps % 2 == 0)  // not `finish` of one or the other, which would lie in memory then
-      finish(odd, made);
-    else
-      finish(even, made);
+    finish(odd, made);
   }
 
  private:
@@ -141,17 +141,15 @@ class ForwardWalk : TileAccess<ResidentForward<T>, typename Product::Own, Form> 
   }
 
   // `next` is also the token before, whose numbers are stored, and the next one's asked for, while the tensor cores multiply:
-  // nothing else would keep a warp busy then.
+  // nothing else would keep a warp busy then. has_made, goes_on: there is a step before this one, and one behind it.
   template <int channel>
-  SIMT_DEVICE void walk(const Token& now, Token& next, Made& made, std::int32_t step,
-                        std::int32_t steps) {
-    simt::note_step(step);
+  SIMT_DEVICE void walk(const Token& now, Token& next, Made& made, bool has_made, bool goes_on) {
     // Found by trying, as kept_fragments.
     if constexpr (Form::units == 0)
       own_.template forget_addresses<Product::template forgets_thread<T>>();
     Inputs inputs;
     const auto meanwhile = [&] {
-      if (step > 0) finish(next, made);
+      if (has_made) finish(next, made);
       tape(now);
       take(now, inputs);
       look_ahead(next);
@@ -164,7 +162,7 @@ class ForwardWalk : TileAccess<ResidentForward<T>, typename Product::Own, Form> 
     keep_for_later(now, saved, made);
     end(now);
     begin(next);
-    if (step + 1 < steps) product_.publish(own_, 1 - channel, h_);
+    if (goes_on) product_.publish(own_, 1 - channel, h_);
   }
 
   // The state before a token: evolved.

@@ -7,12 +7,14 @@
 #include <utility>
 
 #include "kernels/recurrence/sequences.h"
+#include "kernels/simt/number.h"
 #include "kernels/simt/warp.h"
 
 namespace lacuna::resident {
 
 // The position in SequenceView.order of a lane's sequence; beyond the last one: the lane has no more.
-SIMT_BOTH std::int64_t dealt_row(std::int64_t round, std::int64_t lane, std::int64_t lanes) {
+template <class N>
+SIMT_BOTH N dealt_row(N round, N lane, N lanes) {
   return round * lanes + (round % 2 == 0 ? lane : lanes - 1 - lane);
 }
 
@@ -36,8 +38,14 @@ struct Place {
 template <bool backward>
 class Lane {
  public:
-  SIMT_DEVICE Lane(const SequenceView& sequences, std::int32_t lane, std::int32_t lanes)
-      : sequences_(sequences), lane_(lane), lanes_(lanes), direction_(is_reading_down() ? -1 : 1) {}
+  // The lane `first + which`: a thread keeps the one number for all of its lanes.
+  SIMT_DEVICE Lane(const SequenceView& sequences, std::int32_t first, std::int32_t lanes,
+                   std::int32_t which = 0)
+      : sequences_(sequences),
+        first_(first),
+        which_(which),
+        lanes_(lanes),
+        direction_(is_reading_down() ? -1 : 1) {}
 
   // Before the first next().
   SIMT_DEVICE void begin() {
@@ -80,12 +88,15 @@ class Lane {
   }
 
  private:
+  SIMT_DEVICE std::uint32_t lane() const { return simt::opaque(first_) + which_; }
   SIMT_DEVICE bool is_reading_down() const { return sequences_.reverse != backward; }
+  // Fewer than 2^31, and lanes no more than a device walks at once: the first rows behind them have 32 bits, too.
+  SIMT_DEVICE std::uint32_t count() const { return static_cast<std::uint32_t>(sequences_.count); }
 
   template <class F>
   SIMT_DEVICE void each_row(F&& f) const {
-    std::int64_t round = 0;
-    for (std::int64_t row = lane_; row < sequences_.count; row = dealt_row(++round, lane_, lanes_))
+    std::uint32_t round = 0;
+    for (std::uint32_t row = lane(); row < count(); row = dealt_row(++round, lane(), lanes_))
       f(sequences_.row(row));
   }
 
@@ -97,13 +108,13 @@ class Lane {
       coming_begin_ = static_cast<std::int32_t>(sequences_.offsets[coming_]);
       coming_end_ = static_cast<std::int32_t>(sequences_.offsets[coming_ + 1]);
     }
-    const std::int64_t row = dealt_row(round_++, lane_, lanes_);
-    after_ = row < sequences_.count ? sequences_.order[row] : -1;
+    const std::uint32_t row = dealt_row(round_++, lane(), lanes_);
+    after_ = row < count() ? sequences_.order[row] : -1;
   }
 
   const SequenceView& sequences_;
-  std::int32_t lane_, lanes_, direction_;
-  std::int32_t round_ = 0, left_ = 0, token_ = 0, sequence_ = -1;
+  std::uint32_t first_, which_, lanes_, round_ = 0;
+  std::int32_t direction_, left_ = 0, token_ = 0, sequence_ = -1;
   std::int32_t coming_ = -1, coming_begin_ = 0, coming_end_ = 0;  // the sequence behind this one
   std::int32_t after_ = -1;                                       // and the one behind that
 };
@@ -125,7 +136,7 @@ struct Lanes {
   template <int... i>
   SIMT_DEVICE Lanes(const SequenceView& sequences, std::int32_t first, std::int32_t lanes,
                     std::integer_sequence<int, i...>)
-      : of{Lane<backward>(sequences, first + i, lanes)...} {}
+      : of{Lane<backward>(sequences, first, lanes, i)...} {}
 };
 
 // The most tokens that a lane of this tile has; the same in every warp.

@@ -50,6 +50,12 @@ SIMT_BOTH constexpr int unit_of_row(int row) {
   return row % (units_per_warp / 2) * 2 + row / (units_per_warp / 2);
 }
 
+// Blocks of tiles are one row of threads, so that no size is needed, and kept in a register, to count them.
+SIMT_DEVICE int warp_of_block() {
+  return static_cast<int>(simt::thread_index().x / simt::warp_size);
+}
+SIMT_DEVICE bool is_first_of_block() { return simt::thread_index().x == 0; }
+
 // What a thread owns. Pair i is unit(i) of lane(i): two lanes, and of each two units side by side.
 struct Own {
   static constexpr int pairs = resident::pairs;
@@ -58,30 +64,30 @@ struct Own {
 
   int tile, rank;  // the group's tile, and the block's place in the group
   int thread = static_cast<int>(simt::lane_index());
-  int row, depth;  // which 16 units of the slice, and which part of their products' depth
-  int first_unit;
+  int row, depth;         // which 16 units of the slice, and which part of their products' depth
+  int slice, first_unit;  // of a block, how many; of this warp
 
   // Group: a Gather or Scatter.
   template <class Group>
   SIMT_DEVICE Own(const Division& division, const Group& group)
-      : tile(group.tile()),
-        rank(group.rank()),
-        row(static_cast<int>(simt::warp_index())),
-        depth(0) {
+      : tile(group.tile()), rank(group.rank()), row(warp_of_block()), depth(0) {
     if constexpr (Group::in_group) {
       depth = row / division.rows();
       row %= division.rows();
     }
-    first_unit = rank * division.slice + row * units_per_warp;
+    slice = division.slice;
+    first_unit = rank * slice + row * units_per_warp;
   }
 
-  // Called in every step, so that what follows from the units, an address for each array, is not kept in registers between;
-  // nor, where these are short, what follows from the thread: places in shared memory.
+  // Called in every step, so that what follows from the units, an address for each array, is not kept in registers between,
+  // nor the first of them beside what it is made of; nor, where registers are short, what follows from the thread: places in
+  // shared memory.
   template <bool thread_too>
   SIMT_DEVICE void forget_addresses() {
-    first_unit = static_cast<int>(simt::opaque(static_cast<std::uint32_t>(first_unit)));
+    row = static_cast<int>(simt::opaque(static_cast<std::uint32_t>(row)));
+    first_unit = rank * slice + row * units_per_warp;
     if constexpr (thread_too)
-      thread = static_cast<int>(simt::opaque(static_cast<std::uint32_t>(thread)));
+      thread = static_cast<int>(simt::opaque(static_cast<std::uint32_t>(thread)) % simt::warp_size);
   }
 
   SIMT_DEVICE int unit(int pair) const { return first_unit + of_warp(pair); }

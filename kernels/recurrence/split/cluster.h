@@ -26,7 +26,7 @@ class ClusterMeetings {
         rank_(static_cast<int>(simt::cluster_rank())),
         bytes_(static_cast<unsigned>(bytes)),
         barriers_(shared.take<simt::Mbarrier>(static_cast<std::size_t>(channels))) {
-    if (simt::thread_rank() == 0) {
+    if (resident::is_first_of_block()) {
       for (int c = 0; c < channels; ++c) simt::mbarrier_init(barriers_ + c, 1);
       simt::mbarrier_publish();
       for (int c = 0; c < channels; ++c) await(c);
@@ -49,7 +49,7 @@ class ClusterMeetings {
     simt::mbarrier_wait<simt::Scope::cluster>(barriers_ + channel, phases_ >> channel & 1);
     phases_ ^= 1u << channel;
     // Nobody sends for the next time before this thread's own share of this step has arrived there.
-    if (simt::thread_rank() == 0) await(channel);
+    if (resident::is_first_of_block()) await(channel);
   }
   // Once, at the end: nobody's shared memory may go while others could still reach for it.
   SIMT_DEVICE void leave() { simt::cluster_sync(); }

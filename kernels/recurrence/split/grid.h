@@ -22,10 +22,10 @@ class GridMeetings {
   // Also a barrier of this block.
   SIMT_DEVICE void arrive() {
     meet_block();
-    barrier_.arrive();
+    if (resident::is_first_of_block()) barrier_.arrive();
   }
   SIMT_DEVICE void wait() {
-    barrier_.wait();
+    if (resident::is_first_of_block()) barrier_.wait();
     meet_block();
   }
 
@@ -78,8 +78,7 @@ class GridOperands {
     constexpr int width = 16 / static_cast<int>(sizeof(Stored));
     const int first = division_.block_at(rank(), 1) * division_.slice;
     const int warps = static_cast<int>(simt::block_size().x / simt::warp_size);
-    for (int lane = static_cast<int>(simt::warp_index()); lane < resident::lanes_per_tile;
-         lane += warps)
+    for (int lane = resident::warp_of_block(); lane < resident::lanes_per_tile; lane += warps)
       for (int to = static_cast<int>(simt::lane_index()) * width; to < division_.units_of_others();
            to += static_cast<int>(simt::warp_size) * width) {
         const int from =
