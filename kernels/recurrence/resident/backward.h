@@ -232,21 +232,14 @@ class BackwardProduct {
 
   // to += what the others have sent whose parts the warp of this depth adds, in the order of the circle.
   SIMT_DEVICE void add_share(const Own& own, int depth, float (&to)[pairs]) const {
-    constexpr int at_once = Scatter::helpers_add ? 4 : 1;  // that are asked for
     // Unrolled, with counts that registers would hold through all steps, were the number the compiler's to know.
     const auto each = static_cast<int>(
         simt::opaque(static_cast<std::uint32_t>(division_.blocks / division_.depths)));
     const int end = (depth + 1) * each;
-    for (int distance = depth > 0 ? depth * each : 1; distance < end; distance += at_once) {
-      simt::Float4 parts[at_once] = {};
+    for (int distance = depth > 0 ? depth * each : 1; distance < end; ++distance) {
+      const simt::Float4 part = scatter_.from(distance, own);
       SIMT_UNROLL
-      for (int k = 0; k < at_once; ++k)
-        if (distance + k < end) parts[k] = scatter_.from(distance + k, own);
-      SIMT_UNROLL
-      for (int k = 0; k < at_once; ++k) {
-        SIMT_UNROLL
-        for (int i = 0; i < pairs; ++i) to[i] += parts[k][i];
-      }
+      for (int i = 0; i < pairs; ++i) to[i] += part[i];
     }
   }
 
