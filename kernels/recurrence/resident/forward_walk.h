@@ -100,7 +100,8 @@ class ForwardWalk : TileAccess<ResidentForward<T>, typename Product::Own, Form> 
     // In pairs, so that no number that is still on its way has to be moved from one token to the other.
     for (std::int32_t left = steps; left > 0; left -= 2) {
       simt::note_step(steps - left);
-      walk<0>(even, odd, made, left<steps, left> 1);
+      const bool has_made = left != steps;
+      walk<0>(even, odd, made, has_made, left > 1);
       if (left == 1) return finish(even, made);
       simt::note_step(steps - left + 1);
       walk<1>(odd, even, made, true, left > 2);
