@@ -127,23 +127,23 @@ SIMT_DEVICE R sum_over_tile(unsigned width, R own, R* shared) {
 template <class X>
 SIMT_DEVICE auto load_columns(const X* row, bool whole, std::int64_t present) {
   constexpr int at_once = ColumnSums<X>::at_once;
-  simt::Vec<X, at_once> stored = {};
+  simt::Vec<simt::Real<X>, at_once> columns = {};
   if (whole && present >= at_once) {
-    stored = simt::load<at_once>(row);
+    const auto stored = simt::load<at_once>(row);
+    SIMT_UNROLL
+    for (int k = 0; k < at_once; ++k) columns[k] = simt::to_real(stored[k]);
   } else {
     SIMT_UNROLL
     for (int k = 0; k < at_once; ++k)
-      if (k < present) stored[k] = row[k];
+      if (k < present) columns[k] = simt::to_real(row[k]);
   }
-  simt::Vec<simt::Real<X>, at_once> columns;
-  SIMT_UNROLL
-  for (int k = 0; k < at_once; ++k) columns[k] = simt::to_real(stored[k]);
   return columns;
 }
 
-// partials [parts, columns of all].
+// partials [parts, columns of all]. Two blocks of a multiprocessor, whose registers hold what is on its way: left to itself,
+// the compiler aims at more, and spills.
 template <class X>
-SIMT_KERNEL(flat_threads)
+SIMT_KERNEL(flat_threads, 2)
 void sum_row_parts(ColumnSums<X> sums, std::int64_t rows, std::int64_t rows_each, unsigned width,
                    simt::Real<X>* partials) {
   using R = simt::Real<X>;

@@ -73,6 +73,7 @@ struct ShowView {
 namespace stepwise {
 
 inline constexpr unsigned norm_threads = 256;
+inline constexpr int norm_blocks = 2;  // of a multiprocessor, at least; see resident_blocks
 
 // Threads for a row of so many groups of units: whole warps.
 template <class R>
@@ -155,7 +156,7 @@ SIMT_DEVICE Moments<R> moments(const NormRows& rows, const NormGroup& group, R* 
 }
 
 template <class T>
-SIMT_KERNEL(norm_threads)
+SIMT_KERNEL(norm_threads, norm_blocks)
 void normalise_rows(Normalise<T> args, std::int64_t count) {
   using R = simt::Real<T>;
   SIMT_SHARED(shared, R[2 * norm_threads / simt::warp_size]);
@@ -187,7 +188,7 @@ void normalise_rows(Normalise<T> args, std::int64_t count) {
 }
 
 template <class T>
-SIMT_KERNEL(norm_threads)
+SIMT_KERNEL(norm_threads, norm_blocks)
 void normalise_rows_backward(NormaliseBackward<T> args, std::int64_t count) {
   using R = simt::Real<T>;
   SIMT_SHARED(shared, R[2 * norm_threads / simt::warp_size]);
@@ -234,7 +235,7 @@ void normalise_rows_backward(NormaliseBackward<T> args, std::int64_t count) {
 
 // `shown` of each row's c', which its gates make.
 template <class T>
-SIMT_KERNEL(norm_threads)
+SIMT_KERNEL(norm_threads, norm_blocks)
 void show_cells(StepForward<T> args, ShowView<simt::Real<T>> show, std::int64_t step,
                 std::int64_t count) {
   using R = simt::Real<T>;
@@ -276,7 +277,7 @@ void show_cells(StepForward<T> args, ShowView<simt::Real<T>> show, std::int64_t 
 
 // `shown` again, and dL/dc' through it, before step_backward reads both.
 template <class T>
-SIMT_KERNEL(norm_threads)
+SIMT_KERNEL(norm_threads, norm_blocks)
 void show_cells_backward(StepBackward<T> args, ShowView<simt::Real<T>> show, std::int64_t step,
                          std::int64_t count) {
   using R = simt::Real<T>;
