@@ -43,7 +43,9 @@ void expect_one_result(std::int64_t hidden, int blocks) {
 TEST(SplitRecurrence, IsRepeatableInAnyOrderOfThreads) {
   expect_one_result<lacuna::LstmStep, float>(37, 2);
   expect_one_result<lacuna::GruResetBeforeStep, lacuna::simt::Bf16>(50, 4);
-  // Warps that help add several blocks' parts.
+}
+
+TEST(SplitRecurrence, HasOneResultWhereWarpsThatHelpAddSeveralBlocksParts) {
   expect_one_result<lacuna::GruResetBeforeStep, lacuna::simt::Bf16>(40, 16);
 }
 
