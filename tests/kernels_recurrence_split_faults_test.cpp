@@ -106,9 +106,9 @@ std::string failure(Run&& run) {
 TEST(SplitRecurrence, NamesBlockAndStepWhereSomethingIsLost) {
   using Cell = lacuna::RnnStep<lacuna::RnnTanh>;
   Walk<Cell, float, float> walk(20, 2);
-  // Of either tile, the first block stays in the step that it does not get all of; the second, who does not send to itself, in
-  // the next.
-  const auto names = [](const std::string& message, int step) {
+  // Of a tile, the first block stays in the step that it does not get all of; the second, who does not send to itself, in the
+  // next.
+  const auto names = [](const std::string& message, int step, int tile = 0) {
     const auto has = [&](const std::string& words) {
       return message.find(words) != std::string::npos;
     };
@@ -116,14 +116,14 @@ TEST(SplitRecurrence, NamesBlockAndStepWhereSomethingIsLost) {
       return has("block (" + std::to_string(block) + ",") &&
              has(" step " + std::to_string(there) + " ");
     };
-    return has("hung") && (at(0, step) || at(2, step) || at(1, step + 1) || at(3, step + 1));
+    return has("hung") && (at(2 * tile, step) || at(2 * tile + 1, step + 1));
   };
   const std::string gather = failure([&] { walk.forward<Forgetful>(); });
   EXPECT_TRUE(names(gather, 2)) << gather;
   const std::string scatter = failure([&] { walk.backward<Forgetful>(); });
   EXPECT_TRUE(names(scatter, 1)) << scatter;
   const std::string grid = failure([&] { walk.backward<Absent>(); });
-  EXPECT_TRUE(names(grid, 0)) << grid;
+  EXPECT_TRUE(names(grid, 0) || names(grid, 0, 1)) << grid;  // both tiles hang alike
 }
 
 }  // namespace
