@@ -90,9 +90,12 @@ template <class Cell, int count, class T, class R>
 SIMT_DEVICE void gate_inputs(const StepForward<T>& args, const UnitsAt& at, int first,
                              Units<R> (&inputs)[count]) {
   SIMT_UNROLL
-  for (int g = 0; g < count; ++g)
-    inputs[g] =
+  for (int g = 0; g < count; ++g) {
+    // Named first: GCC 12 with ThreadSanitizer fails within itself where a call fills the element of an array.
+    const Units<R> input =
         load_units(args.gx, (at.token * Cell::input_gates + first + g) * at.units + at.unit);
+    inputs[g] = input;
+  }
   Units<R> biases[count];
   load_present_rows(args.bias, first * at.hidden + at.unit, at.hidden, at.template present<R>(),
                     biases);
