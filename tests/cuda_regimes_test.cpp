@@ -459,4 +459,32 @@ INSTANTIATE_TEST_SUITE_P(
                     "ode_euler_f32_n7_h13_len0-19_miss50_seed12"),
     support::test_name);
 
+// Of few sequences and many units, so that sums of products are cut.
+class StepwiseInParts : public testing::TestWithParam<const char*> {
+#ifndef LACUNA_TEST_ON_DEVICE
+ protected:
+  StepwiseInParts() { lacuna::emulated_backend::multiprocessors = 132; }
+  ~StepwiseInParts() override { lacuna::emulated_backend::multiprocessors = 2; }
+#endif
+};
+
+TEST_P(StepwiseInParts, Agrees) {
+  const InRegime regime(LACUNA_REGIME_STEPWISE);
+  EXPECT_NE(explained(layer_of(GetParam())).find("sums of a step's products are made in parts"),
+            std::string::npos);
+  support::expect_agreement(GetParam());
+}
+
+INSTANTIATE_TEST_SUITE_P(Large, StepwiseInParts,
+                         testing::Values("rnn_f32_n9_d3_h300_len0-3_init_seed1",
+                                         "lstm_f64_n5_d3_h130_len0-4_rev_seed2",
+                                         "lstm_f16_n6_d3_h64_len1-5_init_seed3",
+                                         "gru_bf16_n7_d3_h134_len0-4_seed4",
+                                         "gru_reset_before_f32_n5_d3_h256_len0-3_init_seed5",
+                                         "gru_reset_before_f16_n4_d3_h255_len1-3_rdrop20_seed6",
+                                         "grud_f32_n5_d5_h130_len0-5_miss70_eo_zone20_seed7",
+                                         "lstm_f32_n6_d3_h130_p41_len0-4_init_seed8",
+                                         "lstm_f32_n6_d3_h130_len0-4_ln_seed9"),
+                         support::test_name);
+
 }  // namespace

@@ -74,7 +74,9 @@ void expect_all_variants(const Model& model, const char* type) {
     for (int variant = 0; variant < 8; ++variant)
       expect_stepwise_agreement<Real>(
           parse_case(case_of(model, type, hidden, variant)),
-          {.misaligned = (hidden + variant) % 3 == 0, .all_rows = (variant & 1) != 0});
+          {.misaligned = (hidden + variant) % 3 == 0,
+           .all_rows = (variant & 1) != 0,
+           .parts = 1 + (hidden + variant) % lacuna::most_product_parts});
 }
 
 TEST_P(StepwiseOracle, Float) { expect_all_variants<float>(GetParam(), "f32"); }

@@ -190,9 +190,9 @@ class BackwardRecurrence : protected Run<T> {
       args.bias = this->parameter(LACUNA_BIAS);
       args.bias_hn = this->parameter(LACUNA_BIAS_HN);
       args.gates = this->template work<T>(at.d_gates) + first * lay.saved_gates * units;
-      args.product = product;
+      args.product = {product};
       args.update = this->template work<R>(at.update_again);
-      args.candidate_product = candidate_product;
+      args.candidate_product = {candidate_product};
       args.states = view.tape_operand + first * outputs;
       this->multiply(Form::nt, rows, wide_x, lay.input_stride,
                      taped<T>(lay.tape.input) + first * lay.input_stride, lay.input_stride,
@@ -225,16 +225,17 @@ class BackwardRecurrence : protected Run<T> {
   }
 
   void recur_stepwise(const BackwardView<T>& view) const {
-    const std::int64_t units = this->units(), outputs = this->output_units(),
-                       wide = this->lay_.product_gates * units;
+    const DeviceLayout& lay = this->lay_;
+    const std::int64_t units = lay.units, outputs = lay.output_units,
+                       wide = lay.product_gates * units;
     const auto& at = this->at_;
     StepBackward<T> args{view};
     args.d_step = this->template work<T>(at.d_step);
-    args.d_product = this->template work<const R>(at.d_product);
+    args.d_product = this->step_product(at.d_product, outputs, lay.d_product_parts);
     args.d_state = this->template work<R>(at.d_state);
     args.d_cell_state = this->template work<R>(at.d_cell);
     args.d_candidate = this->template work<T>(at.d_candidate);
-    args.d_reset = this->template work<const R>(at.d_reset);
+    args.d_reset = this->step_product(at.d_reset, units, lay.candidate_parts);
     const ShowView<R> show = show_backward(args);
     // Products read rows that a step did not write: those of sequences that are shorter.
     zero_rows(args.d_step, this->sequences() * wide, sizeof(T));
@@ -245,15 +246,13 @@ class BackwardRecurrence : protected Run<T> {
       step_backward(this->stream_, args, step, rows);
       if (this->resets_before()) {
         normalise_step_backward(args.d_candidate, 1, 2, step, rows);
-        this->multiply(Form::nn, rows, units, units, args.d_candidate, units,
-                       this->candidate_weights(), units, this->template work<R>(this->at_.d_reset),
-                       units);
+        this->multiply_step(Form::nn, rows, units, units, args.d_candidate, units,
+                            this->candidate_weights(), units, args.d_reset);
         reset_backward(this->stream_, args, step, rows);
       }
-      normalise_step_backward(args.d_step, static_cast<int>(this->lay_.product_gates), 0, step,
-                              rows);
-      this->multiply(Form::nn, rows, outputs, wide, args.d_step, wide, this->weights(), outputs,
-                     this->template work<R>(this->at_.d_product), outputs);
+      normalise_step_backward(args.d_step, static_cast<int>(lay.product_gates), 0, step, rows);
+      this->multiply_step(Form::nn, rows, outputs, wide, args.d_step, wide, this->weights(),
+                          outputs, args.d_product);
     }
     end_backward(this->stream_, args);
   }
@@ -268,7 +267,7 @@ class BackwardRecurrence : protected Run<T> {
     args.output_units = outputs;
     args.evolve_units = lay.evolve_units;
     args.d_step = this->template work<T>(at.d_step);
-    args.d_product = this->template work<const R>(at.d_product);
+    args.d_product = this->step_product(at.d_product, outputs, lay.d_product_parts);
     args.d_state = this->template work<R>(at.d_state);
     args.d_cell_state = this->template work<R>(at.d_cell);
     args.tape_relaxed = taped<R>(lay.tape.relaxed);
@@ -288,8 +287,8 @@ class BackwardRecurrence : protected Run<T> {
       if (this->shows_cell()) show_cells_backward<T>(this->stream_, args, show, step, rows);
       step_cells_backward(this->stream_, args, step, rows);
       normalise_step_backward(args.d_step, static_cast<int>(lay.product_gates), 0, step, rows);
-      this->multiply(Form::nn, rows, outputs, wide, args.d_step, wide, this->weights(), outputs,
-                     this->template work<R>(at.d_product), outputs);
+      this->multiply_step(Form::nn, rows, outputs, wide, args.d_step, wide, this->weights(),
+                          outputs, args.d_product);
     }
     end_projected(this->stream_, args);
   }

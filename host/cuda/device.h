@@ -14,7 +14,8 @@
 
 namespace lacuna::cuda {
 
-// C [m, n] = A B, or += where `add`, all row-major, C in what the operands' type is computed in.
+// C [m, n] = A B, or += where `add`, all row-major, C in what the operands' type is computed in. Of several `parts`, each
+// multiplies its share of the depth k, which they divide evenly, into a C of its own.
 enum class Form {
   nt,  // A [m, k], B [n, k] transposed
   nn,  // A [m, k], B [k, n]
@@ -33,6 +34,8 @@ struct Product {
   std::int64_t c_stride;
   bool tf32 = false;  // float: operands may be rounded to 11 bits
   bool add = false;
+  int parts = 1;
+  std::int64_t c_part = 0;  // from one part's C to the next
 };
 
 // Where a product keeps sums that are cut into parts.

@@ -194,7 +194,7 @@ class Forward : Run<T> {
     ProjectedForward<T> args{{view}};
     args.outputs = lay.outputs;
     args.output_units = outputs;
-    args.product = this->template work<const R>(at.product);
+    args.product = this->step_product(at.product, wide, lay.product_parts);
     args.operand = this->template work<T>(at.operand);
     args.state = this->template work<R>(at.state);
     args.cell_state = this->template work<R>(at.cell);
@@ -211,10 +211,9 @@ class Forward : Run<T> {
     begin_projected(this->stream_, args);
     for (std::int64_t step = 0; step < this->steps_; ++step) {
       const std::int64_t rows = this->rows(step);
-      this->multiply(Form::nt, rows, wide, outputs, args.operand, outputs, this->weights(), outputs,
-                     this->template work<R>(at.product), wide);
-      normalise_step(this->template work<R>(at.product), static_cast<int>(lay.product_gates), 0,
-                     step, rows);
+      this->multiply_step(Form::nt, rows, wide, outputs, args.operand, outputs, this->weights(),
+                          outputs, args.product);
+      normalise_step(args.product.rows, static_cast<int>(lay.product_gates), 0, step, rows);
       if (this->shows_cell()) show_cells<T>(this->stream_, args, this->show_view(), step, rows);
       step_cells(this->stream_, args, step, rows);
       this->multiply(Form::nt, rows, outputs, units, args.unprojected, units, this->projection(),
@@ -224,18 +223,18 @@ class Forward : Run<T> {
   }
 
   void recur_stepwise(const ForwardView<T>& view) const {
-    const std::int64_t units = this->units(), outputs = this->output_units(),
-                       wide = this->lay_.product_gates * units;
-    const auto& at = this->at_;
     const DeviceLayout& lay = this->lay_;
+    const std::int64_t units = lay.units, outputs = lay.output_units,
+                       wide = lay.product_gates * units;
+    const auto& at = this->at_;
     StepForward<T> args{view};
-    args.product = this->template work<const R>(at.product);
+    args.product = this->step_product(at.product, wide, lay.product_parts);
     args.operand = this->template work<T>(at.operand);
     args.state = this->template work<R>(at.state);
     args.cell_state = this->template work<R>(at.cell);
     args.reset_operand = this->template work<T>(at.reset_operand);
     args.update = this->template work<R>(at.update);
-    args.candidate_product = this->template work<const R>(at.candidate_product);
+    args.candidate_product = this->step_product(at.candidate_product, units, lay.candidate_parts);
     if (this->shows_cell()) args.shown = this->template work<R>(at.shown);
     // Products read rows that a step did not write: those of sequences that have ended, or have no tokens.
     this->device_.zero(this->stream_, args.operand,
@@ -246,17 +245,15 @@ class Forward : Run<T> {
     begin_forward(this->stream_, args);
     for (std::int64_t step = 0; step < this->steps_; ++step) {
       const std::int64_t rows = this->rows(step);
-      this->multiply(Form::nt, rows, wide, outputs, args.operand, outputs, this->weights(), outputs,
-                     this->template work<R>(this->at_.product), wide);
-      normalise_step(this->template work<R>(at.product), static_cast<int>(lay.product_gates), 0,
-                     step, rows);
+      this->multiply_step(Form::nt, rows, wide, outputs, args.operand, outputs, this->weights(),
+                          outputs, args.product);
+      normalise_step(args.product.rows, static_cast<int>(lay.product_gates), 0, step, rows);
       if (this->shows_cell()) show_cells(this->stream_, args, this->show_view(), step, rows);
       if (this->resets_before()) {
         reset_forward(this->stream_, args, step, rows);
-        this->multiply(Form::nt, rows, units, units, args.reset_operand, units,
-                       this->candidate_weights(), units,
-                       this->template work<R>(this->at_.candidate_product), units);
-        normalise_step(this->template work<R>(at.candidate_product), 1, 2, step, rows);
+        this->multiply_step(Form::nt, rows, units, units, args.reset_operand, units,
+                            this->candidate_weights(), units, args.candidate_product);
+        normalise_step(args.candidate_product.rows, 1, 2, step, rows);
       }
       step_forward(this->stream_, args, step, rows);
     }

@@ -11,6 +11,7 @@
 #include "kernels/recurrence/cell_steps.h"
 #include "kernels/recurrence/split/division.h"
 #include "kernels/recurrence/stepwise/normalise.h"
+#include "kernels/recurrence/stepwise/product.h"
 #include "kernels/tokens/observe.h"
 #include "kernels/tokens/observe_backward.h"
 #include "kernels/tokens/offsets.h"
@@ -123,6 +124,31 @@ void choose_branches(DeviceLayout& lay, const lacuna_layer& layer, const lacuna_
   lay.whole_scratch = fills;
 }
 
+// Into so many parts that blocks of 64 x 64 sums fill half of the device, for a product of few rows is a matter of waiting
+// for memory. cuBLASLt would cut such a product too, and add up its parts by another kernel. By the capacity's sequences, so
+// that all runs of a layer, whole or in windows, add up alike.
+int parts_of(std::int64_t rows, std::int64_t columns, std::int64_t depth,
+             const DeviceFacts& facts) {
+  constexpr std::int64_t block = 64, fewest_depth = 128;
+  const auto blocks = [](std::int64_t size) { return (size + block - 1) / block; };
+  for (int parts = most_product_parts; parts > 1; --parts)
+    if (blocks(rows) * blocks(columns) * parts <= facts.multiprocessors / 2 &&
+        depth % (8 * parts) == 0 && depth / parts >= fewest_depth)
+      return parts;
+  return 1;
+}
+
+void choose_parts(DeviceLayout& lay, const lacuna_layer& layer, std::int64_t sequences,
+                  const DeviceFacts& facts) {
+  if (lay.regime != LACUNA_REGIME_STEPWISE) return;
+  const std::int64_t wide = lay.product_gates * lay.units;
+  lay.d_product_parts = parts_of(sequences, lay.output_units, wide, facts);
+  if (layer.layer_norm != 0) return;  // what normalises rows reads them whole
+  lay.product_parts = parts_of(sequences, wide, lay.output_units, facts);
+  if (layer.cell == LACUNA_GRU_RESET_BEFORE)
+    lay.candidate_parts = parts_of(sequences, lay.units, lay.units, facts);
+}
+
 void lay_out_common(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer,
                     const lacuna_capacity& capacity, bool inference, const DeviceFacts& facts) {
   const std::int64_t real = real_bytes(layer.type), wide = wide_bytes(layer.type);
@@ -169,14 +195,14 @@ void lay_out_forward(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer,
   if (has_mask(layer)) out.summaries = arena.take({observe_summaries(N, lay.features), summary});
   out.gx = arena.take({N, lay.input_gates, lay.units, wide});
   if (lay.regime == LACUNA_REGIME_STEPWISE) {
-    out.product = arena.take({B, lay.product_gates, lay.units, wide});
+    out.product = arena.take({lay.product_parts, B, lay.product_gates, lay.units, wide});
     out.operand = arena.take({B, lay.output_units, real});
     out.state = arena.take({B, lay.output_units, wide});
     if (layer.cell == LACUNA_LSTM) out.cell = arena.take({B, lay.units, wide});
     if (layer.cell == LACUNA_GRU_RESET_BEFORE) {
       out.reset_operand = arena.take({B, lay.units, real});
       out.update = arena.take({B, lay.units, wide});
-      out.candidate_product = arena.take({B, lay.units, wide});
+      out.candidate_product = arena.take({lay.candidate_parts, B, lay.units, wide});
     }
     if (lay.projected) {
       out.unprojected = arena.take({B, lay.units, real});
@@ -214,12 +240,12 @@ void lay_out_backward(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer
   }
   if (lay.regime == LACUNA_REGIME_STEPWISE) {
     out.d_step = arena.take({B, lay.product_gates, lay.units, real});
-    out.d_product = arena.take({B, lay.output_units, wide});
+    out.d_product = arena.take({lay.d_product_parts, B, lay.output_units, wide});
     out.d_state = arena.take({B, lay.output_units, wide});
     if (layer.cell == LACUNA_LSTM) out.d_cell = arena.take({B, lay.units, wide});
     if (resets_before) {
       out.d_candidate = arena.take({B, lay.units, real});
-      out.d_reset = arena.take({B, lay.units, wide});
+      out.d_reset = arena.take({lay.candidate_parts, B, lay.units, wide});
     }
     if (lay.projected) {
       out.d_projected = arena.take({B, lay.output_units, real});
@@ -296,6 +322,7 @@ Recipe make_recipe(const lacuna_layer& layer, const lacuna_capacity& capacity,
   DeviceLayout& lay = recipe.device;
   set_widths(lay, layer);
   choose_regime(lay, layer, capacity, options, facts);
+  choose_parts(lay, layer, capacity.sequences, facts);
   choose_branches(lay, layer, capacity, inference, beside_others, facts);
 
   if (!inference) {

@@ -39,6 +39,7 @@ struct Shape {
   int compute = -1, type = -1;
   Form form = Form::nt;
   std::int64_t m = 0, n = 0, k = 0, a_stride = 0, b_stride = 0, c_stride = 0;
+  std::int64_t parts = 1, c_part = 0;
   std::size_t scratch_bytes = 0;  // an algorithm may need all it was allowed
   bool operator==(const Shape&) const = default;
 };
@@ -95,8 +96,10 @@ void Device::multiply(simt::Stream stream, const Product<T>& p, ProductChoices& 
                       const ProductScratch& scratch) const {
   using R = simt::Real<T>;
   if (p.m == 0 || p.n == 0 || (p.k == 0 && p.add)) return;
+  const std::int64_t depth = p.k / p.parts;
   const std::string what = "product of " + std::to_string(p.m) + " x " + std::to_string(p.k) +
-                           " with " + std::to_string(p.k) + " x " + std::to_string(p.n);
+                           " with " + std::to_string(p.k) + " x " + std::to_string(p.n) +
+                           (p.parts > 1 ? " in " + std::to_string(p.parts) + " parts" : "");
   if (p.k == 0) {
     check(cudaMemset2DAsync(p.c, static_cast<std::size_t>(p.c_stride) * sizeof(R), 0,
                             static_cast<std::size_t>(p.n) * sizeof(R),
@@ -122,13 +125,27 @@ void Device::multiply(simt::Stream stream, const Product<T>& p, ProductChoices& 
       cublasLtMatmulDescSetAttribute(&operation, CUBLASLT_MATMUL_DESC_TRANSB, &right, sizeof right),
       what);
   cublasLtMatrixLayoutOpaque_t a, b, c;
-  check(cublasLtMatrixLayoutInit(&b, data_type<T>, u(second_transposed ? p.k : p.n),
-                                 u(second_transposed ? p.n : p.k), p.b_stride),
+  check(cublasLtMatrixLayoutInit(&b, data_type<T>, u(second_transposed ? depth : p.n),
+                                 u(second_transposed ? p.n : depth), p.b_stride),
         what);
-  check(cublasLtMatrixLayoutInit(&a, data_type<T>, u(first_transposed ? p.m : p.k),
-                                 u(first_transposed ? p.k : p.m), p.a_stride),
+  check(cublasLtMatrixLayoutInit(&a, data_type<T>, u(first_transposed ? p.m : depth),
+                                 u(first_transposed ? depth : p.m), p.a_stride),
         what);
   check(cublasLtMatrixLayoutInit(&c, data_type<R>, u(p.n), u(p.m), p.c_stride), what);
+  if (p.parts > 1) {
+    const std::int32_t count = p.parts;
+    const auto divide = [&](cublasLtMatrixLayout_t layout, std::int64_t distance) {
+      check(cublasLtMatrixLayoutSetAttribute(layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count,
+                                             sizeof count),
+            what);
+      check(cublasLtMatrixLayoutSetAttribute(layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET,
+                                             &distance, sizeof distance),
+            what);
+    };
+    divide(&a, first_transposed ? depth * p.a_stride : depth);
+    divide(&b, second_transposed ? depth : depth * p.b_stride);
+    divide(&c, p.c_part);
+  }
 
   const Shape shape{static_cast<int>(compute),
                     static_cast<int>(data_type<T>),
@@ -139,6 +156,8 @@ void Device::multiply(simt::Stream stream, const Product<T>& p, ProductChoices& 
                     p.a_stride,
                     p.b_stride,
                     p.c_stride,
+                    p.parts,
+                    p.c_part,
                     scratch.bytes};
   const cublasLtMatmulAlgo_t* algorithm = nullptr;
   for (const auto& choice : choices.choices)

@@ -398,6 +398,24 @@ double most_idle(std::int64_t tokens, std::int64_t longest, std::int64_t lanes) 
   return more > 0 ? more / (fair + more) : 0;
 }
 
+namespace {
+
+// Of the products of a step, where few rows are to fill a device.
+std::string explain_parts(const DeviceLayout& lay) {
+  std::string text;
+  const auto add = [&](const char* which, int parts) {
+    if (parts == 1) return;
+    text += (text.empty() ? "           sums of a step's products are made in parts: " : ", ") +
+            std::string(which) + " in " + std::to_string(parts);
+  };
+  add("forward", lay.product_parts);
+  add("of r h", lay.candidate_parts);
+  add("backward", lay.d_product_parts);
+  return text.empty() ? text : text + '\n';
+}
+
+}  // namespace
+
 std::string explain_regime(const DeviceLayout& lay, const lacuna_capacity& capacity) {
   std::ostringstream text;
   const std::int64_t tile = lanes_per_tile(lay.regime);
@@ -433,7 +451,8 @@ std::string explain_regime(const DeviceLayout& lay, const lacuna_capacity& capac
       text << "stepwise: per time step a product [sequences, " << lay.output_units << "] x ["
            << lay.output_units << ", " << lay.product_gates * lay.units << "]"
            << (lay.projected ? ", another that projects, and kernels" : " and a kernel")
-           << " over sequences that still have tokens, longest first\n";
+           << " over sequences that still have tokens, longest first\n"
+           << explain_parts(lay);
   }
   if (lay.step_us > 0)
     text << "           a step of all sequences is expected to take " << microseconds(lay.step_us)

@@ -16,6 +16,7 @@
 #include "kernels/recurrence/split/division.h"
 #include "kernels/recurrence/stepwise/draw_noise.h"
 #include "kernels/recurrence/stepwise/normalise.h"
+#include "kernels/recurrence/stepwise/product.h"
 #include "kernels/tokens/batch.h"
 #include "kernels/tokens/locate.h"
 #include "kernels/tokens/offsets.h"
@@ -246,6 +247,16 @@ class Run {
                 std::int64_t a_stride, const T* b, std::int64_t b_stride, R* c,
                 std::int64_t c_stride, bool add = false) const {
     queue(Product<T>{form, m, n, k, a, a_stride, b, b_stride, c, c_stride, lay_.tf32, add});
+  }
+  // What a step's product leaves: for each of the run's sequences a row of so many numbers.
+  StepProduct<R> step_product(std::size_t place, std::int64_t width, int parts) const {
+    return {work<R>(place), parts, sequences() * width};
+  }
+  void multiply_step(Form form, std::int64_t m, std::int64_t n, std::int64_t k, const T* a,
+                     std::int64_t a_stride, const T* b, std::int64_t b_stride,
+                     const StepProduct<R>& to) const {
+    queue(Product<T>{form, m, n, k, a, a_stride, b, b_stride, to.rows, n, lay_.tf32, false,
+                     to.parts, to.part_size});
   }
   // Of times and what is made of them, which no type and no precision rounds.
   void multiply_wide(Form form, std::int64_t m, std::int64_t n, std::int64_t k, const R* a,

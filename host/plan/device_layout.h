@@ -37,6 +37,9 @@ struct DeviceLayout {
   std::int64_t evolve_units = 0;
   std::int64_t recomputed_tokens = 0;  // at once
   std::int64_t input_gates = 0, product_gates = 0, saved_gates = 0, gradient_gates = 0;
+  // stepwise: into how many parts a step's products are cut (kernels/recurrence/stepwise/product.h). Those with W_h, with W_hn
+  // of gru_reset_before, and with W_h on the way back.
+  int product_parts = 1, candidate_parts = 1, d_product_parts = 1;
 
   struct Tape {
     std::size_t input = 0, delta = 0, fires = 0, h = 0, c = 0, gates = 0, exponent = 0, relaxed = 0,

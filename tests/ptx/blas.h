@@ -10,14 +10,16 @@
 
 namespace lacuna::ptx {
 
-// A column-major matrix as it lies in memory.
+// A column-major matrix as it lies in memory, or a batch of them.
 struct Matrix {
   cudaDataType type;
   std::uint64_t rows, columns;
   std::int64_t leading;  // elements from one column to the next
+  std::int32_t count = 1;
+  std::int64_t distance = 0;  // elements from one matrix of the batch to the next
 
   std::size_t element_bytes() const;
-  std::size_t bytes() const;  // from its first element to behind its last
+  std::size_t bytes() const;  // from the first element of a matrix to behind its last
 };
 
 // D = alpha op(A) op(B) + beta C. Sums are in fp32, of doubles in double, cut into so many `pieces` that are added in order;
@@ -34,7 +36,7 @@ struct MatrixProduct {
 // Empty, or what is wrong with types, sizes and leading dimensions: "CUBLAS_STATUS_..." is for the caller to say.
 std::string refuse_shape(const MatrixProduct& product);
 
-// Every element has to lie in memory that the device may touch, else Fault.
+// A batch, one after the other. Every element has to lie in memory that the device may touch, else Fault.
 void multiply(const MatrixProduct& product, const Memory& memory);
 
 }  // namespace lacuna::ptx

@@ -3,7 +3,7 @@
 //
 // An algorithm that the heuristic finds has needs of its own: the sizes it was found for, a workspace aligned to 256 bytes,
 // which is overwritten, and pointers as aligned as the preference promised (256 bytes unless it is told otherwise), as far as
-// the leading dimension keeps that from column to column. Products of other sizes have algorithms that cut their sums
+// the leading dimension and the distance of a batch keep that from column to column and from matrix to matrix. Products of other sizes have algorithms that cut their sums
 // elsewhere, so that a row's bits depend on how many rows there are.
 #include <cublasLt.h>
 
@@ -164,6 +164,8 @@ std::uint64_t name_of(const Operation& operation, const MatrixProduct& product) 
     add(matrix->rows);
     add(matrix->columns);
     add(matrix->leading);
+    add(matrix->count);
+    add(matrix->distance);
   }
   return name;
 }
@@ -210,6 +212,26 @@ cublasStatus_t cublasLtMatrixLayoutInit_internal(cublasLtMatrixLayout_t layout, 
     refuse(type != CUDA_R_64F && type != CUDA_R_32F && type != CUDA_R_16F && type != CUDA_R_16BF,
            CUBLAS_STATUS_NOT_SUPPORTED, "type " + std::to_string(type));
     set(layout, Layout{{type, rows, columns, leading}});
+  });
+}
+
+cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t descriptor,
+                                                cublasLtMatrixLayoutAttribute_t which,
+                                                const void* value, std::size_t bytes) {
+  return blas_call("cublasLtMatrixLayoutSetAttribute", [&] {
+    auto layout = get<Layout>(descriptor);
+    switch (which) {
+      case CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT:
+        layout.matrix.count = attribute<std::int32_t>(value, bytes);
+        break;
+      case CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET:
+        layout.matrix.distance = attribute<std::int64_t>(value, bytes);
+        break;
+      default:
+        refuse(true, CUBLAS_STATUS_NOT_SUPPORTED,
+               "attribute " + std::to_string(which) + " is not implemented");
+    }
+    set(descriptor, layout);
   });
 }
 
@@ -298,8 +320,11 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle,
     const Matrix* const matrices[] = {&product.a, &product.b, &product.c, &product.d};
     for (int i = 0; i < 4; ++i) {
       const Matrix& matrix = *matrices[i];
-      const auto pitch = static_cast<std::uint64_t>(matrix.leading) * matrix.element_bytes();
-      algorithm.alignment[i] = std::min(alignment_of(preference.alignment[i]), alignment_of(pitch));
+      const auto kept_by = [&](std::int64_t elements) {
+        return alignment_of(static_cast<std::uint64_t>(elements) * matrix.element_bytes());
+      };
+      algorithm.alignment[i] = std::min({alignment_of(preference.alignment[i]),
+                                         kept_by(matrix.leading), kept_by(matrix.distance)});
     }
     found[0] = {};
     set(&found[0].algo, algorithm);

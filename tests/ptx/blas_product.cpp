@@ -109,6 +109,8 @@ std::string refuse_shape(const MatrixProduct& p) {
     if (matrix->rows == 0 || matrix->columns == 0) return "an empty matrix: " + words(*matrix);
     if (matrix->leading < static_cast<std::int64_t>(matrix->rows))
       return "columns that overlap: " + words(*matrix);
+    if (matrix->count < 1 || matrix->count != p.d.count)
+      return "a batch of " + std::to_string(matrix->count) + ", D has " + std::to_string(p.d.count);
   }
   const std::uint64_t m = p.a_transposed ? p.a.columns : p.a.rows;
   const std::uint64_t k = p.a_transposed ? p.a.rows : p.a.columns;
@@ -120,7 +122,9 @@ std::string refuse_shape(const MatrixProduct& p) {
   return {};
 }
 
-void multiply(const MatrixProduct& p, const Memory& memory) {
+namespace {
+
+void multiply_one(const MatrixProduct& p, const Memory& memory) {
   require(memory, p.a, p.a_data, false, "A");
   require(memory, p.b, p.b_data, false, "B");
   if (p.beta != 0) require(memory, p.c, p.c_data, false, "C");
@@ -139,6 +143,22 @@ void multiply(const MatrixProduct& p, const Memory& memory) {
                  read(p.c.type, p.c_data, row + column * static_cast<std::uint64_t>(p.c.leading));
       write(p.d.type, p.d_data, row + column * static_cast<std::uint64_t>(p.d.leading), value);
     }
+}
+
+}  // namespace
+
+void multiply(const MatrixProduct& p, const Memory& memory) {
+  MatrixProduct one = p;
+  for (std::int64_t i = 0; i < p.d.count; ++i) {
+    const auto offset = [&](const Matrix& matrix) {
+      return i * matrix.distance * static_cast<std::int64_t>(matrix.element_bytes());
+    };
+    one.a_data = static_cast<const char*>(p.a_data) + offset(p.a);
+    one.b_data = static_cast<const char*>(p.b_data) + offset(p.b);
+    one.c_data = static_cast<const char*>(p.c_data) + offset(p.c);
+    one.d_data = static_cast<char*>(p.d_data) + offset(p.d);
+    multiply_one(one, memory);
+  }
 }
 
 }  // namespace lacuna::ptx

@@ -2,6 +2,7 @@
 #include <cublasLt.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -51,6 +52,8 @@ struct Call {
   std::uint32_t promised_alignment = 256;
   std::size_t given_workspace = workspace_bytes;
   std::size_t workspace_offset = 0;
+  std::int32_t count = 1, other_count = 0;  // of a batch; of its A, if that is to differ
+  std::array<std::int64_t, 3> distances{};
   std::int64_t found_for_leading = 0;  // of the A that the algorithm was found for; 0: of this one
 
   cublasStatus_t run(const void* a_data, const void* b_data, void* d_data) const {
@@ -75,6 +78,16 @@ struct Call {
       EXPECT_EQ(cublasLtMatrixLayoutInit(&layouts[i], type, shapes[i]->rows, shapes[i]->columns,
                                          shapes[i]->leading),
                 CUBLAS_STATUS_SUCCESS);
+    for (std::size_t i = 0; count > 1 && i < 3; ++i) {
+      const std::int32_t given = i == 0 && other_count > 0 ? other_count : count;
+      EXPECT_EQ(cublasLtMatrixLayoutSetAttribute(&layouts[i], CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT,
+                                                 &given, sizeof given),
+                CUBLAS_STATUS_SUCCESS);
+      EXPECT_EQ(
+          cublasLtMatrixLayoutSetAttribute(&layouts[i], CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET,
+                                           &distances[i], sizeof distances[i]),
+          CUBLAS_STATUS_SUCCESS);
+    }
     cublasLtMatmulPreferenceOpaque_t preference;
     EXPECT_EQ(cublasLtMatmulPreferenceInit(&preference), CUBLAS_STATUS_SUCCESS);
     EXPECT_EQ(
@@ -135,6 +148,29 @@ TEST(Blas, MultipliesAsItsLayoutsSay) {
           EXPECT_EQ(got, sum) << row << ", " << column;
         }
     }
+}
+
+// Of matrices that lie side by side, or apart.
+TEST(Blas, MultipliesBatches) {
+  Call call;
+  call.count = 3;
+  call.distances = {4, 6 * 3, 8 * 3 + 1};
+  const std::vector<float> a = ramp(7 * 4 + 4 * 2), b = ramp(6 * 3 * 3);
+  const std::size_t numbers = (8 * 3 + 1) * 3;
+  const DeviceArray<float> on_a(a), on_b(b), on_d(numbers);
+  ASSERT_EQ(call.run(on_a.data(), on_b.data(), on_d.data()), CUBLAS_STATUS_SUCCESS);
+  const std::vector<float> d = on_d.get(numbers);
+  for (std::size_t of = 0; of < 3; ++of)
+    for (std::size_t row = 0; row < 5; ++row)
+      for (std::size_t column = 0; column < 3; ++column) {
+        float sum = 0;
+        for (std::size_t i = 0; i < 4; ++i)
+          sum += a[of * 4 + row + 7 * i] * b[of * 6 * 3 + i + 6 * column];
+        EXPECT_EQ(d[of * (8 * 3 + 1) + row + 8 * column], sum)
+            << of << ", " << row << ", " << column;
+      }
+  call.other_count = 2;
+  EXPECT_EQ(call.run(on_a.data(), on_b.data(), on_d.data()), CUBLAS_STATUS_INVALID_VALUE);
 }
 
 TEST(Blas, RoundsOperandsToTf32OnlyWhereAsked) {

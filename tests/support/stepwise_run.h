@@ -29,6 +29,7 @@ namespace support {
 struct StepwiseOptions {
   bool misaligned = false;       // the caller's arrays are aligned to their element, no more
   bool all_rows = false;         // every launch covers all rows, those without a token too
+  int parts = 1;                 // that the depth of a step's products is cut into
   std::set<std::string> absent;  // optional arrays that are null
 };
 
@@ -167,35 +168,52 @@ class StepwiseRun {
     return static_cast<double>(lacuna::simt::to_real(array[at]));
   }
 
+  // Of every sequence a row of so many units.
+  Array<R> step_product(Size blocks) const {
+    return Array<R>(options_.parts * sequences_ * blocks * units_);
+  }
+  lacuna::StepProduct<R> view_of(Array<R>& product) const {
+    return {product.data(), options_.parts, product.size() / options_.parts};
+  }
+  // Sums over its share of a depth, for each part; f(part's first number, begin, end).
+  template <class F>
+  void for_parts(const Array<R>& product, Size depth, F&& f) const {
+    for (Size part = 0; part < options_.parts; ++part)
+      f(part * (product.size() / options_.parts), depth * part / options_.parts,
+        depth * (part + 1) / options_.parts);
+  }
   // product[row, g] = W[gate g] operand[row]; what is padding in the weights is 0, so that padding of the operand is read.
   void multiply(const Array<T>& operand, Size rows, const std::vector<Size>& gates,
                 Array<R>& product) const {
     product.poison();
     const Size blocks = static_cast<Size>(gates.size());
-    for (Size r = 0; r < rows; ++r)
-      for (Size g = 0; g < blocks; ++g)
-        for (Size u = 0; u < hidden_; ++u) {
-          double sum = 0;
-          for (Size k = 0; k < units_; ++k)
-            sum += number(operand[r * units_ + k]) *
-                   weight_h(gates[static_cast<std::size_t>(g)], u, k);
-          product[(r * blocks + g) * units_ + u] = static_cast<R>(sum);
-        }
+    for_parts(product, units_, [&](Size first, Size begin, Size end) {
+      for (Size r = 0; r < rows; ++r)
+        for (Size g = 0; g < blocks; ++g)
+          for (Size u = 0; u < hidden_; ++u) {
+            double sum = 0;
+            for (Size k = begin; k < end; ++k)
+              sum += number(operand[r * units_ + k]) *
+                     weight_h(gates[static_cast<std::size_t>(g)], u, k);
+            product[first + (r * blocks + g) * units_ + u] = static_cast<R>(sum);
+          }
+    });
   }
   // product[row] = sum over g of operand[row, g] W[gate g].
   void multiply_back(const Array<T>& operand, Size rows, const std::vector<Size>& gates,
                      Array<R>& product) const {
     product.poison();
-    const Size blocks = static_cast<Size>(gates.size());
-    for (Size r = 0; r < rows; ++r)
-      for (Size k = 0; k < hidden_; ++k) {
-        double sum = 0;
-        for (Size g = 0; g < blocks; ++g)
-          for (Size u = 0; u < units_; ++u)
-            sum += number(operand[(r * blocks + g) * units_ + u]) *
-                   weight_h(gates[static_cast<std::size_t>(g)], u, k);
-        product[r * units_ + k] = static_cast<R>(sum);
-      }
+    const Size depth = static_cast<Size>(gates.size()) * units_;
+    for_parts(product, depth, [&](Size first, Size begin, Size end) {
+      for (Size r = 0; r < rows; ++r)
+        for (Size k = 0; k < hidden_; ++k) {
+          double sum = 0;
+          for (Size i = begin; i < end; ++i)
+            sum += number(operand[r * depth + i]) *
+                   weight_h(gates[static_cast<std::size_t>(i / units_)], i % units_, k);
+          product[first + r * units_ + k] = static_cast<R>(sum);
+        }
+    });
   }
   double weight_h(Size gate, Size unit, Size k) const {
     if (unit >= hidden_ || k >= hidden_) return 0;
@@ -265,13 +283,13 @@ class StepwiseRun {
     auto bias_hn = given<R>("bias_hn", parameters_.bias_hn);
     auto initial_hidden = given<T>("initial_hidden", batch_.initial_hidden);
     auto initial_cell = given<T>("initial_cell", batch_.initial_cell);
-    Array<R> product(sequences_ * shape_.product_gates * units_), state(sequences_ * units_);
+    Array<R> product = step_product(shape_.product_gates), state(sequences_ * units_);
     Array<T> operand(sequences_ * units_);
     auto cell_state = internal<R>("", lstm(), sequences_, 1);
     const bool reset = shape_.reset_before;
     auto reset_operand = internal<T>("", reset, sequences_, 1);
     auto update = internal<R>("", reset, sequences_, 1);
-    auto candidate_product = internal<R>("", reset, sequences_, 1);
+    Array<R> candidate_product = step_product(1);
     auto hidden = output<T>("hidden", true, room_);
     auto cell = output<T>("cell", lstm(), room_);
     auto evolved_hidden = output<T>("evolved_hidden", true, room_);
@@ -295,13 +313,13 @@ class StepwiseRun {
     args.bias_hn = bias_hn.data();
     args.initial_hidden = initial_hidden.data();
     args.initial_cell = initial_cell.data();
-    args.product = product.data();
+    args.product = view_of(product);
     args.operand = operand.data();
     args.state = state.data();
     args.cell_state = cell_state.data();
     args.reset_operand = reset_operand.data();
     args.update = update.data();
-    args.candidate_product = candidate_product.data();
+    args.candidate_product = view_of(candidate_product);
     args.hidden_out = hidden.data();
     args.cell_out = cell.data();
     args.evolved_hidden = evolved_hidden.data();
@@ -355,10 +373,9 @@ class StepwiseRun {
     auto d_final_hidden = given<T>("d_final_hidden", upstream_.d_final_hidden);
     auto d_final_cell = given<T>("d_final_cell", upstream_.d_final_cell);
     Array<T> d_step(sequences_ * shape_.product_gates * units_);
-    Array<R> d_product(sequences_ * units_), d_state(sequences_ * units_);
+    Array<R> d_product = step_product(1), d_reset = step_product(1), d_state(sequences_ * units_);
     auto d_cell_state = internal<R>("", lstm(), sequences_, 1);
     auto d_candidate = internal<T>("", reset, sequences_, 1);
-    auto d_reset = internal<R>("", reset, sequences_, 1);
     auto d_gates = internal<T>("d_gates", true, room_, shape_.gradient_gates);
     auto reset_operand = internal<T>("reset_operand", reset, room_, 1);
     auto d_euler = internal<R>("d_euler", euler(), room_, 1);
@@ -385,11 +402,11 @@ class StepwiseRun {
     args.d_final_hidden = d_final_hidden.data();
     args.d_final_cell = d_final_cell.data();
     args.d_step = d_step.data();
-    args.d_product = d_product.data();
+    args.d_product = view_of(d_product);
     args.d_state = d_state.data();
     args.d_cell_state = d_cell_state.data();
     args.d_candidate = d_candidate.data();
-    args.d_reset = d_reset.data();
+    args.d_reset = view_of(d_reset);
     args.d_gates = d_gates.data();
     args.reset_operand = reset_operand.data();
     args.d_euler = d_euler.data();

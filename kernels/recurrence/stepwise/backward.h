@@ -10,6 +10,7 @@
 #include "kernels/recurrence/cell_steps.h"
 #include "kernels/recurrence/evolve_units.h"
 #include "kernels/recurrence/stepwise/grid.h"
+#include "kernels/recurrence/stepwise/product.h"
 #include "kernels/recurrence/views.h"
 
 namespace lacuna {
@@ -21,13 +22,13 @@ struct StepBackward : BackwardView<T> {
 
   // Between the steps, by row.
   T* d_step = nullptr;               // [B, Gh units]: gradients of the product's gates
-  const R* d_product = nullptr;      // [B, units]: d_step W_h
+  StepProduct<R> d_product;          // [B, units]: d_step W_h
   R* d_state = nullptr;              // [B, units]: what else reaches the evolved h
   R* d_cell_state = nullptr;         // [B, units]: all that reaches the evolved c, lstm
   const R* d_unprojected = nullptr;  // [B, units], projected: dL/d(o tanh c'); see projected.h
   // gru_reset_before, between the halves of a step:
-  T* d_candidate = nullptr;    // [B, units]: n's gradient
-  const R* d_reset = nullptr;  // [B, units]: d_candidate W_hn
+  T* d_candidate = nullptr;  // [B, units]: n's gradient
+  StepProduct<R> d_reset;    // [B, units]: d_candidate W_hn
   // layer_norm of an lstm, see normalise.h; null: without
   R* shown = nullptr;    // [B, units]
   R* d_shown = nullptr;  // [B, units]: dL/dc' through it
@@ -44,7 +45,7 @@ template <bool has_cell, class T, class R = simt::Real<T>>
 SIMT_DEVICE LeftInRow<R> left_in_row(const StepBackward<T>& args, std::int64_t row,
                                      std::int64_t unit) {
   const std::int64_t by_row = row * args.units + unit;
-  return {load_units(args.d_state, by_row), load_units(args.d_product, by_row),
+  return {load_units(args.d_state, by_row), load_product(args.d_product, by_row),
           has_cell ? load_units(args.d_cell_state, by_row) : same_units(R(0))};
 }
 
@@ -308,7 +309,7 @@ void reset_backward(StepBackward<T> args, std::int64_t step, std::int64_t rows) 
     const Units<R> r = saved_gate<Cell, T, R>(args, at, 0);
     const Units<R> h =
         load_units(args.tape_operand != nullptr ? args.tape_operand : args.tape_h, taped);
-    const Units<R> d_reset = load_units(args.d_reset, by_row);
+    const Units<R> d_reset = load_product(args.d_reset, by_row);
     Units<R> d_state = load_units(args.d_state, by_row), d_operand, d_r, reset_h;
     SIMT_UNROLL
     for (int i = 0; i < units_per_thread<R>; ++i) {

@@ -10,6 +10,7 @@
 #include "kernels/recurrence/cell_steps.h"
 #include "kernels/recurrence/evolve_units.h"
 #include "kernels/recurrence/stepwise/grid.h"
+#include "kernels/recurrence/stepwise/product.h"
 #include "kernels/recurrence/views.h"
 
 namespace lacuna {
@@ -20,14 +21,14 @@ struct StepForward : ForwardView<T> {
   using R = simt::Real<T>;
 
   // Between the steps, by row.
-  const R* product = nullptr;  // [B, Gh units]: W_h operand
-  T* operand = nullptr;        // [B, units]: evolved h, as the product reads it
-  R* state = nullptr;          // [B, units]: the same, not rounded, nothing dropped
-  R* cell_state = nullptr;     // [B, units]: evolved c, lstm
+  StepProduct<R> product;   // [B, Gh units]: W_h operand
+  T* operand = nullptr;     // [B, units]: evolved h, as the product reads it
+  R* state = nullptr;       // [B, units]: the same, not rounded, nothing dropped
+  R* cell_state = nullptr;  // [B, units]: evolved c, lstm
   // gru_reset_before, between the halves of a step:
-  T* reset_operand = nullptr;            // [B, units]: r h
-  R* update = nullptr;                   // [B, units]: z
-  const R* candidate_product = nullptr;  // [B, units]: W_hn reset_operand
+  T* reset_operand = nullptr;        // [B, units]: r h
+  R* update = nullptr;               // [B, units]: z
+  StepProduct<R> candidate_product;  // [B, units]: W_hn reset_operand
   R* shown = nullptr;  // [B, units]: layer_norm of an lstm, see normalise.h; null: without
 };
 
@@ -119,7 +120,7 @@ SIMT_DEVICE void gate_products(const StepForward<T>& args, std::int64_t row, std
                                Units<R> (&products)[Cell::product_gates]) {
   SIMT_UNROLL
   for (int g = 0; g < Cell::product_gates; ++g)
-    products[g] = load_units(args.product, (row * Cell::product_gates + g) * args.units + unit);
+    products[g] = load_product(args.product, (row * Cell::product_gates + g) * args.units + unit);
   if constexpr (Cell::hidden_bias) {
     const UnitsAt at{0, unit, args.hidden, args.units};
     const Units<R> bias = load_present(args.bias_hn, unit, at.template present<R>());
@@ -175,7 +176,7 @@ template <class Cell, class T, class R>
 SIMT_DEVICE Units<R> update_candidate(const StepForward<T>& args, std::int64_t row,
                                       const UnitsAt& at, Units<R>& h) {
   const std::int64_t by_row = row * at.units + at.unit;
-  const Units<R> product = load_units(args.candidate_product, by_row);
+  const Units<R> product = load_product(args.candidate_product, by_row);
   const Units<R> z = load_units(args.update, by_row);
   Units<R> input[1], n;
   gate_inputs<Cell>(args, at, 2, input);

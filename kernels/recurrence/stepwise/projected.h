@@ -156,7 +156,7 @@ SIMT_DEVICE Units<R> receive_output(const ProjectedBackward<T>& args, std::int64
   const std::int64_t by_row = row * at.units + at.unit, taped = at.token * at.units + at.unit;
   Units<R> d_h = load_units(args.d_state, by_row);
   const Units<R> d_product =
-      dropped(args.noise, sequence, at.unit, load_units(args.d_product, by_row));
+      dropped(args.noise, sequence, at.unit, load_product(args.d_product, by_row));
   SIMT_UNROLL
   for (int i = 0; i < units_per_thread<R>; ++i) d_h[i] += d_product[i];
   if (args.evolve.kind == LACUNA_EVOLVE_RELAX) {

@@ -196,16 +196,19 @@ void Device::multiply(simt::Stream stream, const Product<T>& p, ProductChoices&,
       if (p.tf32) return simt::bits_as<float>(simt::to_tf32(value));
     return value;
   };
-  for (std::int64_t i = 0; i < p.m; ++i)
-    for (std::int64_t j = 0; j < p.n; ++j) {
-      R sum = 0;
-      for (std::int64_t l = 0; l < p.k; ++l) {
-        const T a = p.form == Form::tn ? p.a[l * p.a_stride + i] : p.a[i * p.a_stride + l];
-        const T b = p.form == Form::nt ? p.b[j * p.b_stride + l] : p.b[l * p.b_stride + j];
-        sum += operand(a) * operand(b);
+  const std::int64_t depth = p.k / p.parts;
+  for (std::int64_t part = 0; part < p.parts; ++part)
+    for (std::int64_t i = 0; i < p.m; ++i)
+      for (std::int64_t j = 0; j < p.n; ++j) {
+        R sum = 0;
+        for (std::int64_t l = part * depth; l < (part + 1) * depth; ++l) {
+          const T a = p.form == Form::tn ? p.a[l * p.a_stride + i] : p.a[i * p.a_stride + l];
+          const T b = p.form == Form::nt ? p.b[j * p.b_stride + l] : p.b[l * p.b_stride + j];
+          sum += operand(a) * operand(b);
+        }
+        R& c = p.c[part * p.c_part + i * p.c_stride + j];
+        c = p.add ? c + sum : sum;
       }
-      p.c[i * p.c_stride + j] = p.add ? p.c[i * p.c_stride + j] + sum : sum;
-    }
 }
 
 #define LACUNA_MULTIPLY(T)                                                            \
