@@ -4,13 +4,17 @@ kernels, and writes them into the table that the library uses from its next buil
 
     bench/tune.py --library build/gpu/host/liblacuna.so --program build/gpu/tests/lacuna_step_cost
                   --output DIR [--commit TEXT] [--seconds 110]
+    bench/tune.py --from OUTPUT/tune-CHIP-DATE.json --program build/cpu/tests/lacuna_step_cost --output DIR
+                  fits and judges once more what was timed then; needs no GPU
 
 Plans of the shapes in tune_sweep.py are timed in the ways that serve and are not far off by the defaults: forward
-runs, to which the constants are fitted, and training steps, by which the choice that follows is judged. What tells
-most comes first, so that an early end (--seconds, SIGINT, SIGTERM) leaves a smaller sweep of all shapes. Says of
-each point what was measured and what the model predicts, and writes it to OUTPUT/tune-CHIP-DATE.json. The table is
-left as it is when more than a tenth of the points are missing, or when choices by what was measured lose more than
-by the defaults.
+runs, to which the constants are fitted, and training steps, by which the choice that follows is judged. Runs are
+replayed from CUDA graphs; where that cannot be they are eager, and no table is written, for launches then take
+longer. What tells most comes first, so that an early end (--seconds, SIGINT, SIGTERM) leaves a smaller sweep of all
+shapes. Says of each point what was measured and what the model predicts, and writes it to
+OUTPUT/tune-CHIP-DATE.json. Three sets of constants are judged by the same training steps: what was fitted, what the
+table says of the chip, and the defaults of a chip without a line. The table gets, keeps or loses its line
+accordingly; it is left as it is when more than a tenth of the points are missing.
 --device cpu goes through all of it without a GPU: its times mean nothing, and no table is written.
 """
 
@@ -27,7 +31,7 @@ import time
 import tune_sweep
 import tune_table
 from report import commit
-from tune_model import REGIMES, Model
+from tune_model import REGIMES, Model, Shape, Way
 from watched import Hung, WatchedWorker, finish_when_told
 from workers import HERE, WorkerError
 
@@ -38,11 +42,14 @@ SLOPE_US = 1500  # that the longer run shall take more than the shorter one, whe
 COPIED = 5e3  # bytes of weights a microsecond: each run begins with their copy, whose time is not always the same
 MISSING = 0.1  # of the points
 GATES_BYTES = 2 ** 30  # that the products over all tokens may take
+FITTED, LINE, DEFAULTS = "these constants", "the table's line", "the defaults"
 
 
 def arguments(words=None):
     parser = argparse.ArgumentParser(description="the cost model's constants, measured on this GPU")
-    parser.add_argument("--library", required=True)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--library")
+    source.add_argument("--from", dest="recorded", metavar="FILE", help="findings of an earlier run, instead of a GPU")
     parser.add_argument("--program", required=True, help="lacuna_step_cost, of the same build")
     parser.add_argument("--output", required=True, help="a folder for what was found")
     parser.add_argument("--table", default=os.path.join(HERE, "../host/cuda/measured_chips.inc"))
@@ -51,10 +58,12 @@ def arguments(words=None):
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     options = parser.parse_args(words)
-    options.commit = options.commit or commit()
     for path in (options.library, options.program):
-        if not os.path.exists(path):
+        if path and not os.path.exists(path):
             sys.exit(f"{path} is not there: build it first (./dev gpu tune does)")
+    if options.recorded:
+        return options
+    options.commit = options.commit or commit()
     options.library = os.path.abspath(options.library)
     return options
 
@@ -62,24 +71,42 @@ def arguments(words=None):
 def steps_for(shape, expected_us, device):
     """So many that the slope is measured well, as far as memory allows."""
     if device == "cpu":
-        return 20
+        return 200
     room = GATES_BYTES // (2 * shape.gate_bytes)
     slope_us = SLOPE_US + shape.weight_bytes / COPIED
     return int(min(max(slope_us / expected_us, 100), 4000, max(room, 50)))
 
 
 class Sweep:
-    """`forward` and `training`: {point: microseconds of a step}. What fails is noted and missing."""
+    """`forward` and `training`: {point: microseconds of a step}. What fails is noted and missing. `timed`: graph, or
+    eager where no run can be captured."""
 
     def __init__(self, options, model, points):
         self.options, self.points = options, points
+        self.timed = "graph" if options.device == "cuda" else "eager"
         self.expected = dict(zip(points, model.predict(model.defaults, points)))
         self.until = time.monotonic() + options.seconds
-        self.worker = WatchedWorker([sys.executable, os.path.join(HERE, "tune_worker.py"), "--library",
-                                     options.library, "--device", options.device], LIMIT, START_LIMIT)
+        self.worker = self.new_worker()
         self.forward, self.training, self.notes = {}, {}, []
         self.hangs = collections.Counter()
         self.slower = {}  # (regime, training): how many times what the defaults say the last such point took
+
+    def new_worker(self):
+        return WatchedWorker([sys.executable, os.path.join(HERE, "tune_worker.py"), "--library", self.options.library,
+                              "--device", self.options.device, "--timed", self.timed], LIMIT, START_LIMIT)
+
+    def begin(self):
+        """Starts a worker: of one that cannot replay graphs another takes the place, which is eager."""
+        try:
+            self.worker.start()
+        except WorkerError as error:
+            if self.timed == "eager":
+                sys.exit(f"nothing can be timed: {error}")
+            self.notes.append(f"no run could be replayed as a CUDA graph, so that all are eager: {error}")
+            self.worker.stop()
+            self.timed = "eager"
+            self.worker = self.new_worker()
+            self.begin()
 
     def run(self):
         """A point's training step right after its forward run, so that an early end leaves as many of both."""
@@ -153,73 +180,151 @@ def choices_table(rows):
     return [f"the model's choice is within 10 % of the quickest for {good} of {len(rows)} shapes", *lines]
 
 
-def why_not_written(options, points, times, rows, rows_by_defaults):
+def losses_table(losses, shapes):
+    return [f"choices by {whose} take {loss:.3f} times the best, of {shapes} shapes" for whose, loss in losses.items()]
+
+
+class Recorded:
+    """What an earlier run found, in the form of a Sweep, and with its `facts`, `commit` and `device`."""
+
+    def __init__(self, path, model):
+        with open(path, encoding="utf-8") as file:
+            data = json.load(file)
+
+        def times(rows):
+            return {(Shape.parse(shape), Way.parse(way)): us for shape, way, us, *_ in rows}
+
+        self.facts, self.commit = data["chip"], data["commit"]
+        # Older files do not say: they are of a GPU, and of eager runs.
+        self.device, self.timed = data.get("device", "cuda"), data.get("timed", "eager")
+        self.notes = [*data["notes"], f"nothing was timed now: the times are those of {path}"]
+        model.use(self.facts)
+        self.forward, self.training = times(data["forward"]), times(data["training"])
+        self.points = tune_sweep.ordered(model, tune_sweep.SHAPES)
+        serving = set(model.serving(dict.fromkeys(shape for shape, _ in self.forward)))
+        for point in self.forward.keys() - serving:
+            self.notes.append(f"{', '.join(map(str, point))}: does not serve any more, and is left out")
+            del self.forward[point]
+            self.training.pop(point, None)
+
+
+def why_not_settled(options, sweep, losses):
+    """Why the table is not touched, whatever was found; else nothing."""
     if options.device != "cuda":
         return "nothing was measured on a GPU"
-    if len(times) < (1 - MISSING) * len(points):
-        return f"{len(points) - len(times)} of {len(points)} points are missing"
-    after, before = tune_sweep.lost(rows), tune_sweep.lost(rows_by_defaults)
-    if after is None or before is None:
-        return "no training step was timed, so nobody knows whether choices are better"
-    if after > before:
-        return (f"choices by these constants take {after:.3f} times the best, by the defaults "
-                f"{before:.3f}")
-    return ""
+    if sweep.timed != "graph":
+        return "runs were eager ones, whose launches take longer than a CUDA graph's"
+    missing = [point for point in sweep.points if point not in sweep.forward]
+    if len(missing) > MISSING * len(sweep.points):
+        return f"{len(missing)} of {len(sweep.points)} points are missing"
+    return "" if losses else "of no layer were all choices timed, so nobody knows which are better"
 
 
-def write_table(options, model, facts, found):
-    chip = tune_table.Chip(facts["name"], facts["capability"], facts["multiprocessors"],
-                           options.commit, dict(zip(model.names, found.constants)))
-    with open(options.table, encoding="utf-8") as file:
-        text = tune_table.with_chip(file.read(), chip, model.names)
-    with open(options.table, "w", encoding="utf-8") as file:
-        file.write(text)
-    # Beside the findings, to be brought home from a machine that is lent.
-    shutil.copy(options.table, os.path.join(options.output, "measured_chips.inc"))
+def judged(model, found, line, training):
+    """Rows of tune_sweep.judge() for each set of constants that the library might use from now on."""
+    rows = {FITTED: tune_sweep.judge(model, found.constants, training)}
+    if line:
+        constants = [line.constants.get(name, default) for name, default in zip(model.names, model.defaults)]
+        rows[LINE] = tune_sweep.judge(model, constants, training)
+    rows[DEFAULTS] = tune_sweep.judge(model, model.defaults, training, measured=False)
+    return rows
+
+
+class Table:
+    """host/cuda/measured_chips.inc, or another in its place."""
+
+    def __init__(self, options, model, facts):
+        self.options, self.model, self.facts = options, model, facts
+        with open(options.table, encoding="utf-8") as file:
+            self.text = file.read()
+        self.key = facts["capability"], facts["multiprocessors"]
+        self.line = tune_table.line_of(self.text, self.key, model.names)
+
+    def write(self, text):
+        self.text = text
+        with open(self.options.table, "w", encoding="utf-8") as file:
+            file.write(text)
+        # Beside the findings, to be brought home from a machine that is lent.
+        shutil.copy(self.options.table, os.path.join(self.options.output, "measured_chips.inc"))
+
+    def settle(self, found, losses, commit_timed):
+        """Gives the chip the constants by which choices lose least, of equals those named first. What became of it."""
+        best, names = min(losses, key=losses.get), self.model.names
+        if best == FITTED:
+            self.write(tune_table.with_chip(self.text, tune_table.Chip(
+                self.facts["name"], *self.key, commit_timed, dict(zip(names, found.constants))), names))
+            return f"written: {self.options.table}"
+        if best == DEFAULTS and self.line:
+            self.write(tune_table.without_chip(self.text, self.key, names))
+            return f"the chip's line is taken out of {self.options.table}: choices by the defaults lose less"
+        return f"the table stays as it is: choices by {best} lose less"
+
+    def lacking(self):
+        """What lines do not say."""
+        return [f"the table's line of {name} lacks {', '.join(constants)}: there the default stands"
+                for name, constants in tune_table.lacking(self.text, self.model.names).items()]
 
 
 def report(options, model, facts, sweep):
     """(all there is to say, the same for a JSON file); writes the table where that is worth it."""
-    times = sweep.forward
-    text = [f"{facts['name']}, {facts['multiprocessors']} multiprocessors, commit {options.commit}", ""]
-    data = {"chip": facts, "commit": options.commit, "notes": sweep.notes,
+    times, table = sweep.forward, Table(options, model, facts)
+    text = [f"{facts['name']}, {facts['multiprocessors']} multiprocessors, commit {options.commit}; "
+            f"{'replays of CUDA graphs' if sweep.timed == 'graph' else 'eager runs'}", ""]
+    data = {"chip": facts, "commit": options.commit, "device": options.device, "timed": sweep.timed,
+            "notes": sweep.notes,
             "training": [[str(shape), str(way), us] for (shape, way), us in sweep.training.items()]}
     if len(times) <= len(model.defaults) + 1:
         outcome, ratios = "too few points were timed to fit anything", [None] * len(times)
     else:
         found = tune_sweep.fit_constants(model, times)
         ratios = found.ratios
-        rows = tune_sweep.judge(model, found.constants, sweep.training)
-        why_not = why_not_written(options, sweep.points, times, rows,
-                                  tune_sweep.judge(model, model.defaults, sweep.training))
-        if not why_not:
-            write_table(options, model, facts, found)
-        outcome = f"the table stays as it is: {why_not}" if why_not else f"written: {options.table}"
-        text += [*points_table(times, ratios), "", *constants_table(model, found), "", *choices_table(rows)]
+        rows = judged(model, found, table.line, sweep.training)
+        losses, shapes = tune_sweep.lost(rows)
+        why_not = why_not_settled(options, sweep, losses)
+        outcome = f"the table stays as it is: {why_not}" if why_not else table.settle(found, losses, options.commit)
+        text += [*points_table(times, ratios), "", *constants_table(model, found), "", *choices_table(rows[FITTED]),
+                 *losses_table(losses, shapes), ""]
         data |= {"constants": dict(zip(model.names, found.constants)),
                  "errors": dict(zip(model.names, found.errors)),
-                 "choices": [[str(shape), str(chosen), str(best), ratio] for shape, chosen, best, ratio in rows]}
+                 "choices": [[str(shape), str(chosen), str(best), ratio]
+                             for shape, chosen, best, ratio in rows[FITTED]],
+                 "lost": losses}
     data |= {"outcome": outcome, "forward": [[str(shape), str(way), us, ratio] for ((shape, way), us), ratio
                                              in zip(times.items(), ratios)]}
-    return [*text, *sweep.notes, outcome], data
+    return [*text, *sweep.notes, *table.lacking(), outcome], data
+
+
+def timed_now(options, model):
+    """(facts of the GPU, a sweep that has run)"""
+    facts = model.device()
+    model.use(facts)
+    points = tune_sweep.ordered(model, tune_sweep.SHAPES if options.device == "cuda" else tune_sweep.TINY)
+    finish_when_told()
+    sweep = Sweep(options, model, points)
+    sweep.begin()
+    sweep.run()
+    return facts, sweep
+
+
+def timed_then(options, model):
+    """The same, of an earlier run."""
+    sweep = Recorded(options.recorded, model)
+    options.device, options.commit = sweep.device, options.commit or sweep.commit
+    return sweep.facts, sweep
 
 
 def main(words=None):
     options = arguments(words)
     os.makedirs(options.output, exist_ok=True)
     model = Model(options.program)
-    facts = model.device()
-    model.use(facts)
-    points = tune_sweep.ordered(model, tune_sweep.SHAPES if options.device == "cuda" else tune_sweep.TINY)
-    finish_when_told()
-    sweep = Sweep(options, model, points)
-    sweep.run()
+    facts, sweep = (timed_then if options.recorded else timed_now)(options, model)
     text, data = report(options, model, facts, sweep)
     if options.device != "cuda":
         text.append("On the CPU, to try the program: these times mean nothing.")
     print("\n".join(text))
     chip = re.sub(r"[^a-z0-9]+", "-", facts["name"].lower()).strip("-")
-    path = os.path.join(options.output, f"tune-{chip}-{datetime.date.today().isoformat()}.json")
+    path = os.path.join(options.output, f"tune-{chip}-{datetime.date.today().isoformat()}"
+                        + ("-fitted-again" if options.recorded else "") + ".json")
     with open(path, "w", encoding="utf-8") as file:
         json.dump(data, file, indent=1)
     print(f"written: {os.path.relpath(path)}")

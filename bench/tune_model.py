@@ -2,6 +2,7 @@
 its formulas are written down once."""
 
 import os
+import re
 from dataclasses import dataclass
 
 import lacuna_abi as abi
@@ -26,6 +27,18 @@ class Shape:
         kind = "tf32" if self.precision == abi.PRECISION_TF32 else TYPES[self.type]
         return f"{CELLS[self.cell]}_{kind}_n{self.sequences}_h{self.hidden}"
 
+    @staticmethod
+    def parse(text):
+        """The shape that is written so."""
+        found = re.fullmatch(r"(\w+)_(tf32|f32|f16|bf16)_n(\d+)_h(\d+)", text)
+        cells = {name: cell for cell, name in CELLS.items()}
+        if not found or found[1] not in cells:
+            raise ValueError(f"shape '{text}': not of the form CELL_TYPE_nB_hH")
+        tf32 = found[2] == "tf32"
+        kind = abi.F32 if tf32 else next(kind for kind, name in TYPES.items() if name == found[2])
+        return Shape(cells[found[1]], kind, abi.PRECISION_TF32 if tf32 else abi.PRECISION_DEFAULT, int(found[4]),
+                     int(found[3]))
+
     @property
     def numbers(self):
         return self.cell, self.type, self.precision, self.hidden, self.sequences
@@ -48,6 +61,14 @@ class Way:
 
     def __str__(self):
         return REGIMES[self.regime] + (f" {self.blocks}" if self.blocks else "")
+
+    @staticmethod
+    def parse(text):
+        """The way that is written so."""
+        name, *blocks = text.split()
+        if not abi.REGIME_OF.get(name) or len(blocks) > 1:
+            raise ValueError(f"way '{text}': not of the form REGIME [BLOCKS]")
+        return Way(abi.REGIME_OF[name], int(blocks[0]) if blocks else 0)
 
 
 BEST = Way(abi.REGIME_BEST, 0)
@@ -106,10 +127,13 @@ class Model:
         self.ask_for(points)
         return [us for _, _, us in self.worker.ask("predict", *constants)["steps"]]
 
-    def choose(self, constants, shapes):
-        """The way that a plan takes, for each shape."""
+    def choose(self, constants, shapes, measured=True):
+        """The way that a plan takes, for each shape; of constants that count as not measured on the chip where
+        `measured` is false."""
         self.ask_for([(shape, BEST) for shape in shapes])
+        self.worker.ask("measured", int(measured))
         steps = self.worker.ask("predict", *constants)["steps"]
+        self.worker.ask("measured", 1)
         grouped = (abi.REGIME_CLUSTER, abi.REGIME_GRID)
         return [Way(regime, blocks if regime in grouped else 0) for regime, blocks, _ in steps]
 

@@ -65,22 +65,24 @@ def fit_constants(model, times):
     return found
 
 
-def judge(model, constants, times):
+def judge(model, constants, times, measured=True):
     """For each shape that was timed in several ways: the way that is chosen, the best, and how many times the
-    best one's time the choice takes (None: the choice was not timed)."""
+    best one's time the choice takes (None: the choice was not timed). `measured`: as Model.choose has it."""
     by_shape = {}
     for (shape, way), us in times.items():
         by_shape.setdefault(shape, {})[way] = us
     shapes = [shape for shape, ways in by_shape.items() if len(ways) > 1]
     rows = []
-    for shape, chosen in zip(shapes, model.choose(constants, shapes) if shapes else []):
+    for shape, chosen in zip(shapes, model.choose(constants, shapes, measured) if shapes else []):
         ways = by_shape[shape]
         best = min(ways, key=ways.get)
         rows.append((shape, chosen, best, ways[chosen] / ways[best] if chosen in ways else None))
     return rows
 
 
-def lost(rows):
-    """How many times the best ones' time all choices take, on average."""
-    known = [ratio for *_, ratio in rows if ratio is not None]
-    return sum(known) / len(known) if known else None
+def lost(judged):
+    """`judged`: {whose: rows of judge(), of the same times}. How many times the best ones' time the choices of each
+    take, on average over the shapes whose choices were all timed: ({whose: times}, number of these shapes)."""
+    ratios = [alike for alike in zip(*([ratio for *_, ratio in rows] for rows in judged.values()))
+              if None not in alike]
+    return {whose: sum(column) / len(ratios) for whose, column in zip(judged, zip(*ratios))}, len(ratios)

@@ -101,7 +101,24 @@ def render(comment, chips, names):
     return "\n".join(lines) + "\n"
 
 
+def line_of(text, key, names):
+    """The chip of this capability and number of multiprocessors, or None."""
+    return next((chip for chip in parse(text, names)[1] if chip.key == key), None)
+
+
+def lacking(text, names):
+    """{name of a chip: constants that its line lacks}, of those that lack any."""
+    left_out = {chip.name: [name for name in names if name not in chip.constants] for chip in parse(text, names)[1]}
+    return {name: constants for name, constants in left_out.items() if constants}
+
+
+def without_chip(text, key, names):
+    """The table's text with no line of this chip."""
+    comment, chips = parse(text, names)
+    return render(comment, [one for one in chips if one.key != key], names)
+
+
 def with_chip(text, chip, names):
     """The table's text with this chip in it, in place of what it said of the same one."""
-    comment, chips = parse(text, names)
-    return render(comment, [one for one in chips if one.key != chip.key] + [chip], names)
+    comment, chips = parse(without_chip(text, chip.key, names), names)
+    return render(comment, [*chips, chip], names)

@@ -1,9 +1,11 @@
 """The process of bench/tune.py that runs plans. One command per line in, one line of JSON out:
   time CELL TYPE PRECISION HIDDEN SEQUENCES REGIME BLOCKS STEPS REPEATS TRAINING | about | quit
-Microseconds of a time step: how much longer a run over 2 STEPS takes than one over STEPS, so that launches,
-copies and all else that happens once cancel. `about` runs something small, with which CUDA loads what it needs.
-All arrays are the host's, which every backend takes, and nothing is asked for whose size grows with the steps
-but the values; a call then ends when its work has.
+Microseconds of a time step: how much longer a run over 2 STEPS takes than one over STEPS, so that packing of
+weights and all else that happens once cancel. `about` runs something small, with which CUDA loads what it needs.
+Nothing is asked for whose size grows with the steps but the values.
+
+--timed graph: arrays are the device's, a run is captured as a CUDA graph, and what counts is the device's time of a
+replay. --timed eager: arrays are the host's, which every backend takes; a call then ends when its work has.
 
 On the CPU backend layers are in fp32 and there is one way: the times stand in for others."""
 
@@ -16,6 +18,7 @@ import statistics
 import sys
 import time
 
+import cudart
 import lacuna_abi as abi
 from tune_model import Shape, Way
 
@@ -29,6 +32,7 @@ class Array:
     """Numbers in the host's memory, aligned to 64 bytes."""
 
     def __init__(self, count, size):
+        self.bytes = count * size
         self.held = ctypes.create_string_buffer(count * size + 64)
         self.address = (ctypes.addressof(self.held) + 63) // 64 * 64
 
@@ -38,32 +42,85 @@ class Array:
         return self
 
 
+class Eager:
+    """Each run is a call, on arrays of the host."""
+
+    name, stream = "eager", None
+
+    def place(self, array):
+        """The address at which a run finds what is in an array of the host."""
+        return array.address
+
+    def timer(self, run):
+        """What returns the seconds of one run, each time it is called."""
+        def seconds():
+            began = time.perf_counter()
+            run()
+            return time.perf_counter() - began
+
+        return seconds
+
+    def close(self):
+        pass
+
+
+class Graphs:
+    """Each run is captured once as a CUDA graph and replayed, on arrays of the device."""
+
+    name = "graph"
+
+    def __init__(self, cuda):
+        self.cuda, self.stream, self.placed, self.captured = cuda, cuda.stream, [], []
+
+    def place(self, array):
+        self.placed.append(self.cuda.copied(array.address, array.bytes))
+        return self.placed[-1]
+
+    def timer(self, run):
+        run()  # what is loaded or chosen at first cannot be captured
+        self.cuda.wait()
+        graph = self.cuda.capture(run)
+        self.captured.append(graph)
+        return lambda: self.cuda.seconds(graph)
+
+    def close(self):
+        self.cuda.wait()
+        for graph in self.captured:
+            self.cuda.destroy(graph)
+        for there in self.placed:
+            self.cuda.free(there)
+
+
 class Runs:
     """A plan, and batches of one feature that it runs: all sequences of the same length."""
 
-    def __init__(self, lib, context, cuda, shape, way, longest, training):
-        self.lib, self.shape, self.training = lib, shape, training
+    def __init__(self, lib, context, backend, timed, shape, way, longest, training):
+        self.lib, self.timed, self.shape, self.training = lib, timed, shape, training
+        cuda = backend == abi.BACKEND_CUDA
         self.plan = self.tape = None
+        self.held = []  # whatever a pointer is taken of
         kind = shape.type if cuda else abi.F32
         code, size = REAL[kind]
         layer = abi.Layer(cell=shape.cell, type=kind, features=1, hidden=shape.hidden)
         count, info = ctypes.c_int64(), abi.ParameterInfo()
         lib.lacuna_layer_parameter_count(ref(layer), ref(count))
-        self.weights, self.d_weights = Array(count.value, 4), Array(count.value, 4)
-        lib.lacuna_layer_initialize(ref(layer), 1, self.weights.address)
+        weights = Array(count.value, 4)
+        lib.lacuna_layer_initialize(ref(layer), 1, weights.address)
         self.parameters, self.d_parameters = abi.Parameters(), abi.Parameters()
+        placed, d_placed = self.place(weights), self.place(Array(count.value, 4))
         for index in range(len(abi.PARAMETERS)):
             lib.lacuna_layer_parameter(ref(layer), index, ref(info))
             if info.rows * info.columns > 0:
-                self.parameters.tensor[index] = self.weights.address + 4 * info.offset
-                self.d_parameters.tensor[index] = self.d_weights.address + 4 * info.offset
+                self.parameters.tensor[index] = placed + 4 * info.offset
+                self.d_parameters.tensor[index] = d_placed + 4 * info.offset
 
         tokens = shape.sequences * longest
         half = ONE_HALF[kind]
         few = [half, half + half / 8] if code == "f" else [half, half + 16]
-        self.values = Array(tokens, size).fill(code, random.choices(few, k=tokens))
+        self.values = self.place(Array(tokens, size).fill(code, random.choices(few, k=tokens)))
         states = shape.sequences * shape.hidden
-        self.final, self.d_final = Array(states, size), Array(states, size).fill(code, [half] * states)
+        self.final = self.place(Array(states, size))
+        self.d_final = self.place(Array(states, size).fill(code, [half] * states))
         plan = abi.PlanOptions(inference=int(not training))
         if cuda:
             plan.regime, plan.blocks, plan.precision = way.regime, way.blocks, shape.precision
@@ -72,59 +129,71 @@ class Runs:
         if training:
             self.tape = abi.create(lib.lacuna_tape_create, self.plan, None, 0)
 
-    def seconds(self, steps):
+    def place(self, array):
+        self.held.append(array)
+        return self.timed.place(array)
+
+    def timer(self, steps):
+        """What returns the seconds of a run over so many steps."""
         sequences = self.shape.sequences
         offsets = Array(sequences + 1, 8).fill("q", [b * steps for b in range(sequences + 1)])
-        batch = abi.Batch(sequences=sequences, tokens=sequences * steps, offsets=offsets.address,
-                          values=self.values.address)
-        outputs = abi.Outputs(final_hidden=self.final.address)
-        d_outputs = abi.OutputGradients(d_final_hidden=self.d_final.address)
-        began = time.perf_counter()
-        self.lib.lacuna_forward(self.plan, ref(self.parameters), ref(batch), ref(outputs), self.tape,
-                                None)
-        if self.training:
-            self.lib.lacuna_backward(self.plan, ref(self.parameters), ref(batch), ref(d_outputs),
-                                     self.tape, ref(self.d_parameters), None, None)
-        return time.perf_counter() - began
+        self.held.append(offsets)  # on the host: a plan then knows the lengths
+        batch = abi.Batch(sequences=sequences, tokens=sequences * steps, offsets=offsets.address, values=self.values)
+        outputs = abi.Outputs(final_hidden=self.final)
+        d_outputs = abi.OutputGradients(d_final_hidden=self.d_final)
+
+        def run():
+            self.lib.lacuna_forward(self.plan, ref(self.parameters), ref(batch), ref(outputs), self.tape,
+                                    self.timed.stream)
+            if self.training:
+                self.lib.lacuna_backward(self.plan, ref(self.parameters), ref(batch), ref(d_outputs),
+                                         self.tape, ref(self.d_parameters), None, self.timed.stream)
+
+        return self.timed.timer(run)
 
     def close(self):
+        self.timed.close()
         for name in ("tape", "plan"):
             if getattr(self, name):
                 getattr(self.lib, f"lacuna_{name}_destroy")(getattr(self, name))
 
 
-def time_step(lib, context, cuda, words):
+def time_step(lib, context, backend, timed, words):
     *shape, regime, blocks, steps, repeats, training = map(int, words)
-    runs = Runs(lib, context, cuda, Shape(*shape), Way(regime, blocks), 2 * steps, training)
-    try:
-        short, long = [], []
-        for turn in range(-1, repeats):
-            samples = runs.seconds(steps), runs.seconds(2 * steps)
-            if turn >= 0:  # the first warms up
-                short.append(samples[0])
-                long.append(samples[1])
-        slope = (statistics.median(long) - statistics.median(short)) / steps
-        return {"us": 1e6 * slope, "run_us": 1e6 * statistics.median(long)}
-    finally:
-        runs.close()
+    runs = Runs(lib, context, backend, timed, Shape(*shape), Way(regime, blocks), 2 * steps, training)
+    timers = runs.timer(steps), runs.timer(2 * steps)
+    short, long = [], []
+    for turn in range(-1, repeats):
+        samples = [seconds() for seconds in timers]
+        if turn >= 0:  # the first warms up
+            short.append(samples[0])
+            long.append(samples[1])
+    runs.close()  # not after an error, which costs the process
+    slope = (statistics.median(long) - statistics.median(short)) / steps
+    return {"us": 1e6 * slope, "run_us": 1e6 * statistics.median(long), "timed": timed.name}
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--library", required=True)
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--timed", choices=("graph", "eager"), default="graph")
+    parser.add_argument("--cudart", help="a CUDA runtime; else one is looked for")
     options = parser.parse_args()
     lib = abi.load(options.library)
-    cuda = options.device == "cuda"
-    how = abi.ContextOptions(backend=abi.BACKEND_CUDA if cuda else abi.BACKEND_CPU, threads=1)
-    context = abi.create(lib.lacuna_context_create, ref(how))
+    backend = abi.BACKEND_CUDA if options.device == "cuda" else abi.BACKEND_CPU
+    context = abi.create(lib.lacuna_context_create, ref(abi.ContextOptions(backend=backend, threads=1)))
+    cuda = None
     random.seed(2012)
     for line in sys.stdin:
         words = line.split()
         if words[0] == "quit":
             break
         try:
-            reply = time_step(lib, context, cuda, SMALL if words[0] == "about" else words[1:])
+            if options.timed == "graph" and cuda is None:
+                cuda = cudart.Cuda(options.cudart)
+            reply = time_step(lib, context, backend, Graphs(cuda) if cuda else Eager(),
+                              SMALL if words[0] == "about" else words[1:])
         except Exception as error:  # the process may be spoilt: the driver starts another
             reply = {"broken": f"{type(error).__name__}: {error}"}
         print(json.dumps(reply), flush=True)

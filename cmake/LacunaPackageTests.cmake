@@ -136,7 +136,7 @@ endif()
 if(Python3_FOUND AND TARGET lacuna_step_cost)
   add_test(NAME package.tune
            COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/tune/tune_test.py
-                   $<TARGET_FILE:lacuna_step_cost> ${CMAKE_CXX_COMPILER})
+                   $<TARGET_FILE:lacuna_step_cost> ${CMAKE_CXX_COMPILER} $<TARGET_FILE:lacuna>)
   add_test(NAME package.tune_on_the_cpu
            COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/bench/tune.py --device cpu --library
                    $<TARGET_FILE:lacuna> --program $<TARGET_FILE:lacuna_step_cost> --output

@@ -4,6 +4,7 @@
 //   device INDEX                                    facts of a GPU, in the order of `chip`
 //   chip MULTIPROCESSORS GIGAHERTZ SHARED CLUSTERS...   which chip is meant, how many clusters of 2, 4, 8 and 16 blocks
 //                                                   it runs at once; forgets all points
+//   measured 0|1                                    whether constants count as measured on that chip; they do at first
 //   point CELL TYPE PRECISION HIDDEN SEQUENCES REGIME BLOCKS   a plan, in the numbers of lacuna.h; refused where it
 //                                                   does not serve, else it is kept
 //   predict CONSTANT...                             regime, blocks and microseconds of a step of each point
@@ -89,6 +90,7 @@ class Model {
     if (command == "constants") return constants();
     if (command == "device") return device(words.next<int>("INDEX"));
     if (command == "chip") return chip(words);
+    if (command == "measured") return measured(words);
     if (command == "point") return point(words);
     if (command == "predict") return predict(words);
     throw std::invalid_argument("unknown command '" + command + "'");
@@ -103,6 +105,11 @@ class Model {
     facts_.shared_bytes = words.next<std::size_t>("SHARED");
     for (int& count : facts_.clusters) count = words.next<int>("CLUSTERS");
     points_.clear();
+    return "{}";
+  }
+
+  std::string measured(Words& words) {
+    facts_.costs.measured = words.next<int>("MEASURED") != 0;
     return "{}";
   }
 

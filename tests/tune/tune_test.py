@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """`./dev gpu tune` without a GPU: the fit finds constants that were planted in times with noise, choices follow
 from constants, and the table is written as the library reads it.
-Usage: tune_test.py LACUNA_STEP_COST COMPILER"""
+Usage: tune_test.py LACUNA_STEP_COST COMPILER LIBRARY"""
 
 import contextlib
+import copy
+import ctypes
 import dataclasses
 import io
 import json
@@ -20,18 +22,20 @@ import unittest.mock
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "bench"))
 
+import cudart  # noqa: E402
 import lacuna_abi as abi  # noqa: E402
 import tune  # noqa: E402
 import tune_fit  # noqa: E402
 import tune_sweep  # noqa: E402
 import tune_table  # noqa: E402
-from tune_model import BEST, Model, Shape, Way  # noqa: E402
-from watched import Hung  # noqa: E402
+import tune_worker  # noqa: E402
+from tune_model import BEST, WAYS, Model, Shape, Way  # noqa: E402
+from watched import Hung, WatchedWorker  # noqa: E402
 from workers import WorkerError  # noqa: E402
 
 H100 = {"multiprocessors": 132, "gigahertz": 1.755, "shared_bytes": 232448, "clusters": [66, 33, 16, 8]}
 A100 = {"multiprocessors": 108, "gigahertz": 1.41, "shared_bytes": 166912, "clusters": [0, 0, 0, 0]}
-PROGRAM, COMPILER = sys.argv[1:3]
+PROGRAM, COMPILER, LIBRARY = sys.argv[1:4]
 
 
 class WithModel(unittest.TestCase):
@@ -105,11 +109,27 @@ class Choice(WithModel):
         rows = tune_sweep.judge(self.model, self.model.defaults,
                                 {(self.LSTM, chosen): 3.0, (self.LSTM, other): 2.0})
         self.assertEqual(rows, [(self.LSTM, chosen, other, 1.5)])
-        self.assertEqual(tune_sweep.lost(rows), 1.5)
+        self.assertEqual(tune_sweep.lost({"ours": rows}), ({"ours": 1.5}, 1))
         rows = tune_sweep.judge(self.model, self.model.defaults,
                                 {(self.LSTM, other): 2.0, (self.LSTM, Way(abi.REGIME_GRID, 8)): 3.0})
         self.assertEqual(rows, [(self.LSTM, chosen, other, None)])
-        self.assertIsNone(tune_sweep.lost(rows))
+        self.assertEqual(tune_sweep.lost({"ours": rows}), ({}, 0))
+
+    def test_is_compared_over_the_shapes_of_which_all_choices_were_timed(self):
+        def rows(*ratios):
+            return [(self.LSTM, BEST, BEST, ratio) for ratio in ratios]
+
+        self.assertEqual(tune_sweep.lost({"ours": rows(1, None, 3), "theirs": rows(2, 1, 4)}),
+                         ({"ours": 2, "theirs": 3}, 2))
+
+    def test_of_what_was_not_measured_is_without_groups(self):
+        small = Shape(abi.LSTM, abi.F16, 0, 128, 8)
+        constants = list(self.model.defaults)
+        constants[self.model.names.index("gates_us")] = 90
+        whole = {abi.REGIME_RESIDENT, abi.REGIME_LONE}
+        self.assertNotIn(self.model.choose(constants, [small])[0].regime, whole)
+        self.assertIn(self.model.choose(constants, [small], measured=False)[0].regime, whole)
+        self.assertNotIn(self.model.choose(constants, [small])[0].regime, whole)
 
     def test_of_planted_times_is_within_the_bar(self):
         truth = Fit.TRUTHS[0]
@@ -222,7 +242,22 @@ class Program(WithModel):
 class Whole(WithModel):
     """bench/tune.py with a GPU that is made up: its facts and its times, but for the last."""
 
-    def run_it(self, constants_of_training, points=None, interrupted=False):
+    fits = {}  # number of points: what was fitted, for the forward runs are always the same ones
+
+    def fit_once(self, model, times):
+        if len(times) not in self.fits:
+            self.fits[len(times)] = self.fit_constants(model, times)
+        return copy.deepcopy(self.fits[len(times)])
+
+    def setUp(self):
+        super().setUp()
+        self.fit_constants = tune_sweep.fit_constants
+        fit = unittest.mock.patch.object(tune_sweep, "fit_constants", self.fit_once)
+        fit.start()
+        self.addCleanup(fit.stop)
+
+    def run_it(self, constants_of_training, points=None, interrupted=False, line=None, timed="graph"):
+        """`line`: constants that the table has of the chip."""
         truth = Fit.TRUTHS[0]
         forward = self.planted(truth, 0.02, 3, 5)
         steps = self.model.predict(constants_of_training, list(forward))
@@ -235,21 +270,37 @@ class Whole(WithModel):
                 raise KeyboardInterrupt
             return (training_steps if training else forward)[point] if point in there else None
 
+        def begin(sweep):
+            sweep.timed = timed
+
         facts = {**H100, "name": "NVIDIA Stand-in", "capability": 90, "constants": "none"}
+        with unittest.mock.patch.object(Model, "device", lambda _: facts), \
+                unittest.mock.patch.object(tune.Sweep, "begin", begin), \
+                unittest.mock.patch.object(tune.Sweep, "time", time):
+            return self.main_of(["--library", PROGRAM, "--commit", "0123abc"], line)
+
+    def main_of(self, words, line=None):
+        """(what is said, the chips of the table afterwards, the findings)"""
         said = io.StringIO()
-        with tempfile.TemporaryDirectory() as folder, \
-                unittest.mock.patch.object(Model, "device", lambda _: facts), \
-                unittest.mock.patch.object(tune.Sweep, "time", time), \
-                contextlib.redirect_stdout(said):
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(said):
             table = pathlib.Path(folder, "chips.inc")
-            table.write_text("// Chips.\n", encoding="utf-8")
+            text = "// Chips.\n"
+            if line:
+                chip = tune_table.Chip("NVIDIA Before", 90, 132, "4567def", line)
+                text = tune_table.with_chip(text, chip, self.model.names)
+            table.write_text(text, encoding="utf-8")
             try:
-                tune.main(["--library", PROGRAM, "--program", PROGRAM, "--output", folder, "--table",
-                           str(table), "--commit", "0123abc"])
+                tune.main([*words, "--program", PROGRAM, "--output", folder, "--table", str(table)])
             except SystemExit as ended:
                 print(ended)
             found = json.loads(next(pathlib.Path(folder).glob("tune-nvidia-stand-in-*.json")).read_text())
-            return said.getvalue(), tune_table.parse(table.read_text(), self.model.names)[1], found
+            after = table.read_text()
+            beside = pathlib.Path(folder, "measured_chips.inc")
+            self.assertEqual(beside.read_text() if beside.exists() else text, after)
+            return said.getvalue(), tune_table.parse(after, self.model.names)[1], found
+
+    def named(self, constants):
+        return dict(zip(self.model.names, constants))
 
     def test_writes_the_table(self):
         said, chips, found = self.run_it(Fit.TRUTHS[0])
@@ -260,11 +311,76 @@ class Whole(WithModel):
         self.assertRegex(said, r"within 10 % of the quickest for \d+ of 28 shapes")
         self.assertEqual(len(found["forward"]), len(found["training"]))
         self.assertEqual(len(found["choices"]), len(tune_sweep.SHAPES))
+        self.assertEqual((found["timed"], list(found["lost"])), ("graph", ["these constants", "the defaults"]))
+
+    QUICK_LAUNCHES = [6.3, 128, 32, 0.1, 0.35, 0.2, 0.65, 0.5, 5.5e7]
+    SLOW_HOPS = [6.3, 128, 32, 0.1, 0.35, 1, 3, 2.7, 5.5e6]
+
+    def test_replaces_a_line_that_chooses_worse(self):
+        said, chips, found = self.run_it(Fit.TRUTHS[0], line=self.named(self.QUICK_LAUNCHES))
+        self.assertEqual([(chip.name, chip.commit) for chip in chips], [("NVIDIA Stand-in", "0123abc")], said)
+        self.assertLess(found["lost"]["these constants"], found["lost"]["the table's line"])
+
+    def test_keeps_a_line_that_chooses_best(self):
+        said, chips, found = self.run_it(Fit.TRUTHS[2], line=self.named(Fit.TRUTHS[2]))
+        self.assertEqual([(chip.name, chip.commit) for chip in chips], [("NVIDIA Before", "4567def")], said)
+        self.assertEqual(found["outcome"], "the table stays as it is: choices by the table's line lose less")
+        self.assertEqual(min(found["lost"], key=found["lost"].get), "the table's line")
+        self.assertRegex(said, r"choices by the table's line take 1\.0\d+ times the best, of 28 shapes")
+
+    def test_takes_out_a_line_where_the_defaults_choose_best(self):
+        said, chips, found = self.run_it(self.SLOW_HOPS, line=self.named(self.QUICK_LAUNCHES))
+        self.assertEqual(chips, [], said)
+        self.assertRegex(found["outcome"], "line is taken out of .*: choices by the defaults lose less")
+        self.assertEqual(min(found["lost"], key=found["lost"].get), "the defaults")
+        # As the library chooses without a line: with one of the same constants it would lose more.
+        training = {(Shape.parse(shape), Way.parse(way)): us for shape, way, us in found["training"]}
+        with_a_line = tune_sweep.lost({"": tune_sweep.judge(self.model, self.model.defaults, training)})[0][""]
+        self.assertLess(found["lost"]["the defaults"], with_a_line)
 
     def test_leaves_the_table_where_choices_would_be_worse(self):
-        said, chips, _ = self.run_it(self.model.defaults)
+        said, chips, _ = self.run_it(self.SLOW_HOPS)
         self.assertEqual(chips, [])
-        self.assertIn("the table stays as it is: choices by these constants take", said)
+        self.assertIn("the table stays as it is: choices by the defaults lose less", said)
+
+    def test_leaves_the_table_where_runs_were_eager(self):
+        said, chips, found = self.run_it(Fit.TRUTHS[0], timed="eager")
+        self.assertEqual((chips, found["timed"]), ([], "eager"))
+        self.assertIn("the table stays as it is: runs were eager ones", said)
+
+    def test_says_what_a_line_lacks(self):
+        line = self.named(Fit.TRUTHS[2])
+        del line["lone_gates"]
+        said, chips, _ = self.run_it(Fit.TRUTHS[2], line=line)
+        self.assertEqual([chip.name for chip in chips], ["NVIDIA Before"])
+        self.assertIn("the table's line of NVIDIA Before lacks lone_gates: there the default stands\n", said)
+        said, _, _ = self.run_it(Fit.TRUTHS[2], line=self.named(Fit.TRUTHS[2]))
+        self.assertNotIn("lacks", said)
+
+    def test_fits_once_more_what_was_recorded(self):
+        _, _, found = self.run_it(Fit.TRUTHS[0])
+        with tempfile.TemporaryDirectory() as folder:
+            recorded = pathlib.Path(folder, "recorded.json")
+
+            def again(**changed):
+                recorded.write_text(json.dumps({**found, **changed}), encoding="utf-8")
+                return self.main_of(["--from", str(recorded)])
+
+            said, chips, once_more = again()
+            self.assertEqual([(chip.name, chip.commit) for chip in chips], [("NVIDIA Stand-in", "0123abc")], said)
+            self.assertEqual({name: round(value, 9) for name, value in once_more["constants"].items()},
+                             {name: round(value, 9) for name, value in found["constants"].items()})
+            self.assertIn(f"nothing was timed now: the times are those of {recorded}", said)
+            # Before files said how, runs were eager.
+            del found["timed"]
+            said, chips, _ = again()
+            self.assertEqual(chips, [])
+            self.assertIn("runs were eager ones", said)
+            said, chips, _ = again(device="cpu", timed="graph")
+            self.assertEqual(chips, [])
+            self.assertIn("nothing was measured on a GPU", said)
+            said, _, _ = again(forward=[*found["forward"], ["lstm_f32_n8_h4096", "resident", 1.0, 1.0]])
+            self.assertIn("lstm_f32_n8_h4096, resident: does not serve any more, and is left out", said)
 
     def test_leaves_the_table_where_points_are_missing(self):
         said, chips, found = self.run_it(Fit.TRUTHS[0], points=100)
@@ -284,6 +400,96 @@ class Whole(WithModel):
             self.assertEqual((len(found["forward"]), len(found["training"])), (points - 1, points - 1))
             self.assertRegex(found["notes"][-1], f"^interrupted: {points - 1} of [0-9]+ points were timed$")
             self.assertRegex(found["outcome"], outcome)
+
+
+class Text(unittest.TestCase):
+    def test_of_shapes_and_ways_goes_round(self):
+        for shape in (*tune_sweep.SHAPES, *tune_sweep.TINY):
+            self.assertEqual(Shape.parse(str(shape)), shape)
+        for way in WAYS:
+            self.assertEqual(Way.parse(str(way)), way)
+        for wrong in ("lstm_f64_n8_h16", "lstn_f32_n8_h16", "lstm_f32_h16"):
+            with self.assertRaisesRegex(ValueError, f"shape '{wrong}': not of the form"):
+                Shape.parse(wrong)
+        for wrong in ("stepwice", "grid 2 3"):
+            with self.assertRaisesRegex(ValueError, f"way '{wrong}': not of the form"):
+                Way.parse(wrong)
+
+
+class Worker(unittest.TestCase):
+    """The real one on the CPU backend, with a CUDA runtime that is made up."""
+
+    SMALL = abi.LSTM, abi.F32, 0, 8, 2, abi.REGIME_STEPWISE, 0, 20, 3
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.folder.cleanup)
+        cls.cudart = os.path.join(cls.folder.name, "libcudart.so")
+        subprocess.run([COMPILER, "-std=c++20", "-O1", "-shared", "-fPIC", "-o", cls.cudart,
+                        ROOT / "tests/tune/stand_in_cudart.cpp"], check=True)
+
+    def worker(self, *words):
+        worker = WatchedWorker([sys.executable, str(ROOT / "bench/tune_worker.py"), "--library", LIBRARY, "--device",
+                                "cpu", *words], 20, 20)
+        self.addCleanup(worker.stop)
+        return worker
+
+    def test_times_replays(self):
+        worker = self.worker("--timed", "graph", "--cudart", self.cudart)
+        self.assertEqual(worker.start()["timed"], "graph")
+        for training in (0, 1):
+            reply = worker.ask("time", *self.SMALL, training)
+            self.assertGreater(reply["run_us"], 0)
+            self.assertLess(abs(reply["us"]), reply["run_us"])
+
+    def test_times_calls(self):
+        worker = self.worker("--timed", "eager")
+        self.assertEqual(worker.start()["timed"], "eager")
+        self.assertGreater(worker.ask("time", *self.SMALL, 1)["run_us"], 0)
+
+    def test_names_the_call_that_fails(self):
+        for call in set(cudart.CALLS) - {"cudaFree", "cudaGraphExecDestroy"}:
+            with unittest.mock.patch.dict(os.environ, LACUNA_FAILING=call), \
+                    self.assertRaisesRegex(WorkerError, rf"CudaError: {call}: cudaErrorPlanted \(1\)"):
+                self.worker("--timed", "graph", "--cudart", self.cudart).start()
+        with self.assertRaisesRegex(WorkerError, "CudaError: no CUDA runtime: /nowhere/libcudart.so"):
+            self.worker("--timed", "graph", "--cudart", "/nowhere/libcudart.so").start()
+
+    def test_gives_everything_back(self):
+        cuda = cudart.Cuda(self.cudart)
+        lib = abi.load(LIBRARY)
+        context = abi.create(lib.lacuna_context_create,
+                             ctypes.byref(abi.ContextOptions(backend=abi.BACKEND_CPU, threads=1)))
+        for training in (0, 1):
+            timed = tune_worker.Graphs(cuda)
+            tune_worker.time_step(lib, context, abi.BACKEND_CPU, timed, [*self.SMALL, training])
+            self.assertEqual((len(timed.placed), len(timed.captured), cuda.lib.stand_in_held()), (5, 2, 0))
+        lib.lacuna_context_destroy(context)
+
+    def test_what_a_capture_does_not_allow_is_named(self):
+        cuda = cudart.Cuda(self.cudart)
+        with self.assertRaisesRegex(cudart.CudaError, "cudaStreamSynchronize: cudaErrorStreamCaptureUnsupported"):
+            cuda.capture(cuda.wait)
+
+    def test_another_takes_the_place_of_one_that_cannot_replay(self):
+        options = unittest.mock.Mock(seconds=60, library=LIBRARY, device="cpu", repeats=1)
+        model = Model(PROGRAM)
+        self.addCleanup(model.close)
+        model.use(H100)
+        sweep = tune.Sweep(options, model, tune_sweep.ordered(model, tune_sweep.TINY))
+        self.assertEqual(sweep.timed, "eager")
+        sweep.timed = "graph"
+        sweep.worker = self.worker("--timed", "graph", "--cudart", "/nowhere/libcudart.so")
+        sweep.begin()
+        self.addCleanup(sweep.worker.stop)
+        self.assertEqual(sweep.timed, "eager")
+        self.assertRegex(sweep.notes[0], "^no run could be replayed as a CUDA graph, so that all are eager: CudaError")
+        sweep.options.library = "/nowhere/liblacuna.so"
+        sweep.worker.stop()
+        sweep.worker = sweep.new_worker()
+        with self.assertRaisesRegex(SystemExit, "nothing can be timed"):
+            sweep.begin()
 
 
 class Table(unittest.TestCase):
