@@ -2,7 +2,8 @@
 """The GPU benchmark: Lacuna beside PyTorch and cuDNN in alternation, results compared.
 
     bench/gpu.py --library build/gpu/host/liblacuna.so --output DIR [--quick] [--filter REGEX]
-                 [--set deepbench] [--seconds S] [--limit S]
+                 [--set deepbench|bars|large] [--slice I/N] [--from CASE] [--seconds S] [--limit S]
+    bench/gpu.py --merge FILE... --output DIR     one report of what several runs found of a set; needs no GPU
 
 A training step is one forward and backward run, replayed from a CUDA graph by whoever can be captured.
 Lacuna is compared with an fp64 reference, and its peers with Lacuna, before anything is timed: who differs
@@ -15,6 +16,7 @@ nothing.
 import argparse
 import collections
 import datetime
+import json
 import math
 import os
 import re
@@ -22,7 +24,7 @@ import sys
 import time
 
 import gpu_report
-from gpu_cases import QUICK, deepbench_cases, parse, shape, standard_cases
+from gpu_cases import QUICK, SETS, from_on, parse, shape, sliced
 from report import commit, machine
 from watched import Hung, WatchedWorker, finish_when_told
 from workers import HERE, WorkerError
@@ -38,22 +40,28 @@ def arguments():
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--filter", default="", help="regular expression on case strings")
     parser.add_argument("--case", action="append", help="any case string, instead of the usual ones")
-    parser.add_argument("--set", choices=("usual", "deepbench"), default="usual",
-                        help="the usual cases, or the sizes of DeepBench's training set, fewer repeats")
-    parser.add_argument("--seconds", type=float, help="after which nothing more is timed; for deepbench 300, "
+    parser.add_argument("--set", choices=SETS, default="usual",
+                        help="the usual cases; fewer repeats of the sizes of DeepBench's training set, of small dense "
+                        "layers (bars), of layers of 256 units and more (large)")
+    parser.add_argument("--slice", metavar="I/N", help="only every N-th of these cases, from the I-th on")
+    parser.add_argument("--from", dest="first", metavar="CASE", help="only this one of these cases, and those after it")
+    parser.add_argument("--merge", nargs="+", metavar="FILE", help="findings of slices of one set, which become one "
+                        "report; nothing is timed")
+    parser.add_argument("--seconds", type=float, help="after which nothing more is timed; for sets but the usual 300, "
                         "else none")
     parser.add_argument("--limit", type=float, help="seconds for one case, so that a kernel that hangs does not "
-                        "hang the rest: 20, for deepbench 60")
+                        "hang the rest: 20, for sets but the usual 60")
     parser.add_argument("--repeats", type=int, help="samples of each contestant; fewer, but 5, of one that is slow")
     parser.add_argument("--quick", action="store_true", help="the main cases, fewer repeats")
     parser.add_argument("--output", default=os.path.join(HERE, "results"))
     options = parser.parse_args()
+    usual = options.set == "usual"
     if options.repeats is None:
-        options.repeats = 3 if options.device == "cpu" else 15 if options.quick or options.set == "deepbench" else 51
+        options.repeats = 3 if options.device == "cpu" else 15 if options.quick or not usual else 51
     if options.seconds is None:
-        options.seconds = 300 if options.set == "deepbench" else math.inf
+        options.seconds = math.inf if usual else 300
     if options.limit is None:
-        options.limit = 60 if options.set == "deepbench" else 20
+        options.limit = 20 if usual else 60
     return options
 
 
@@ -67,14 +75,21 @@ def commit_of(library):
 
 
 def select(options):
-    usual = {"usual": standard_cases, "deepbench": deepbench_cases}[options.set]
-    cases = options.case or usual(options.device)
+    cases = options.case or SETS[options.set](options.device)
     if options.quick and options.set == "usual" and not options.case and options.device == "cuda":
         cases = [case for case in cases if re.match(QUICK, case)]
     cases = [case for case in cases if re.search(options.filter, case)]
     for case in cases:
         parse(case)
-    return cases
+    if options.first:
+        cases = from_on(cases, options.first)
+    return sliced(cases, options.slice) if options.slice else cases
+
+
+def part_of(options):
+    """Which part of its set a run is, in words that a file's name can have; nothing of all."""
+    words = [f"from-{options.first}"] if options.first else []
+    return "-".join(words + ([options.slice.replace("/", "-of-")] if options.slice else []))
 
 
 class Harness(WatchedWorker):
@@ -120,12 +135,29 @@ def run_all(harness, cases, seconds, results, notes):
                 left = collections.deque(sorted(left, key=lambda one: shape(one) in hung))
 
 
+def merge(options):
+    parts = {}
+    for path in options.merge:
+        with open(path, encoding="utf-8") as file:
+            parts[os.path.basename(path)] = json.load(file)
+    try:
+        findings = gpu_report.merged(parts)
+    except ValueError as error:
+        sys.exit(str(error))
+    gpu_report.write(findings, options.output)
+
+
 def main():
     options = arguments()
+    if options.merge:
+        return merge(options)
     if not os.path.exists(options.library):
         sys.exit(f"{options.library} is not there: build it first (./dev gpu does)")
     options.library = os.path.abspath(options.library)
-    cases = select(options)
+    try:
+        cases = select(options)
+    except ValueError as error:
+        sys.exit(str(error))
     finish_when_told()
     harness, results, notes = Harness(options), [], []
     try:
@@ -139,7 +171,7 @@ def main():
     harness.stop()
     notes += [f"{who} could not be captured in a CUDA graph: {why}" for who, why in harness.eager.items()]
     findings = {"date": datetime.date.today().isoformat(), "machine": machine(), "commit": commit_of(options.library),
-                "set": options.set, "libraries": libraries, "repeats": options.repeats, "notes": notes,
+                "set": options.set, "part": part_of(options), "libraries": libraries, "repeats": options.repeats, "notes": notes,
                 "cases": results}
     gpu_report.write(findings, options.output)
     if not results:

@@ -1,5 +1,6 @@
-"""The cases of bench/gpu.py. Case strings are those of the CPU benchmark, with tf32, f16 and bf16 added, and the regime that
-a plan is told to take, if it is: lstm_f32_n64_t200_d41_h64_resident."""
+"""The cases of bench/gpu.py. Case strings are those of the CPU benchmark, with tf32, f16 and bf16 added, the regime that
+a plan is told to take, if it is, and forward where there is no backward run: lstm_f32_n64_t200_d41_h64_resident_forward.
+"""
 
 import math
 import random
@@ -43,10 +44,20 @@ DEEPBENCH = [
 DEEPBENCH_ON_CPU = [("gru", 16, [4], [1]), ("lstm", 8, [2, 3], [6]), ("rnn", 24, [4], [5]),
                     ("gru", 12, [3], [9])]
 
+# Of the project's bars: dense layers of up to 128 units, and layers of 256 and more.
+TYPES = ["f32", "f16", "tf32", "bf16"]
+SMALL = {"hidden": [64, 128, 32], "sequences": [16, 64, 256, 1024]}
+LARGE = {"hidden": [256, 512, 1024], "sequences": [16, 64, 256]}
+# Two numbers of steps, whose difference is that of their steps alone. cuDNN was reported to take 1.96 us for one in fp16.
+STEPS = [f"lstm_{kind}_n16_t{steps}_d768_h768_forward" for kind in ("f16", "bf16") for steps in (512, 1024)]
+BARS_ON_CPU = ["lstm_f32_n4_t6_d5_h8", "gru_f32_n4_t6_d5_h8"]
+LARGE_ON_CPU = ["lstm_f32_n4_len3-9_d5_h12", "gru_f32_n4_t6_d5_h12",
+                *(f"lstm_f32_n4_t{steps}_d12_h12_forward" for steps in (20, 40))]
+
 PATTERN = re.compile(r"(?P<cell>lstm|grud|gru|rnn)_(?P<type>f32|tf32|f16|bf16)_n(?P<sequences>\d+)"
                      r"_(t(?P<length>\d+)|len(?P<low>\d+)-(?P<high>\d+)|(?P<physionet>lenphysionet2012))"
                      r"_d(?P<features>\d+)_h(?P<hidden>\d+)(_miss(?P<missing>\d+))?"
-                     r"(_(?P<regime>stepwise|resident|cluster|grid|lone))?")
+                     r"(_(?P<regime>stepwise|resident|cluster|grid|lone))?(_(?P<forward>forward))?")
 
 
 @dataclass(frozen=True)
@@ -60,6 +71,7 @@ class Case:
     missing: int  # percent
     lengths: tuple
     regime: str = ""  # of the plan; else its choice
+    forward: bool = False  # no backward run
 
     @property
     def ragged(self):
@@ -97,7 +109,7 @@ def parse(name):
     missing = int(found["missing"] or 0) if found["cell"] == "grud" else 0
     tf32 = found["type"] == "tf32"
     return Case(name, found["cell"], "f32" if tf32 else found["type"], tf32, int(found["features"]),
-                int(found["hidden"]), missing, tuple(lengths), found["regime"] or "")
+                int(found["hidden"]), missing, tuple(lengths), found["regime"] or "", bool(found["forward"]))
 
 
 def deepbench_cases(device):
@@ -105,6 +117,27 @@ def deepbench_cases(device):
     return [f"{cell}_{kind}_n{batch}_t{steps}_d{hidden}_h{hidden}"
             for cell, hidden, batches, lengths in sizes for steps in lengths for batch in batches
             for kind in types]
+
+
+def bars_cases(device):
+    """Dense layers of up to 128 units."""
+    if device == "cpu":
+        return list(BARS_ON_CPU)
+    return [f"{cell}_{kind}_n{sequences}_t100_d41_h{hidden}" for hidden in SMALL["hidden"]
+            for sequences in SMALL["sequences"] for cell in ("lstm", "gru") for kind in TYPES]
+
+
+def large_cases(device):
+    """Layers of 256 units and more: steps, ragged batches, dense ones."""
+    if device == "cpu":
+        return list(LARGE_ON_CPU)
+
+    def of(shape, kinds):
+        return [f"{cell}_{kind}_{shape}_d128_h{hidden}" for hidden in LARGE["hidden"] for cell in ("lstm", "gru")
+                for kind in kinds]
+
+    dense = [case for sequences in LARGE["sequences"] for case in of(f"n{sequences}_t50", ("f16", "bf16", "f32"))]
+    return STEPS + of("n64_len25-100", TYPES) + dense
 
 
 def standard_cases(device):
@@ -117,6 +150,33 @@ def standard_cases(device):
 
     return (of(SHAPES[:2], "f32", "f16") + [f"grud_f32_{shape}" for shape in GRU_D] + of(RAGGED, "f32", "f16")
             + of(SHAPES[2:], "f32", "f16") + of(SHAPES + RAGGED, "tf32") + of(SHAPES + RAGGED, "bf16"))
+
+
+SETS = {"usual": standard_cases, "deepbench": deepbench_cases, "bars": bars_cases, "large": large_cases}
+
+
+def sliced(cases, which):
+    """Every N-th case from the I-th on, of "I/N": as much to do in each slice."""
+    found = re.fullmatch(r"(\d+)/(\d+)", which)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise ValueError(f"slice '{which}': not of the form I/N, 1 <= I <= N")
+    return cases[int(found[1]) - 1::int(found[2])]
+
+
+def from_on(cases, name):
+    """Those that are left of a run that ended before this one."""
+    if name not in cases:
+        raise ValueError(f"case '{name}': not one of the {len(cases)} at hand")
+    return cases[cases.index(name):]
+
+
+def half_as_long(name):
+    """The case of half the steps, or nothing where there is no such case."""
+    found = PATTERN.fullmatch(name)
+    if not found["length"] or int(found["length"]) % 2:
+        return ""
+    begin, end = found.span("length")
+    return f"{name[:begin]}{int(found['length']) // 2}{name[end:]}"
 
 
 def shape(name):

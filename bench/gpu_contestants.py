@@ -73,12 +73,14 @@ class Lacuna:
         options = abi.ContextOptions(backend=abi.BACKEND_CUDA if cuda else abi.BACKEND_CPU,
                                      threads=torch.get_num_threads(), device=device.index or 0)
         self.context = abi.create(library.lacuna_context_create, ctypes.byref(options))
-        how = abi.PlanOptions(precision=abi.PRECISION_TF32 if case.tf32 else abi.PRECISION_DEFAULT,
+        self.forward_only = case.forward
+        how = abi.PlanOptions(inference=int(case.forward), precision=abi.PRECISION_TF32 if case.tf32 else abi.PRECISION_DEFAULT,
                               regime=abi.REGIME_OF[case.regime])
         capacity = abi.Capacity(case.tokens, len(case.lengths), max(case.lengths))
         self.plan = abi.create(library.lacuna_plan_create, self.context, ctypes.byref(layer),
                                ctypes.byref(capacity), ctypes.byref(how))
-        self.tape = abi.create(library.lacuna_tape_create, self.plan, None, 0)
+        if not case.forward:
+            self.tape = abi.create(library.lacuna_tape_create, self.plan, None, 0)
 
         # Whatever a pointer is taken of stays referenced here.
         self.inputs = {"values": inputs["values"].to(device, real),
@@ -95,32 +97,40 @@ class Lacuna:
         self.batch.offsets = self.inputs["offsets"].data_ptr()
         self.batch.offsets_on_device = int(lengths_on_device)
 
-        self.results = {"hidden": torch.empty(case.tokens, case.hidden, dtype=real, device=device),
-                        "d_values": torch.empty(case.tokens, case.features, dtype=real, device=device)}
+        self.results = {"hidden": torch.empty(case.tokens, case.hidden, dtype=real, device=device)}
         self.outputs = abi.Outputs(hidden=self.results["hidden"].data_ptr())
-        self.d_outputs = abi.OutputGradients(d_hidden=self.inputs["d_hidden"].data_ptr())
-        self.d_inputs = abi.InputGradients(d_values=self.results["d_values"].data_ptr())
-        self.parameters, self.d_parameters = abi.Parameters(), abi.Parameters()
-        wanted = [name for name in GRADIENTS if name in inputs]
-        # One array of all gradients, each on 64 bytes, because every step sets them to zero.
-        sizes = [(inputs[name].numel() + 15) // 16 * 16 for name in wanted]
-        self.gradients = torch.empty(sum(sizes), device=device)
-        for name, part in zip(wanted, self.gradients.split(sizes)):
-            gradient = part[:inputs[name].numel()].reshape(inputs[name].shape)
-            self.results["d_" + name] = gradient
-            self.d_parameters.tensor[abi.PARAMETERS.index(name)] = gradient.data_ptr()
+        self.parameters = abi.Parameters()
         for kind, name in enumerate(abi.PARAMETERS):
             if name in inputs:
                 self.inputs[name] = inputs[name].to(device).contiguous()
                 self.parameters.tensor[kind] = self.inputs[name].data_ptr()
+        if not case.forward:
+            self.make_gradients(case, inputs, real)
+
+    def make_gradients(self, case, inputs, real):
+        self.results["d_values"] = torch.empty(case.tokens, case.features, dtype=real, device=self.device)
+        self.d_outputs = abi.OutputGradients(d_hidden=self.inputs["d_hidden"].data_ptr())
+        self.d_inputs = abi.InputGradients(d_values=self.results["d_values"].data_ptr())
+        self.d_parameters = abi.Parameters()
+        wanted = [name for name in GRADIENTS if name in inputs]
+        # One array of all gradients, each on 64 bytes, because every step sets them to zero.
+        sizes = [(inputs[name].numel() + 15) // 16 * 16 for name in wanted]
+        self.gradients = torch.empty(sum(sizes), device=self.device)
+        for name, part in zip(wanted, self.gradients.split(sizes)):
+            gradient = part[:inputs[name].numel()].reshape(inputs[name].shape)
+            self.results["d_" + name] = gradient
+            self.d_parameters.tensor[abi.PARAMETERS.index(name)] = gradient.data_ptr()
 
     def step(self):
         cuda = self.device.type == "cuda"
         stream = torch.cuda.current_stream().cuda_stream if cuda else None
         ref = ctypes.byref
-        self.gradients.zero_()  # Lacuna adds to them; the peers' step begins without any
+        if not self.forward_only:
+            self.gradients.zero_()  # Lacuna adds to them; the peers' step begins without any
         self.lib.lacuna_forward(self.plan, ref(self.parameters), ref(self.batch), ref(self.outputs),
                                 self.tape, stream)
+        if self.forward_only:
+            return
         self.lib.lacuna_backward(self.plan, ref(self.parameters), ref(self.batch),
                                  ref(self.d_outputs), self.tape, ref(self.d_parameters),
                                  ref(self.d_inputs), stream)
@@ -129,6 +139,8 @@ class Lacuna:
         return dict(self.results)
 
     def written(self):
+        if self.forward_only:
+            return [self.results["hidden"]]
         return [self.results["hidden"], self.results["d_values"], self.gradients]
 
     def query(self):
@@ -200,9 +212,20 @@ class PlainLoop(Peer):
 class Torch:
     """One of PyTorch's ways, with what the benchmark asks of a contestant."""
 
-    def __init__(self, peer):
+    def __init__(self, peer, forward_only=False):
         self.peer = peer
         self.step, self.collect = peer.step, peer.collect
+        if forward_only:
+            self.step, self.collect = self.forward, self.hidden
+            if hasattr(peer, "net"):
+                peer.net.eval()  # what only a backward run needs is not kept
+
+    def forward(self):
+        with torch.no_grad():
+            self.peer.output = self.peer.forward()
+
+    def hidden(self):
+        return {"hidden": self.peer.tokens(self.peer.output)}
 
     def written(self):
         grads = [leaf.grad for leaf in self.peer.leaves.values() if leaf.grad is not None]
@@ -234,7 +257,9 @@ class Torch:
 def loop(case, inputs, device, real):
     """The results of a loop that shares nothing with Lacuna or cuDNN, computed in the type `real`."""
     inputs = converted(inputs, device, real)
-    return (GruDLoop(inputs) if case.cell == "grud" else PlainLoop(case.cell, inputs)).results()
+    one = Torch(GruDLoop(inputs) if case.cell == "grud" else PlainLoop(case.cell, inputs), case.forward)
+    one.step()
+    return one.collect()
 
 
 def reference(case, inputs, device):
@@ -251,7 +276,7 @@ def contestants(case, library, inputs, device):
         return lambda: Lacuna(library, case, inputs, device, **how)
 
     def peer(cls, *first, **how):
-        return lambda: Torch(cls(*first, converted(inputs, device, REAL[case.type]), **how))
+        return lambda: Torch(cls(*first, converted(inputs, device, REAL[case.type]), **how), case.forward)
 
     result = {"lacuna": (True, False, lacuna())}
     if case.ragged:

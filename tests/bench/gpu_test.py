@@ -20,6 +20,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "bench"))
 
 import gpu_cases  # noqa: E402
+import gpu_report  # noqa: E402
 from watched import Hung, WatchedWorker  # noqa: E402
 from workers import WorkerError  # noqa: E402
 
@@ -144,6 +145,40 @@ class Program(unittest.TestCase):
             self.assertEqual(findings["notes"], ["interrupted: the cases that were done are reported"])
 
 
+    def test_slices_become_one_report(self):
+        chosen = ("--set", "bars", "--filter", "n16_t100_d41_h64$")
+        every = [name for name in gpu_cases.bars_cases("cuda") if name.endswith("n16_t100_d41_h64")]
+        self.assertEqual(len(every), 8)
+        _, first, _ = self.run_it([], *chosen, "--slice", "1/2")
+        self.assertEqual(first, every[::2])
+        path = next(pathlib.Path(self.folder.name).glob("gpu-*-bars-1-of-2.json"))
+        found, whole = json.loads(path.read_text(encoding="utf-8")), str(path).replace("-1-of-2", "")
+        for later in (["--slice", "2/2"], ["--from", every[-3]]):
+            self.run_it([], *chosen, *later)
+        parts = [str(path), str(path).replace("1-of-2", "2-of-2"), str(path).replace("1-of-2", f"from-{every[-3]}")]
+        again = json.loads(pathlib.Path(parts[2]).read_text(encoding="utf-8"))
+        self.assertEqual([one["case"] for one in again["cases"]], every[-3:])
+        again["cases"][0]["runs"][0]["median_us"] = 77.0
+        again["notes"] = ["what was noted"]
+        pathlib.Path(parts[2]).write_text(json.dumps(again), encoding="utf-8")
+
+        def merge(*paths):
+            words = [sys.executable, str(ROOT / "bench/gpu.py"), "--output", self.folder.name, "--merge", *paths]
+            return subprocess.run(words, capture_output=True, text=True, timeout=60)
+
+        self.assertEqual(merge(*parts).returncode, 0)
+        merged = json.loads(pathlib.Path(whole).read_text(encoding="utf-8"))
+        self.assertEqual([one["case"] for one in merged["cases"]], every)
+        self.assertEqual([one["runs"][0]["median_us"] for one in merged["cases"]], [10.0] * 5 + [77.0, 10.0, 10.0])
+        missing = gpu_cases.bars_cases("cuda")[8]
+        self.assertEqual(merged["notes"], [f"{os.path.basename(parts[2])}: what was noted",
+                                           f"of the set 88 cases have no times, {missing} is the first"])
+        found["commit"] = "another"
+        path.write_text(json.dumps(found), encoding="utf-8")
+        refused = merge(*parts)
+        self.assertEqual(refused.returncode, 1)
+        self.assertRegex(refused.stderr, "bars-2-of-2.json: commit is .*, and in .*bars-1-of-2.json another\n$")
+
     def test_kernels_are_written_however_it_ends(self):
         command = [sys.executable, str(ROOT / "bench/gpu_kernels.py"), "--python", str(self.stand_in), "--output",
                    self.folder.name, "--limit", "1.5"]
@@ -198,6 +233,63 @@ class Order(unittest.TestCase):
         self.assertEqual(set(kinds[:30]), {"f32", "f16"})
         self.assertEqual(kinds[30:], ["tf32"] * 14 + ["bf16"] * 14)
 
+    def test_of_named_sets_is_of_cases_that_there_are(self):
+        for name, count in (("deepbench", 104), ("bars", 96), ("large", 82)):
+            for device in ("cuda", "cpu"):
+                cases = gpu_cases.SETS[name](device)
+                self.assertEqual(len(cases), len(set(map(gpu_cases.parse, cases))))
+            self.assertEqual(len(gpu_cases.SETS[name]("cuda")), count)
+
+    def test_of_slices_leaves_nothing_out(self):
+        cases = gpu_cases.large_cases("cuda")
+        slices = [gpu_cases.sliced(cases, f"{i}/3") for i in (1, 2, 3)]
+        self.assertEqual(sorted(sum(slices, [])), sorted(cases))
+        self.assertEqual({len(one) for one in slices}, {27, 28})
+        self.assertEqual(gpu_cases.from_on(cases, cases[7]), cases[7:])
+        for wrong in ("0/3", "4/3", "1", "a/b"):
+            with self.assertRaisesRegex(ValueError, f"slice '{wrong}': not of the form I/N"):
+                gpu_cases.sliced(cases, wrong)
+        with self.assertRaisesRegex(ValueError, "case 'none': not one of the 82 at hand"):
+            gpu_cases.from_on(cases, "none")
+
+    def test_knows_the_case_of_half_the_steps(self):
+        for name, half in (("lstm_f16_n16_t1024_d768_h768_forward", "lstm_f16_n16_t512_d768_h768_forward"),
+                           ("gru_f32_n100_t100_d100_h100", "gru_f32_n100_t50_d100_h100"),
+                           ("gru_f32_n2_t25_d2_h2", ""), ("gru_f32_n2_len2-4_d2_h2", "")):
+            self.assertEqual(gpu_cases.half_as_long(name), half)
+
+
+class Report(unittest.TestCase):
+    """Of a measured step and the plan's floor."""
+
+    def case(self, name, steps, ours, theirs, plan="a step cannot take less than 2.00 us\n"):
+        return {"case": name, "steps": steps, "plan": plan, "refused": [], "runs": [
+            {"who": who, "graph": True, "median_us": median, "quartiles_us": [median, median], "samples_us": [median],
+             "peak_bytes": None, "difference": {"of_allowed": 0.5}} for who, median in
+            (("lacuna", ours), ("torch", theirs))]}
+
+    def columns(self, case, *others):
+        """Microseconds of a further step, over the floor: of Lacuna and of its peer."""
+        return [(row[6], row[7]) for row in gpu_report.rows(case, [case, *others], 1, "cuda")]
+
+    def test_further_steps_are_those_that_a_longer_run_has_more(self):
+        short = self.case("lstm_f16_n2_t4_d1_h8", 4, 30.0, 60.0)
+        long = self.case("lstm_f16_n2_t8_d1_h8", 8, 50.0, 108.0)
+        for one, other in ((short, long), (long, short)):
+            self.assertEqual(self.columns(one, other), [("5.00", "1.25"), ("12.00", "-")])
+        self.assertEqual(self.columns(short), [("-", "≤ 1.88"), ("-", "-")])
+        self.assertEqual(self.columns(short, self.case("lstm_bf16_n2_t8_d1_h8", 8, 50.0, 108.0)),
+                         [("-", "≤ 1.88"), ("-", "-")])
+
+    def test_a_forward_run_walks_once(self):
+        short = self.case("lstm_f16_n2_t4_d1_h8_forward", 4, 30.0, 60.0)
+        long = self.case("lstm_f16_n2_t8_d1_h8_forward", 8, 50.0, 108.0)
+        self.assertEqual(self.columns(long, short), [("5.00", "2.50"), ("12.00", "-")])
+
+    def test_a_plan_without_a_floor_has_none(self):
+        self.assertEqual(self.columns(self.case("lstm_f16_n2_t4_d1_h8", 4, 30.0, 60.0, "on the CPU")),
+                         [("-", "-"), ("-", "-")])
+
 
 @unittest.skipUnless(importlib.util.find_spec("torch"), "no torch in this Python")
 class Judged(unittest.TestCase):
@@ -226,6 +318,28 @@ class Judged(unittest.TestCase):
         self.assertEqual(good[1].facts["difference"]["tensor"], "d_bias")
         with self.assertRaisesRegex(gpu_worker.Refused, "Off differs from the fp64 reference in d_bias"):
             gpu_worker.judge(small, inputs, cpu, seats(Off, PlainLoop), silent)
+
+    def test_a_forward_run_has_no_gradients(self):
+        import gpu_worker
+        import torch
+        from gpu_contestants import PlainLoop, Torch, converted, make_inputs
+        from peers_torch import Module
+
+        small = gpu_cases.parse("gru_f32_n2_t3_d4_h8_forward")
+        inputs, cpu = make_inputs(small), torch.device("cpu")
+
+        def seat(cls, *first):
+            peer = cls(*first, converted(inputs, cpu, torch.float32))
+            return gpu_worker.Seat(cls.__name__, Torch(peer, forward_only=True), cpu)
+
+        seats = [seat(PlainLoop, "gru"), seat(Module, "gru")]
+        gpu_worker.judge(small, inputs, cpu, seats, unittest.mock.Mock())
+        self.assertEqual([one.refused for one in seats], [False, False])
+        for one in seats:
+            self.assertEqual(list(one.results()), ["hidden"])
+            self.assertEqual(len(one.contestant.written()), 1)
+            self.assertFalse(one.contestant.peer.output.requires_grad)
+        self.assertFalse(seats[1].contestant.peer.net.training)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@
 Steps, each leaning on those before: conformance (the wrappers of CUDA beside the emulator), tests (of every source
 in lacuna_device_tests, which stands for a program of its own), the four tools of compute-sanitizer over some of
 them, bench (bench/gpu.py). Only where asked for: tune (bench/tune.py), which writes into the source tree, and
-deepbench (bench/gpu.py).
+deepbench, bars and large (sets of bench/gpu.py).
 Tests, in shards of some cases each, and sanitizers run N processes at once on the one GPU, which helps since most of
 their time is the processor's; whatever holds a clock runs alone.
 Writes OUTPUT/gpu-NAME-TIME.json, .txt (the same, to be read) and .log (all that the programs said).
@@ -31,6 +31,7 @@ import time
 import xml.etree.ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+SETS = ("deepbench", "bars", "large")  # of cases of bench/gpu.py, beside the usual ones
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
 # Under a sanitizer a kernel takes up to a hundred times as long, so the cases are few and short: one of
 # each cell, of each way to impute and to evolve, and what else starts kernels of its own. Calls of
@@ -321,7 +322,7 @@ def main():
     parser.add_argument("--output", type=pathlib.Path, required=True)
     parser.add_argument("--commit", default="unknown")
     parser.add_argument("--only", action="append", metavar="STEP",
-                        choices=("conformance", "tests", "sanitizers", "bench", "tune", "deepbench"))
+                        choices=("conformance", "tests", "sanitizers", "bench", "tune", *SETS))
     parser.add_argument("--jobs", type=int, default=min(os.cpu_count() or 1, 8), metavar="N",
                         help="processes of tests and sanitizers at once")
     parser.add_argument("--limit", type=float, default=900, metavar="S",
@@ -372,8 +373,9 @@ def main():
             add(bench(runner, options))
         if "tune" in wanted:
             add(tune(runner, options))
-        if "deepbench" in wanted:
-            add(bench(runner, options, "deepbench", ("--set", "deepbench")))
+        for name in SETS:
+            if name in wanted:
+                add(bench(runner, options, name, ("--set", name)))
 
     counts = {kind: sum(one["outcome"] == kind for one in steps)
               for kind in ("passed", "failed", "skipped")}
