@@ -141,7 +141,7 @@ if(Python3_FOUND AND TARGET lacuna_step_cost)
            COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/bench/tune.py --device cpu --library
                    $<TARGET_FILE:lacuna> --program $<TARGET_FILE:lacuna_step_cost> --output
                    ${CMAKE_CURRENT_BINARY_DIR}/tune)
-  set_tests_properties(package.tune package.tune_on_the_cpu PROPERTIES LABELS "package" TIMEOUT 120)
+  set_tests_properties(package.tune package.tune_on_the_cpu PROPERTIES LABELS "package" TIMEOUT 240)
   set_tests_properties(package.tune_on_the_cpu PROPERTIES
                        PASS_REGULAR_EXPRESSION "the table stays as it is: nothing was measured on a GPU")
 endif()
