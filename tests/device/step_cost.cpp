@@ -4,9 +4,9 @@
 //   device INDEX                                    facts of a GPU, in the order of `chip`
 //   chip MULTIPROCESSORS GIGAHERTZ SHARED CLUSTERS...   which chip is meant, how many clusters of 2, 4, 8 and 16 blocks
 //                                                   it runs at once; forgets all points
-//   measured 0|1                                    whether constants count as measured on that chip; they do at first
 //   point CELL TYPE PRECISION HIDDEN SEQUENCES REGIME BLOCKS   a plan, in the numbers of lacuna.h; refused where it
 //                                                   does not serve, else it is kept
+//   measured 0|1                                    whether constants count as measured on the chip; they do at first
 //   predict CONSTANT...                             regime, blocks and microseconds of a step of each point
 //   quit
 #include <cstdio>
