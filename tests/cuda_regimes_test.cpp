@@ -150,7 +150,7 @@ TEST(Regime, IsAnotherWhereABlockHasTooLittleSharedMemory) {
   device.shared_per_block = 163 * 1024;  // sm_80
   // Lanes of eight do not fit; single ones have no products in parts.
   const lacuna_layer layer = layer_of("lstm_f32_n1_h128_len1_seed1");
-  EXPECT_EQ(chosen(layer), LACUNA_REGIME_LONE);
+  EXPECT_EQ(chosen(layer, {100, 2, 0}), LACUNA_REGIME_LONE);  // a multiprocessor for each
   EXPECT_NE(explained(layer).find("not resident, for W_h and a step take"), std::string::npos);
   device.shared_per_block = 99 * 1024;  // sm_86
   EXPECT_EQ(chosen(layer), LACUNA_REGIME_CLUSTER);

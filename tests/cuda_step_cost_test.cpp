@@ -15,6 +15,7 @@ namespace {
 using lacuna::cuda::lone_blocks_at_once;
 using lacuna::cuda::lone_step;
 using lacuna::cuda::Machine;
+using lacuna::cuda::multipliers_of;
 using lacuna::cuda::StepCost;
 using lacuna::cuda::StepShape;
 using lacuna::cuda::stepwise_step;
@@ -89,6 +90,12 @@ TEST(StepCost, OfLoneLanesIsGatesAndWhatTheirMultiprocessorMultiplies) {
   StepShape rnn = lstm(128);
   rnn.matrices = 1;
   EXPECT_NEAR(lone_step(rnn, 1, h100).us, gates + cycle * 128, 1e-9);
+  // An A100 has half the multipliers.
+  Machine fewer = h100;
+  fewer.multipliers = multipliers_of(80);
+  EXPECT_NEAR(lone_step(lstm(64), 1, fewer).us, gates + cycle * 256, 1e-9);
+  for (const int capability : {0, 86, 89, 90, 100})
+    EXPECT_EQ(multipliers_of(capability), h100.multipliers) << capability;
 }
 
 TEST(StepCost, AsManyLoneLanesShareAMultiprocessorAsItsRegistersHold) {
@@ -162,6 +169,72 @@ TEST(Constants, DecideTheChoice) {
   EXPECT_EQ(chosen_by({.lone_gates = 90, .store_hop_us = 9, .flag_hop_us = 9}, 128).regime,
             LACUNA_REGIME_RESIDENT);
   EXPECT_GT(chosen_by({.mma_cycles = 60}).blocks, chosen_by({.mma_cycles = 1}).blocks);
+}
+
+// ---- Chips whose constants are not measured ----
+
+using lacuna::cuda::DeviceFacts;
+
+const DeviceFacts an_a100{
+    .multiprocessors = 108, .shared_bytes = 163 * 1024, .gigahertz = 1.41, .capability = 80};
+const DeviceFacts an_h100{.multiprocessors = 132,
+                          .shared_bytes = 227 * 1024,
+                          .gigahertz = 1.755,
+                          .capability = 90,
+                          .clusters = {66, 33, 16, 8}};
+
+lacuna::DeviceLayout chosen_on(const DeviceFacts& facts, const lacuna_layer& layer,
+                               std::int64_t sequences, lacuna_regime regime = LACUNA_REGIME_BEST) {
+  const lacuna_capacity capacity{.tokens = 100 * sequences, .sequences = sequences};
+  lacuna_plan_options options{};
+  options.regime = regime;
+  lacuna::DeviceLayout lay;
+  lacuna::cuda::choose_regime(lay, layer, capacity, options, facts);
+  return lay;
+}
+
+lacuna_layer layer_of(lacuna_type type, std::int64_t hidden, lacuna_cell cell = LACUNA_LSTM) {
+  return {.cell = cell, .type = type, .features = 1, .hidden = hidden};
+}
+
+TEST(Unmeasured, ABlockWithAllOfTheWeightsIsTakenWhileThereAreBlocksForAll) {
+  for (const std::int64_t sequences : {1, 64, 108})
+    EXPECT_EQ(chosen_on(an_a100, layer_of(LACUNA_F32, 128), sequences).regime, LACUNA_REGIME_LONE)
+        << sequences;
+  EXPECT_EQ(chosen_on(an_a100, layer_of(LACUNA_BF16, 128), 8 * 108).regime, LACUNA_REGIME_RESIDENT);
+  EXPECT_EQ(chosen_on(an_h100, layer_of(LACUNA_BF16, 128), 8 * 132).regime, LACUNA_REGIME_RESIDENT);
+}
+
+// An A100 has no room for tiles of eight lanes: 16,384 sequences would take 152 turns of a block each.
+TEST(Unmeasured, OfManyRoundsProductsAreQuicker) {
+  const lacuna_layer layer = layer_of(LACUNA_F32, 128);
+  const auto step_us = [&](lacuna_regime regime) {
+    return chosen_on(an_a100, layer, 16'384, regime).step_us;
+  };
+  EXPECT_LT(step_us(LACUNA_REGIME_STEPWISE), step_us(LACUNA_REGIME_GRID));
+  EXPECT_LT(step_us(LACUNA_REGIME_GRID), step_us(LACUNA_REGIME_LONE));
+  EXPECT_EQ(chosen_on(an_a100, layer, 16'384).regime, LACUNA_REGIME_STEPWISE);
+  EXPECT_EQ(chosen_on(an_h100, layer_of(LACUNA_F32, 128), 131'072).regime, LACUNA_REGIME_STEPWISE);
+  // Two rounds of residents take less than two launches.
+  EXPECT_EQ(chosen_on(an_h100, layer_of(LACUNA_BF16, 64), 2'000).regime, LACUNA_REGIME_RESIDENT);
+}
+
+// Of groups only where they would save a third, for what they exchange by is a guess.
+TEST(Unmeasured, GroupsHaveToSaveMoreThanOnesThatWereMeasured) {
+  const lacuna_layer layer = layer_of(LACUNA_F32, 128);
+  DeviceFacts measured = an_a100;
+  measured.costs.measured = true;
+  bool differ = false;
+  for (std::int64_t sequences = 216; sequences <= 8'192; sequences += 108) {
+    const lacuna_regime taken = chosen_on(an_a100, layer, sequences).regime;
+    const double lone_us = chosen_on(an_a100, layer, sequences, LACUNA_REGIME_LONE).step_us,
+                 grid_us = chosen_on(an_a100, layer, sequences, LACUNA_REGIME_GRID).step_us;
+    // Lone lanes have to save three doublings' worth beside.
+    EXPECT_TRUE(taken != LACUNA_REGIME_GRID || lone_us > 1.09 * grid_us) << sequences;
+    differ = differ || (taken != LACUNA_REGIME_GRID &&
+                        chosen_on(measured, layer, sequences).regime == LACUNA_REGIME_GRID);
+  }
+  EXPECT_TRUE(differ);
 }
 
 }  // namespace

@@ -353,6 +353,7 @@ DeviceFacts facts_of(const Device& device) {
   return {.multiprocessors = device.multiprocessors(),
           .shared_bytes = device.shared_bytes(),
           .gigahertz = device.gigahertz(),
+          .capability = device.capability(),
           .clusters = device.clusters(),
           .group = device.group_blocks(),
           .costs = constants_of(device.capability(), device.multiprocessors())};

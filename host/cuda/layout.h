@@ -18,6 +18,7 @@ struct DeviceFacts {
   int multiprocessors = 1;
   std::size_t shared_bytes = 0;  // shared memory that a block may have
   double gigahertz = 1;
+  int capability = 0;  // of compute: 90 where it is 9.0; 0: of no GPU
   ClusterCounts clusters{};
   GroupBlocks group;
   ChipConstants costs;  // of the model that chooses the regime

@@ -115,7 +115,8 @@ struct Wish {
     });
   }
   Machine machine() const {
-    return {facts.multiprocessors, facts.gigahertz, facts.costs.constants};
+    return {facts.multiprocessors, facts.gigahertz, facts.costs.constants,
+            multipliers_of(facts.capability)};
   }
 };
 
@@ -151,13 +152,21 @@ std::string why_not_whole(const Wish& wish, lacuna_regime regime) {
   return why_not_so_much(wish, regime, {.slice = resident::padded_units(wish.layer.hidden)});
 }
 
+bool is_whole(lacuna_regime regime) {
+  return regime == LACUNA_REGIME_RESIDENT || regime == LACUNA_REGIME_LONE;
+}
+bool in_groups(lacuna_regime regime) {
+  return regime == LACUNA_REGIME_CLUSTER || regime == LACUNA_REGIME_GRID;
+}
+
 // How a regime would run a plan.
 struct Way {
   lacuna_regime regime;
   std::string why_not;  // empty: it serves
   int blocks = 1;       // of a group
   std::int64_t groups = 1;
-  StepCost step;  // of all sequences
+  double rounds = 1;  // of so many groups, until all sequences have made a step
+  StepCost step;      // of all sequences
 };
 
 std::int64_t tiles_of(std::int64_t lanes, lacuna_regime regime) {
@@ -203,10 +212,10 @@ void settle(Way& way, const Wish& wish, const resident::Division& division) {
     way.step = tile_step(wish.shape(division.blocks > 1), way.regime, division, wish.machine());
   }
   // Lanes of unlike lengths end together: none waits for a whole round of others.
-  const double rounds = busy < tiles ? std::max(1.0, static_cast<double>(busy) / way.groups)
-                                     : static_cast<double>((tiles + way.groups - 1) / way.groups);
-  way.step.us *= rounds;
-  way.step.floor_us *= rounds;
+  way.rounds = busy < tiles ? std::max(1.0, static_cast<double>(busy) / way.groups)
+                            : static_cast<double>((tiles + way.groups - 1) / way.groups);
+  way.step.us *= way.rounds;
+  way.step.floor_us *= way.rounds;
 }
 
 // RESIDENT or LONE.
@@ -280,13 +289,19 @@ Way stepwise_way(const Wish& wish) {
   return way;
 }
 
-// Unless constants were measured, a way without groups where one serves: what the defaults say of a hop from block to block
-// is in part a guess. Lone lanes take up to eight times the blocks of tiles, and have to save as much as if that were three
-// doublings.
+// How many times a group's step has to be shorter than that of a block with all of W_h, where constants were not measured:
+// what the defaults say of a hop from block to block is in part a guess. Of launches and products they are published.
+constexpr double doubt_of_hops = 1.5;
+
+// Unless constants were measured, a way without groups where one serves and needs one round. Of more rounds it is compared:
+// a step's time grows with them, and then no doubt about a constant outweighs the difference. Lone lanes take up to eight
+// times the blocks of tiles, and have to save as much as if that were three doublings.
 const Way& quickest(std::span<const Way> ways, bool measured) {
-  const auto handicapped = [](const Way& way) {
+  bool doubts = false;  // hops
+  const auto handicapped = [&](const Way& way) {
     constexpr double of_lone = worthwhile * worthwhile * worthwhile;
-    return way.regime == LACUNA_REGIME_LONE ? way.step.us / of_lone : way.step.us;
+    if (way.regime == LACUNA_REGIME_LONE) return way.step.us / of_lone;
+    return doubts && in_groups(way.regime) ? way.step.us * doubt_of_hops : way.step.us;
   };
   const auto best_of = [&](auto&& is_meant) {
     const Way* best = nullptr;
@@ -295,10 +310,9 @@ const Way& quickest(std::span<const Way> ways, bool measured) {
         best = &way;
     return best;
   };
-  const Way* const whole = best_of([](const Way& way) {
-    return way.regime == LACUNA_REGIME_RESIDENT || way.regime == LACUNA_REGIME_LONE;
-  });
-  if (whole && !measured) return *whole;
+  const Way* const whole = best_of([](const Way& way) { return is_whole(way.regime); });
+  if (whole && !measured && whole->rounds <= 1) return *whole;
+  doubts = whole && !measured;
   return *best_of([](const Way&) { return true; });  // stepwise always serves
 }
 

@@ -57,12 +57,11 @@ StepCost tile_step(const StepShape& shape, lacuna_regime regime, const resident:
 }
 
 // Forward. Blocks wait for their own gates and barriers at the same time, but share what multiplies. That reads of the
-// state hide behind products is assumed, and so is the number of multipliers, which every GPU since sm_86 has.
+// state hide behind products is assumed.
 StepCost lone_step(const StepShape& shape, int sharing, const Machine& machine) {
-  constexpr double multipliers = 128;  // of a multiprocessor, each one product a cycle
   const StepConstants& constants = machine.constants;
   const int units = resident::padded_units(shape.hidden);
-  const double products = static_cast<double>(shape.matrices) * units * units / multipliers;
+  const double products = static_cast<double>(shape.matrices) * units * units / machine.multipliers;
   const double beyond = static_cast<double>(
       lone::weights_beyond(shape.matrices, units, lone::knows_size(shape.matrices, shape.hidden)));
   const double shared = beyond * shape.operand_bytes / constants.shared_bytes;

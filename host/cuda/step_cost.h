@@ -52,10 +52,14 @@ inline constexpr NamedConstant step_constants[] = {
     {"flag_hop_us", &StepConstants::flag_hop_us},   {"launch_us", &StepConstants::launch_us},
     {"cache_bytes", &StepConstants::cache_bytes}};
 
+// fp32 products that a multiprocessor makes in a cycle, from NVIDIA's tables. capability: 80 where it is 8.0.
+constexpr int multipliers_of(int capability) { return capability == 80 ? 64 : 128; }
+
 struct Machine {
   int multiprocessors = 1;
   double gigahertz = 1;
   StepConstants constants;
+  int multipliers = 128;
 };
 
 struct StepCost {

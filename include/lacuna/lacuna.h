@@ -356,8 +356,9 @@ typedef struct lacuna_capacity {
 /* How the CUDA backend walks the tokens. Results agree within rounding; each regime repeats its
  * own bits for the same batch. A sequence's results differ by rounding in other company. */
 typedef enum lacuna_regime {
-  /* the plan's choice: the one that its model expects to be the quickest; but resident or lone where
-   * they serve and the model's constants have not been measured on this chip */
+  /* the plan's choice: the one that its model expects to be the quickest; but where the model's
+   * constants have not been measured on this chip, resident or lone as long as each of their blocks
+   * has a multiprocessor, and the others only by a margin where it has not */
   LACUNA_REGIME_BEST = 0,
   /* per time step a matrix product and a kernel: every size and type */
   LACUNA_REGIME_STEPWISE = 1,
