@@ -12,10 +12,10 @@
 
 namespace {
 
+using lacuna::cuda::limits_of;
 using lacuna::cuda::lone_blocks_at_once;
 using lacuna::cuda::lone_step;
 using lacuna::cuda::Machine;
-using lacuna::cuda::multipliers_of;
 using lacuna::cuda::StepCost;
 using lacuna::cuda::StepShape;
 using lacuna::cuda::stepwise_step;
@@ -37,7 +37,73 @@ TEST(StepCost, IsWhatItsPartsAddUpTo) {
   const double arrival = 0.2 + cycle * received;
   const StepCost step = tile_step(lstm(256), LACUNA_REGIME_CLUSTER, division_of(256, 4), h100);
   EXPECT_NEAR(step.us, 0.1 + arrival + 0.75 * cycle * std::max(tensor, shared), 1e-9);
-  EXPECT_NEAR(step.floor_us, 0.1 + arrival + 0.75 * cycle * tensor, 1e-9);
+  // Whatever constants say: a hop, a product, two nonlinearities one behind the other.
+  EXPECT_NEAR(step.floor_us, 0.2 + cycle * (25 + 2 * (18 + 4) + 4), 1e-9);
+  // A launch, a fill, and 64 rows of 256 of each matrix through a multiprocessor's part of the second-level cache.
+  EXPECT_NEAR(step.start_us, 2.7 + 5 + 4 * 64 * 256 * 2 / (5500e3 / 132), 1e-9);
+}
+
+// Estimates on paper of an LSTM's step in 2-byte types, which add up what the floor takes the longest of.
+TEST(StepCost, FloorsAreThoseThatPhysicsGives) {
+  const auto expect_near = [](double floor_us, double estimate_us, const char* what) {
+    EXPECT_LT(floor_us, 1.1 * estimate_us) << what;
+    EXPECT_GT(floor_us, estimate_us / 2.5) << what;
+  };
+  const auto tile = [](std::int64_t hidden, lacuna_regime regime, int blocks) {
+    return tile_step(lstm(hidden), regime, division_of(hidden, blocks), h100).floor_us;
+  };
+  expect_near(tile(64, LACUNA_REGIME_RESIDENT, 1), 0.16, "64 units");
+  expect_near(tile(128, LACUNA_REGIME_RESIDENT, 1), 0.26, "128 units");
+  expect_near(tile(256, LACUNA_REGIME_CLUSTER, 8), 0.33, "256 units");
+  expect_near(tile(512, LACUNA_REGIME_CLUSTER, 16), 0.41, "512 units");
+  expect_near(tile(1024, LACUNA_REGIME_GRID, 64), 1.0, "1,024 units");
+  expect_near(lone_step(lstm(64), 1, h100).floor_us, 0.16, "64 units, alone");
+}
+
+TEST(StepCost, FloorsDependOnHardwareAlone) {
+  Machine slow = h100, ampere = h100;
+  slow.constants = {.mma_cycles = 90,
+                    .shared_bytes = 9,
+                    .remote_bytes = 1,
+                    .gates_us = 9,
+                    .lone_gates = 9,
+                    .store_hop_us = 9,
+                    .flag_hop_us = 9,
+                    .launch_us = 9,
+                    .cache_bytes = 1e3};
+  ampere.limits = limits_of(80);
+  const auto resident = [](const Machine& machine, std::int64_t hidden) {
+    return tile_step(lstm(hidden), LACUNA_REGIME_RESIDENT, division_of(hidden, 1), machine);
+  };
+  EXPECT_EQ(resident(slow, 128).floor_us, resident(h100, 128).floor_us);
+  EXPECT_EQ(lone_step(lstm(128), 1, slow).floor_us, lone_step(lstm(128), 1, h100).floor_us);
+  EXPECT_EQ(stepwise_step(lstm(128), 64, slow).floor_us,
+            stepwise_step(lstm(128), 64, h100).floor_us);
+  for (const lacuna_regime regime : {LACUNA_REGIME_CLUSTER, LACUNA_REGIME_GRID})
+    EXPECT_EQ(tile_step(lstm(256), regime, division_of(256, 4), slow).floor_us,
+              tile_step(lstm(256), regime, division_of(256, 4), h100).floor_us);
+  // 256 fragments of 128 units for four tensor cores, in 4 cycles each on an H100, in 8 on an A100.
+  EXPECT_NEAR(resident(h100, 128).floor_us, 1e-3 / 1.755 * 256, 1e-9);
+  EXPECT_NEAR(resident(ampere, 128).floor_us, 1e-3 / 1.755 * 512, 1e-9);
+  // No prediction is below: not even one by constants that promise too much.
+  Machine dreamt = h100;
+  dreamt.constants = {.mma_cycles = 0.1,
+                      .shared_bytes = 1e6,
+                      .remote_bytes = 1e6,
+                      .gates_us = 1e-3,
+                      .lone_gates = 1e-3,
+                      .store_hop_us = 1e-3,
+                      .flag_hop_us = 1e-3,
+                      .launch_us = 1e-3,
+                      .cache_bytes = 1e12};
+  for (const std::int64_t hidden : {16, 64, 128}) {
+    EXPECT_EQ(resident(dreamt, hidden).us, resident(h100, hidden).floor_us);
+    const int eight = 8;  // lanes of a multiprocessor: more than gates can hide
+    EXPECT_EQ(lone_step(lstm(16), 1, dreamt).us, lone_step(lstm(16), 1, h100).floor_us);
+    EXPECT_GE(lone_step(lstm(hidden), eight, dreamt).us,
+              lone_step(lstm(hidden), eight, h100).floor_us);
+    EXPECT_EQ(stepwise_step(lstm(hidden), 8, dreamt).us, 2);  // nodes of a graph
+  }
 }
 
 TEST(StepCost, OfAnExchangeIsNothingWhileTheOwnSliceTakesLonger) {
@@ -76,7 +142,7 @@ TEST(StepCost, OfLoneLanesIsGatesAndWhatTheirMultiprocessorMultiplies) {
   const double cycle = 1e-3 / 1.755, gates = 0.35 * 0.1;
   EXPECT_NEAR(lone_step(lstm(64), 1, h100).us, gates + cycle * 128, 1e-9);
   EXPECT_NEAR(lone_step(lstm(64), 2, h100).us, gates + cycle * 256, 1e-9);
-  EXPECT_NEAR(lone_step(lstm(60), 1, h100).floor_us, gates + cycle * 4 * 60 * 60 / 128, 1e-9);
+  EXPECT_NEAR(lone_step(lstm(60), 2, h100).floor_us, cycle * 2 * 4 * 60 * 60 / 128, 1e-9);
   EXPECT_LE(lone_step(lstm(60), 1, h100).floor_us, lone_step(lstm(60), 1, h100).us);
   // What registers do not hold of 128 by 128 comes from shared memory, 28 of 64 columns of 4 matrices for 256 threads: as
   // floats it takes longer than the product.
@@ -92,10 +158,10 @@ TEST(StepCost, OfLoneLanesIsGatesAndWhatTheirMultiprocessorMultiplies) {
   EXPECT_NEAR(lone_step(rnn, 1, h100).us, gates + cycle * 128, 1e-9);
   // An A100 has half the multipliers.
   Machine fewer = h100;
-  fewer.multipliers = multipliers_of(80);
+  fewer.limits = limits_of(80);
   EXPECT_NEAR(lone_step(lstm(64), 1, fewer).us, gates + cycle * 256, 1e-9);
   for (const int capability : {0, 86, 89, 90, 100})
-    EXPECT_EQ(multipliers_of(capability), h100.multipliers) << capability;
+    EXPECT_EQ(limits_of(capability).multipliers, h100.limits.multipliers) << capability;
 }
 
 TEST(StepCost, AsManyLoneLanesShareAMultiprocessorAsItsRegistersHold) {

@@ -116,7 +116,7 @@ struct Wish {
   }
   Machine machine() const {
     return {facts.multiprocessors, facts.gigahertz, facts.costs.constants,
-            multipliers_of(facts.capability)};
+            limits_of(facts.capability)};
   }
 };
 

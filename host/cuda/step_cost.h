@@ -52,20 +52,32 @@ inline constexpr NamedConstant step_constants[] = {
     {"flag_hop_us", &StepConstants::flag_hop_us},   {"launch_us", &StepConstants::launch_us},
     {"cache_bytes", &StepConstants::cache_bytes}};
 
-// fp32 products that a multiprocessor makes in a cycle, from NVIDIA's tables. capability: 80 where it is 8.0.
-constexpr int multipliers_of(int capability) { return capability == 80 ? 64 : 128; }
+// What NVIDIA's tables say of a multiprocessor: no kernel gets beyond. The defaults are an H100's.
+struct ChipLimits {
+  int multipliers = 128;  // fp32 products a cycle
+  double mma_cycles = 4;  // as StepConstants::mma_cycles, at a tensor core's full rate
+};
+// capability: of compute, 80 where it is 8.0; 0: of no GPU.
+constexpr ChipLimits limits_of(int capability) {
+  ChipLimits limits;
+  if (capability == 80) limits.multipliers = 64;
+  if (capability >= 80 && capability < 90) limits.mma_cycles = 8;
+  if (capability >= 100) limits.mma_cycles = 2;
+  return limits;
+}
 
 struct Machine {
   int multiprocessors = 1;
   double gigahertz = 1;
   StepConstants constants;
-  int multipliers = 128;
+  ChipLimits limits;
 };
 
 struct StepCost {
-  double us = 0;
-  double floor_us =
-      0;  // the same without what a kernel might avoid: padding, and weights that registers do not hold
+  double us = 0;  // expected, and no less than the floor
+  // By published limits alone: below this gets no kernel that divides the work in the same way.
+  double floor_us = 0;
+  double start_us = 0;  // once, before the first step: a launch, W_h on its way into registers
 };
 
 // Of one tile of lanes; regime: RESIDENT, CLUSTER or GRID.
