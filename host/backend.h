@@ -180,10 +180,11 @@ class Backend {
   // plan's or a tape's memory, rather than an array of a call.
   virtual std::string refuse_address(const void*, bool /*memory*/) const { return {}; }
 
-  // Pure. Of the options, all but the workspace are looked at. `beside_others`: its runs are pieces of side_by_side. Throws
-  // std::length_error where the sizes overflow, BackendError where one that was asked for does not serve.
+  // Pure. Of the options, all but the workspace are looked at. `sharers`: plans whose runs are pieces of one side_by_side,
+  // this one among them; 1: it runs alone. Throws std::length_error where the sizes overflow, BackendError where one that was
+  // asked for does not serve.
   virtual Recipe plan(const lacuna_layer& layer, const lacuna_capacity& capacity,
-                      const lacuna_plan_options& options, bool beside_others) const = 0;
+                      const lacuna_plan_options& options, int sharers) const = 0;
   virtual std::string explain(const Recipe& recipe) const = 0;
   // What becomes of a batch that fits. `offsets`: [B+1]. As given here: by lanes of host/plan.
   virtual std::string explain_batch(const Recipe& recipe,

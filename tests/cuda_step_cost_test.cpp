@@ -218,7 +218,7 @@ lacuna::DeviceLayout chosen_by(const StepConstants& constants, std::int64_t hidd
                                         .clusters = {66, 33, 16, 8},
                                         .costs = {constants, measured, "of a test"}};
   lacuna::DeviceLayout lay;
-  lacuna::cuda::choose_regime(lay, layer, capacity, {}, facts);
+  lacuna::cuda::choose_regime(lay, layer, capacity, {}, /*sharers*/ 1, facts);
   return lay;
 }
 
@@ -249,16 +249,33 @@ const DeviceFacts an_h100{.multiprocessors = 132,
                           .capability = 90,
                           .clusters = {66, 33, 16, 8}};
 
-lacuna::DeviceLayout chosen_on(const DeviceFacts& facts, const lacuna_layer& layer,
-                               std::int64_t sequences, lacuna_regime regime = LACUNA_REGIME_BEST) {
-  const lacuna_capacity capacity{.tokens = 100 * sequences, .sequences = sequences};
-  lacuna_plan_options options{};
-  options.regime = regime;
-  lacuna::DeviceLayout lay;
-  lacuna::cuda::choose_regime(lay, layer, capacity, options, facts);
-  return lay;
-}
+struct Asked {
+  lacuna_regime regime = LACUNA_REGIME_BEST;
+  std::int64_t steps = 0;  // of each sequence; 0: not known
+  int sharers = 1;
+  std::int32_t blocks = 0;
+  bool tf32 = false;
+};
 
+lacuna::Recipe planned_on(const DeviceFacts& facts, const lacuna_layer& layer,
+                          std::int64_t sequences, const Asked& asked = {}) {
+  lacuna::Recipe recipe;
+  recipe.layer = layer;
+  recipe.capacity = {.tokens = (asked.steps > 0 ? asked.steps : 100) * sequences,
+                     .sequences = sequences,
+                     .max_length = asked.steps};
+  lacuna_plan_options options{};
+  options.regime = asked.regime;
+  options.blocks = asked.blocks;
+  if (asked.tf32) options.precision = LACUNA_PRECISION_TF32;
+  lacuna::cuda::choose_regime(recipe.device, layer, recipe.capacity, options, asked.sharers, facts);
+  recipe.device.hidden = layer.hidden;
+  return recipe;
+}
+lacuna::DeviceLayout chosen_on(const DeviceFacts& facts, const lacuna_layer& layer,
+                               std::int64_t sequences, const Asked& asked = {}) {
+  return planned_on(facts, layer, sequences, asked).device;
+}
 lacuna_layer layer_of(lacuna_type type, std::int64_t hidden, lacuna_cell cell = LACUNA_LSTM) {
   return {.cell = cell, .type = type, .features = 1, .hidden = hidden};
 }
@@ -275,7 +292,7 @@ TEST(Unmeasured, ABlockWithAllOfTheWeightsIsTakenWhileThereAreBlocksForAll) {
 TEST(Unmeasured, OfManyRoundsProductsAreQuicker) {
   const lacuna_layer layer = layer_of(LACUNA_F32, 128);
   const auto step_us = [&](lacuna_regime regime) {
-    return chosen_on(an_a100, layer, 16'384, regime).step_us;
+    return chosen_on(an_a100, layer, 16'384, {regime}).step_us;
   };
   EXPECT_LT(step_us(LACUNA_REGIME_STEPWISE), step_us(LACUNA_REGIME_GRID));
   EXPECT_LT(step_us(LACUNA_REGIME_GRID), step_us(LACUNA_REGIME_LONE));
@@ -293,14 +310,68 @@ TEST(Unmeasured, GroupsHaveToSaveMoreThanOnesThatWereMeasured) {
   bool differ = false;
   for (std::int64_t sequences = 216; sequences <= 8'192; sequences += 108) {
     const lacuna_regime taken = chosen_on(an_a100, layer, sequences).regime;
-    const double lone_us = chosen_on(an_a100, layer, sequences, LACUNA_REGIME_LONE).step_us,
-                 grid_us = chosen_on(an_a100, layer, sequences, LACUNA_REGIME_GRID).step_us;
+    const double lone_us = chosen_on(an_a100, layer, sequences, {LACUNA_REGIME_LONE}).step_us,
+                 grid_us = chosen_on(an_a100, layer, sequences, {LACUNA_REGIME_GRID}).step_us;
     // Lone lanes have to save three doublings' worth beside.
     EXPECT_TRUE(taken != LACUNA_REGIME_GRID || lone_us > 1.09 * grid_us) << sequences;
     differ = differ || (taken != LACUNA_REGIME_GRID &&
                         chosen_on(measured, layer, sequences).regime == LACUNA_REGIME_GRID);
   }
   EXPECT_TRUE(differ);
+}
+
+const DeviceFacts an_h200{.multiprocessors = 132,
+                          .shared_bytes = 227 * 1024,
+                          .gigahertz = 1.98,
+                          .capability = 90,
+                          .clusters = {66, 32, 15, 7},
+                          .costs = {.constants = {.mma_cycles = 15.64,
+                                                  .shared_bytes = 75.39,
+                                                  .remote_bytes = 14.67,
+                                                  .gates_us = 0.8413,
+                                                  .store_hop_us = 0.9437,
+                                                  .flag_hop_us = 1.945,
+                                                  .launch_us = 5.431,
+                                                  .cache_bytes = 7.865e+06},
+                                    .measured = true}};
+
+// ---- Plans that share a device ----
+
+// Both directions of a layer: 16 clusters of 8 blocks, of which 15 run at once, and one would wait.
+TEST(Sharers, TakeSmallerGroupsWhereTheirsWouldTakeTurns) {
+  const lacuna_layer layer = layer_of(LACUNA_F32, 256);
+  EXPECT_EQ(chosen_on(an_h200, layer, 64).blocks, 8);
+  const lacuna::DeviceLayout shared = chosen_on(an_h200, layer, 64, {.sharers = 2});
+  EXPECT_EQ(shared.regime, LACUNA_REGIME_CLUSTER);
+  EXPECT_EQ(shared.blocks, 4);
+  EXPECT_EQ(shared.most_lanes, 64);
+}
+
+TEST(Sharers, HaveTheirPartOfTheDevice) {
+  const auto lay = [](std::int64_t hidden, std::int64_t sequences, lacuna_regime regime,
+                      int sharers, std::int32_t blocks = 0) {
+    return chosen_on(an_h200, layer_of(LACUNA_BF16, hidden), sequences,
+                     {.regime = regime, .sharers = sharers, .blocks = blocks});
+  };
+  // 4 groups of 32 blocks run at once, and no plan may count on those of another.
+  EXPECT_EQ(lay(512, 256, LACUNA_REGIME_GRID, 1, 32).most_lanes, 32);
+  EXPECT_EQ(lay(512, 256, LACUNA_REGIME_GRID, 2, 32).most_lanes, 16);
+  EXPECT_EQ(lay(512, 256, LACUNA_REGIME_GRID, 9, 32).most_lanes, 8);
+  EXPECT_NEAR(lay(512, 256, LACUNA_REGIME_GRID, 2, 32).step_us,
+              2 * lay(512, 256, LACUNA_REGIME_GRID, 1, 32).step_us, 1e-9);
+  // Single blocks make room one by one: all of a plan's lanes walk, in as many turns as all plans' tiles take.
+  for (const auto& [sequences, turns] : {std::pair{64, 1}, {8 * 66, 1}, {8 * 67, 2}}) {
+    const lacuna::DeviceLayout alone = lay(64, sequences, LACUNA_REGIME_RESIDENT, 1),
+                               shared = lay(64, sequences, LACUNA_REGIME_RESIDENT, 2);
+    EXPECT_EQ(shared.most_lanes, alone.most_lanes) << sequences;
+    EXPECT_NEAR(shared.step_us, turns * alone.step_us, 1e-9) << sequences;
+  }
+  // Two lone lanes of 64 units share a multiprocessor's multipliers.
+  EXPECT_GT(lay(64, 132, LACUNA_REGIME_LONE, 2).step_us,
+            lay(64, 132, LACUNA_REGIME_LONE, 1).step_us);
+  EXPECT_EQ(lay(64, 66, LACUNA_REGIME_LONE, 2).step_us, lay(64, 66, LACUNA_REGIME_LONE, 1).step_us);
+  EXPECT_GT(lay(1024, 512, LACUNA_REGIME_STEPWISE, 2).step_us,
+            lay(1024, 512, LACUNA_REGIME_STEPWISE, 1).step_us);
 }
 
 }  // namespace

@@ -40,7 +40,7 @@ Recipe recipe_for(const Context& context, const lacuna_layer* layer, const lacun
   const lacuna_capacity& capacity = checked_capacity(given);
   check(options);
   try {
-    return context.backend->plan(*layer, capacity, options, /*beside_others*/ false);
+    return context.backend->plan(*layer, capacity, options, /*sharers*/ 1);
   } catch (const std::length_error&) {
     refuse(LACUNA_INVALID_ARGUMENT, "capacity: ", capacity.tokens, " tokens in ",
            capacity.sequences, " sequences, too many for any memory with a layer of ",

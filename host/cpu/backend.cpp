@@ -54,7 +54,7 @@ class CpuBackend final : public Backend {
   bool host_reads(const void*) const override { return true; }
 
   Recipe plan(const lacuna_layer& layer, const lacuna_capacity& capacity,
-              const lacuna_plan_options& options, bool /*beside_others*/) const override {
+              const lacuna_plan_options& options, int /*sharers*/) const override {
     if (options.regime != LACUNA_REGIME_BEST)
       throw BackendError(LACUNA_UNSUPPORTED,
                          "options.regime: " + std::to_string(options.regime) +

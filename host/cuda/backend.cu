@@ -65,8 +65,8 @@ class CudaBackend final : public Backend {
   }
 
   Recipe plan(const lacuna_layer& layer, const lacuna_capacity& capacity,
-              const lacuna_plan_options& options, bool beside_others) const override {
-    return make_recipe(layer, capacity, options, beside_others, facts_for(capacity));
+              const lacuna_plan_options& options, int sharers) const override {
+    return make_recipe(layer, capacity, options, sharers, facts_for(capacity));
   }
   std::string explain(const Recipe& recipe) const override {
     return cuda::explain(recipe, device_.name());

@@ -102,7 +102,7 @@ constexpr std::int64_t fewest_forked_steps = 16;
 constexpr std::int64_t tile_elements = 128 * 128;
 
 void choose_branches(DeviceLayout& lay, const lacuna_layer& layer, const lacuna_capacity& capacity,
-                     bool inference, bool beside_others, const DeviceFacts& facts) {
+                     bool inference, int sharers, const DeviceFacts& facts) {
   const std::int64_t longest =
       capacity.max_length > 0 ? std::min(capacity.max_length, capacity.tokens) : capacity.tokens;
   // Before the recurrence: W_x x, decays, and the order of sequences with what is drawn.
@@ -110,7 +110,7 @@ void choose_branches(DeviceLayout& lay, const lacuna_layer& layer, const lacuna_
   const int forward = 1 + (layer.evolve == LACUNA_EVOLVE_DECAY ? 1 : 0) + (orders ? 1 : 0);
   const bool fills =
       gates(layer.cell) * lay.units * lay.output_units >= facts.multiprocessors * tile_elements;
-  if (beside_others)
+  if (sharers > 1)
     lay.one_stream = "other tasks of the stack run beside it";
   else if (longest < fewest_forked_steps)
     lay.one_stream =
@@ -176,7 +176,8 @@ void lay_out_common(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer,
   if (shows_cell(layer)) out.shown = arena.take({B, lay.units, wide});
   if (lay.regime == LACUNA_REGIME_GRID) {
     const std::int64_t groups = lay.most_lanes / resident::lanes_per_tile;
-    out.exchange = arena.take({groups, static_cast<std::int64_t>(exchange_bytes(lay, layer))});
+    out.exchange =
+        arena.take({groups, static_cast<std::int64_t>(exchange_bytes(lay, layer))});
     out.arrivals_bytes =
         static_cast<std::size_t>(groups) * split::arrival_stride * sizeof(unsigned);
     out.arrivals = arena.take({static_cast<std::int64_t>(out.arrivals_bytes)});
@@ -312,8 +313,7 @@ void lay_out_tape(DeviceLayout& lay, const lacuna_layer& layer, std::int64_t tok
 }  // namespace
 
 Recipe make_recipe(const lacuna_layer& layer, const lacuna_capacity& capacity,
-                   const lacuna_plan_options& options, bool beside_others,
-                   const DeviceFacts& facts) {
+                   const lacuna_plan_options& options, int sharers, const DeviceFacts& facts) {
   const bool inference = options.inference != 0;
   Recipe recipe;
   recipe.layer = layer;
@@ -321,9 +321,9 @@ Recipe make_recipe(const lacuna_layer& layer, const lacuna_capacity& capacity,
   recipe.inference = inference;
   DeviceLayout& lay = recipe.device;
   set_widths(lay, layer);
-  choose_regime(lay, layer, capacity, options, facts);
+  choose_regime(lay, layer, capacity, options, sharers, facts);
   choose_parts(lay, layer, capacity.sequences, facts);
-  choose_branches(lay, layer, capacity, inference, beside_others, facts);
+  choose_branches(lay, layer, capacity, inference, sharers, facts);
 
   if (!inference) {
     const auto with = [&](lacuna_tape_kind kind) {

@@ -27,11 +27,10 @@ struct DeviceFacts {
 // What does not depend on a capacity: all but the two sizes of scratch.
 DeviceFacts facts_of(const Device& device);
 
-// `beside_others`: as Backend::plan's. Throws std::length_error where the sizes overflow, BackendError where the regime
+// `sharers`: as Backend::plan's. Throws std::length_error where the sizes overflow, BackendError where the regime
 // asked for does not serve.
 Recipe make_recipe(const lacuna_layer& layer, const lacuna_capacity& capacity,
-                   const lacuna_plan_options& options, bool beside_others,
-                   const DeviceFacts& facts);
+                   const lacuna_plan_options& options, int sharers, const DeviceFacts& facts);
 std::string explain(const Recipe& recipe, const std::string& device);
 // What becomes of a batch with these offsets, [B+1], where the host knows them.
 std::string explain_batch(const Recipe& recipe, std::span<const std::int64_t> offsets);

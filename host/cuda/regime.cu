@@ -81,7 +81,8 @@ struct Wish {
   const lacuna_capacity& capacity;
   const DeviceFacts& facts;
   bool tf32, inference;
-  int blocks;  // of a group; 0: the quickest
+  int blocks;   // of a group; 0: the quickest
+  int sharers;  // of the device, this plan among them
 
   // What a block takes of the larger of its two kernels.
   std::size_t shared_bytes(lacuna_regime regime, const resident::Division& division) const {
@@ -202,18 +203,26 @@ void settle(Way& way, const Wish& wish, const resident::Division& division) {
   const std::int64_t tiles = tiles_of(wish.capacity.sequences, way.regime),
                      busy = tiles_of(lanes_kept_busy(wish.capacity), way.regime);
   way.blocks = division.blocks;
-  way.groups = std::min<std::int64_t>(tiles, groups_at_once(wish.facts, way.regime, division));
+  const std::int64_t at_once = groups_at_once(wish.facts, way.regime, division),
+                     chips = wish.facts.multiprocessors;
+  // Groups of other plans do not make room, as single blocks do when they end.
+  const std::int64_t own =
+      in_groups(way.regime) ? std::max<std::int64_t>(at_once / wish.sharers, 1) : at_once;
+  way.groups = std::min(tiles, own);
   if (way.regime == LACUNA_REGIME_LONE) {
     // Where only the device knows the lengths all lanes start, but those that end early share nothing any more.
-    const std::int64_t blocks = std::min(busy, way.groups), chips = wish.facts.multiprocessors;
+    const std::int64_t blocks = std::min(wish.sharers * busy, at_once);
     const auto sharing = static_cast<int>((blocks + chips - 1) / chips);
     way.step = lone_step(wish.shape(false), sharing, wish.machine());
   } else {
     way.step = tile_step(wish.shape(division.blocks > 1), way.regime, division, wish.machine());
   }
   // Lanes of unlike lengths end together: none waits for a whole round of others.
-  way.rounds = busy < tiles ? std::max(1.0, static_cast<double>(busy) / way.groups)
-                            : static_cast<double>((tiles + way.groups - 1) / way.groups);
+  const auto turns = [&](std::int64_t all, std::int64_t room) {
+    return busy < tiles ? std::max(1.0, static_cast<double>(all) / static_cast<double>(room))
+                        : static_cast<double>((all + room - 1) / room);
+  };
+  way.rounds = std::max(turns(busy, way.groups), turns(wish.sharers * busy, at_once));
   way.step.us *= way.rounds;
   way.step.floor_us *= way.rounds;
 }
@@ -285,7 +294,11 @@ Way split_way(const Wish& wish, lacuna_regime regime) {
 Way stepwise_way(const Wish& wish) {
   Way way{.regime = LACUNA_REGIME_STEPWISE};
   if (wish.layer.type == LACUNA_F64) return way;  // whatever a step takes: there is no other
-  way.step = stepwise_step(wish.shape(false), wish.capacity.sequences, wish.machine());
+  // Launches overlap, but what a GPU multiplies and reads is for all.
+  Machine share = wish.machine();
+  share.multiprocessors = std::max(share.multiprocessors / wish.sharers, 1);
+  share.constants.cache_bytes /= wish.sharers;
+  way.step = stepwise_step(wish.shape(false), wish.capacity.sequences, share);
   return way;
 }
 
@@ -355,13 +368,14 @@ std::string most_idle_share(const DeviceLayout& lay, const lacuna_capacity& capa
 }  // namespace
 
 void choose_regime(DeviceLayout& lay, const lacuna_layer& layer, const lacuna_capacity& capacity,
-                   const lacuna_plan_options& options, const DeviceFacts& facts) {
+                   const lacuna_plan_options& options, int sharers, const DeviceFacts& facts) {
   lay.tf32 = options.precision == LACUNA_PRECISION_TF32;
   if (lay.tf32 && layer.type != LACUNA_F32)
     throw BackendError(LACUNA_UNSUPPORTED,
                        "options.precision: 1, tf32, which is for fp32 layers; this one's type is " +
                            std::string(name_of(layer.type)));
-  const Wish wish{layer, capacity, facts, lay.tf32, options.inference != 0, options.blocks};
+  const Wish wish{layer,          capacity, facts, lay.tf32, options.inference != 0,
+                  options.blocks, sharers};
   const std::array<Way, 5> ways{whole_way(wish, LACUNA_REGIME_RESIDENT),
                                 whole_way(wish, LACUNA_REGIME_LONE),
                                 split_way(wish, LACUNA_REGIME_CLUSTER),

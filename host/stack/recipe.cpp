@@ -24,8 +24,11 @@ std::vector<Recipe> layer_recipes(const Backend& backend, const StackRecipe& rec
   lacuna_plan_options options{};
   options.inference = recipe.options.inference;
   // A budget changes neither, so it changes no plan.
-  const bool beside_others =
-      recipe.stack.directions() > 1 || (recipe.stack.depth() > 1 && !recipe.windows.whole());
+  // Tasks of a wave: both directions of a layer, or layers that follow each other through the windows.
+  const std::int64_t sharers =
+      recipe.stack.bidirectional
+          ? recipe.stack.directions()
+          : std::min<std::int64_t>(recipe.stack.depth(), recipe.windows.count);
   for (int layer = 0; layer < recipe.stack.depth(); ++layer)
     for (int direction = 0; direction < recipe.stack.directions(); ++direction)
       for (const std::int64_t tokens : recipe.windows.class_tokens)
@@ -35,7 +38,7 @@ std::vector<Recipe> layer_recipes(const Backend& backend, const StackRecipe& rec
                           .sequences = recipe.capacity.sequences,
                           .max_length = recipe.windows.whole() ? recipe.capacity.max_length
                                                                : recipe.windows.segment},
-                         options, beside_others));
+                         options, static_cast<int>(sharers)));
   return made;
 }
 

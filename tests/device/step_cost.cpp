@@ -2,8 +2,9 @@
 // layers, on a given chip, with given constants. One command per line in, one line of JSON out:
 //   constants                                       names and defaults, in the order of `predict`
 //   device INDEX                                    facts of a GPU, in the order of `chip`
-//   chip MULTIPROCESSORS GIGAHERTZ SHARED CLUSTERS...   which chip is meant, how many clusters of 2, 4, 8 and 16 blocks
-//                                                   it runs at once; forgets all points
+//   chip MULTIPROCESSORS GIGAHERTZ SHARED CLUSTERS... [CAPABILITY]   which chip is meant, how many clusters of 2, 4, 8 and
+//                                                   16 blocks it runs at once, its compute capability (90: 9.0), if not
+//                                                   an H100's limits; forgets all points
 //   point CELL TYPE PRECISION HIDDEN SEQUENCES REGIME BLOCKS   a plan, in the numbers of lacuna.h; refused where it
 //                                                   does not serve, else it is kept
 //   measured 0|1                                    whether constants count as measured on the chip; they do at first
@@ -40,6 +41,7 @@ class Words {
     if (!(words_ >> number)) throw std::invalid_argument(std::string(what) + ": not a number");
     return number;
   }
+  bool at_end() { return (words_ >> std::ws).eof(); }
   std::string command() {
     std::string word;
     words_ >> word;
@@ -104,6 +106,7 @@ class Model {
     facts_.gigahertz = words.next<double>("GIGAHERTZ");
     facts_.shared_bytes = words.next<std::size_t>("SHARED");
     for (int& count : facts_.clusters) count = words.next<int>("CLUSTERS");
+    if (!words.at_end()) facts_.capability = words.next<int>("CAPABILITY");
     points_.clear();
     return "{}";
   }
@@ -146,7 +149,7 @@ class Model {
 
   lacuna::DeviceLayout chosen(const Point& point) const {
     lacuna::DeviceLayout lay;
-    choose_regime(lay, point.layer, point.capacity, point.options, facts_);
+    choose_regime(lay, point.layer, point.capacity, point.options, /*sharers*/ 1, facts_);
     return lay;
   }
 
