@@ -374,4 +374,16 @@ TEST(Sharers, HaveTheirPartOfTheDevice) {
             lay(1024, 512, LACUNA_REGIME_STEPWISE, 1).step_us);
 }
 
+// ---- What groups exchange through ----
+
+TEST(ExchangeRoom, OfInferenceHasNoPlaceForSums) {
+  lacuna::DeviceLayout lay;
+  lay.blocks = 8;
+  const lacuna_layer layer = layer_of(LACUNA_BF16, 512);
+  EXPECT_LT(lacuna::cuda::exchange_bytes(lay, layer, true),
+            lacuna::cuda::exchange_bytes(lay, layer, false));
+  // Two buffers of a column of every lane.
+  EXPECT_GE(lacuna::cuda::exchange_bytes(lay, layer, true), std::size_t{2} * 8 * 512 * 2);
+}
+
 }  // namespace

@@ -177,7 +177,7 @@ void lay_out_common(DeviceLayout& lay, Arena& arena, const lacuna_layer& layer,
   if (lay.regime == LACUNA_REGIME_GRID) {
     const std::int64_t groups = lay.most_lanes / resident::lanes_per_tile;
     out.exchange =
-        arena.take({groups, static_cast<std::int64_t>(exchange_bytes(lay, layer))});
+        arena.take({groups, static_cast<std::int64_t>(exchange_bytes(lay, layer, inference))});
     out.arrivals_bytes =
         static_cast<std::size_t>(groups) * split::arrival_stride * sizeof(unsigned);
     out.arrivals = arena.take({static_cast<std::int64_t>(out.arrivals_bytes)});

@@ -410,12 +410,12 @@ void choose_regime(DeviceLayout& lay, const lacuna_layer& layer, const lacuna_ca
   }
 }
 
-std::size_t exchange_bytes(const DeviceLayout& lay, const lacuna_layer& layer) {
+std::size_t exchange_bytes(const DeviceLayout& lay, const lacuna_layer& layer, bool inference) {
   const resident::Division division = split::division_of(layer.hidden, lay.blocks);
   return with_layers_operand(layer.type, lay.tf32, [&]<class E>(E) {
     return with_cell(layer.cell, [&]<class Cell>(Cell) {
-      return std::max(split::GridOperands<E>::room(division, resident::channels<Cell>),
-                      split::GridSums::room(division));
+      const std::size_t forward = split::GridOperands<E>::room(division, resident::channels<Cell>);
+      return inference ? forward : std::max(forward, split::GridSums::room(division));
     });
   });
 }

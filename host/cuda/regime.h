@@ -14,7 +14,7 @@ void choose_regime(DeviceLayout& lay, const lacuna_layer& layer, const lacuna_ca
                    const lacuna_plan_options& options, int sharers, const DeviceFacts& facts);
 std::string explain_regime(const DeviceLayout& lay, const lacuna_capacity& capacity);
 // Of a group, in the grid regime.
-std::size_t exchange_bytes(const DeviceLayout& lay, const lacuna_layer& layer);
+std::size_t exchange_bytes(const DeviceLayout& lay, const lacuna_layer& layer, bool inference);
 
 // No larger share of the lanes' steps is idle, however many of `lanes` run: dealt to and fro, no lane has more tokens than
 // another and the longest sequence together.
