@@ -12,6 +12,7 @@
 #include "emulator/emulator.h"
 #include "host/cuda/regime.h"
 #include "kernels/recurrence/resident/lanes.h"
+#include "support/stack_run.h"
 #endif
 
 namespace {
@@ -224,6 +225,23 @@ TEST_F(OnLargeDevice, ThePlanSaysWhatAStepTakes) {
         "not resident, for hidden is 256, and", "not grid, for a step would take ",
         "not stepwise, for a step would take "})
     EXPECT_NE(text.find(words), std::string::npos) << words << " in\n" << text;
+}
+
+// Both directions of a layer, or layers that follow each other through windows.
+TEST_F(OnLargeDevice, PlansOfAStackShareIt) {
+  const auto context = support::stack_context();
+  const lacuna::Capacity capacity{.tokens = 600, .sequences = 3, .max_length = 200};
+  const auto said = [&](const lacuna::StackShape& shape, std::int64_t segment) {
+    const lacuna::Stack stack = lacuna::stacked(lacuna::lstm(4, 8), shape);
+    return lacuna::StackPlan(context, stack, capacity, {.segment = segment}).explain();
+  };
+  const auto sharing = [](int plans) {
+    return "chosen as one of " + std::to_string(plans) + " plans that share the device";
+  };
+  EXPECT_NE(said({.bidirectional = true}, 200).find(sharing(2)), std::string::npos);
+  EXPECT_NE(said({.depth = 3}, 50).find(sharing(3)), std::string::npos);
+  EXPECT_NE(said({.depth = 3}, 100).find(sharing(2)), std::string::npos);  // two windows
+  EXPECT_EQ(said({.depth = 3}, 200).find("share the device"), std::string::npos);
 }
 
 TEST_F(OnLargeDevice, GroupsHaveTheBlocksAskedFor) {

@@ -85,25 +85,6 @@ TEST(StepCost, FloorsDependOnHardwareAlone) {
   // 256 fragments of 128 units for four tensor cores, in 4 cycles each on an H100, in 8 on an A100.
   EXPECT_NEAR(resident(h100, 128).floor_us, 1e-3 / 1.755 * 256, 1e-9);
   EXPECT_NEAR(resident(ampere, 128).floor_us, 1e-3 / 1.755 * 512, 1e-9);
-  // No prediction is below: not even one by constants that promise too much.
-  Machine dreamt = h100;
-  dreamt.constants = {.mma_cycles = 0.1,
-                      .shared_bytes = 1e6,
-                      .remote_bytes = 1e6,
-                      .gates_us = 1e-3,
-                      .lone_gates = 1e-3,
-                      .store_hop_us = 1e-3,
-                      .flag_hop_us = 1e-3,
-                      .launch_us = 1e-3,
-                      .cache_bytes = 1e12};
-  for (const std::int64_t hidden : {16, 64, 128}) {
-    EXPECT_EQ(resident(dreamt, hidden).us, resident(h100, hidden).floor_us);
-    const int eight = 8;  // lanes of a multiprocessor: more than gates can hide
-    EXPECT_EQ(lone_step(lstm(16), 1, dreamt).us, lone_step(lstm(16), 1, h100).floor_us);
-    EXPECT_GE(lone_step(lstm(hidden), eight, dreamt).us,
-              lone_step(lstm(hidden), eight, h100).floor_us);
-    EXPECT_EQ(stepwise_step(lstm(hidden), 8, dreamt).us, 2);  // nodes of a graph
-  }
 }
 
 TEST(StepCost, OfAnExchangeIsNothingWhileTheOwnSliceTakesLonger) {
@@ -276,6 +257,16 @@ lacuna::DeviceLayout chosen_on(const DeviceFacts& facts, const lacuna_layer& lay
                                std::int64_t sequences, const Asked& asked = {}) {
   return planned_on(facts, layer, sequences, asked).device;
 }
+std::string explained_on(const DeviceFacts& facts, const lacuna_layer& layer,
+                         std::int64_t sequences, const Asked& asked = {}) {
+  return lacuna::cuda::explain_regime(planned_on(facts, layer, sequences, asked));
+}
+
+testing::AssertionResult says(const std::string& text, const std::string& words) {
+  if (text.find(words) != std::string::npos) return testing::AssertionSuccess();
+  return testing::AssertionFailure() << "'" << words << "' is not in\n" << text;
+}
+
 lacuna_layer layer_of(lacuna_type type, std::int64_t hidden, lacuna_cell cell = LACUNA_LSTM) {
   return {.cell = cell, .type = type, .features = 1, .hidden = hidden};
 }
@@ -320,6 +311,8 @@ TEST(Unmeasured, GroupsHaveToSaveMoreThanOnesThatWereMeasured) {
   EXPECT_TRUE(differ);
 }
 
+// ---- What a plan says ----
+
 const DeviceFacts an_h200{.multiprocessors = 132,
                           .shared_bytes = 227 * 1024,
                           .gigahertz = 1.98,
@@ -335,6 +328,99 @@ const DeviceFacts an_h200{.multiprocessors = 132,
                                                   .cache_bytes = 7.865e+06},
                                     .measured = true}};
 
+// Not even by constants that promise too much.
+TEST(Explained, NothingIsExpectedBelowItsFloor) {
+  DeviceFacts dreamt = an_h100;
+  dreamt.costs.constants = {.mma_cycles = 0.1,
+                            .shared_bytes = 1e6,
+                            .remote_bytes = 1e6,
+                            .gates_us = 1e-3,
+                            .lone_gates = 1e-3,
+                            .store_hop_us = 1e-3,
+                            .flag_hop_us = 1e-3,
+                            .launch_us = 1e-3,
+                            .cache_bytes = 1e12};
+  const lacuna_layer layer = layer_of(LACUNA_BF16, 128);
+  for (const lacuna_regime regime :
+       {LACUNA_REGIME_STEPWISE, LACUNA_REGIME_RESIDENT, LACUNA_REGIME_LONE, LACUNA_REGIME_CLUSTER,
+        LACUNA_REGIME_GRID}) {
+    const Asked asked{
+        .regime = regime,
+        .blocks = regime > LACUNA_REGIME_RESIDENT && regime < LACUNA_REGIME_LONE ? 4 : 0};
+    const lacuna::DeviceLayout lay = chosen_on(dreamt, layer, 64, asked);
+    EXPECT_EQ(lay.floor_us, chosen_on(an_h100, layer, 64, asked).floor_us) << regime;
+    EXPECT_NEAR(lay.step_us, lay.floor_us, 1e-5) << regime;
+  }
+  EXPECT_TRUE(says(explained_on(dreamt, layer, 64, {LACUNA_REGIME_STEPWISE}),
+                   "is expected to take 2.00 us, and cannot take less than 2.00 us"));
+}
+
+// A way that would take less than the one chosen is not left out without a reason.
+TEST(Explained, WhatIsQuickerAndNotTaken) {
+  const std::string doubtful = explained_on(an_h100, layer_of(LACUNA_F32, 128), 256);
+  EXPECT_TRUE(says(doubtful, "regime     resident"));
+  EXPECT_TRUE(says(doubtful, " us, but saves less than a quarter for 4 times the blocks\n"));
+  EXPECT_TRUE(says(doubtful,
+                   " us, but the model's constants are not measured on this chip\n"
+                   "           not grid"));
+  EXPECT_TRUE(says(doubtful, "not stepwise, for a step would take 5."));
+  EXPECT_EQ(doubtful.find(" us, but", doubtful.find("not stepwise")), std::string::npos);
+
+  bool found = false;
+  for (const std::int64_t hidden : {200, 256, 300, 384, 512})
+    for (const lacuna_type type : {LACUNA_BF16, LACUNA_F32}) {
+      const lacuna_layer layer = layer_of(type, hidden);
+      const lacuna::DeviceLayout lay = chosen_on(an_h200, layer, 8);
+      if (lay.regime != LACUNA_REGIME_CLUSTER || lay.blocks == 16) continue;
+      const Asked twice{.regime = lay.regime, .blocks = 2 * lay.blocks};
+      const bool quicker = chosen_on(an_h200, layer, 8, twice).step_us < lay.step_us;
+      const std::string words = "not by " + std::to_string(2 * lay.blocks) + " blocks, for a step";
+      EXPECT_EQ(lay.considered.find(words) != std::string::npos, quicker) << lay.considered;
+      EXPECT_TRUE(!quicker || says(lay.considered,
+                                   "us, but that saves less than a tenth for twice the blocks\n"));
+      found = found || quicker;
+    }
+  EXPECT_TRUE(found);
+}
+
+TEST(Explained, HowMuchOfTheDeviceIsTaken) {
+  const lacuna_layer small = layer_of(LACUNA_BF16, 64), large = layer_of(LACUNA_BF16, 256);
+  EXPECT_TRUE(says(explained_on(an_h100, small, 64, {LACUNA_REGIME_RESIDENT}),
+                   "takes at most 8 of 132 multiprocessors\n"));
+  EXPECT_TRUE(says(explained_on(an_h100, small, 264, {LACUNA_REGIME_LONE}),
+                   "takes at most 132 of 132 multiprocessors\n"));
+  EXPECT_TRUE(says(explained_on(an_h100, large, 64, {.regime = LACUNA_REGIME_CLUSTER, .blocks = 4}),
+                   "takes at most 32 of 132 multiprocessors\n"));
+  EXPECT_EQ(
+      explained_on(an_h100, large, 64, {LACUNA_REGIME_STEPWISE}).find("of 132 multiprocessors"),
+      std::string::npos);
+}
+
+TEST(Explained, HowFloatsAreMultiplied) {
+  const lacuna_layer floats = layer_of(LACUNA_F32, 64);
+  const std::string line = "fp32 products of a step: ";
+  EXPECT_TRUE(says(explained_on(an_h100, floats, 64, {LACUNA_REGIME_RESIDENT}),
+                   line + "three of tf32 parts each, by tensor cores\n"));
+  EXPECT_TRUE(says(explained_on(an_h100, floats, 64, {LACUNA_REGIME_LONE}),
+                   line + "plain fp32 arithmetic\n"));
+  const auto is_silent = [&](const lacuna_layer& layer, const Asked& asked) {
+    return explained_on(an_h100, layer, 64, asked).find(line) == std::string::npos;
+  };
+  EXPECT_TRUE(is_silent(floats, {LACUNA_REGIME_STEPWISE}));
+  EXPECT_TRUE(is_silent(floats, {.regime = LACUNA_REGIME_RESIDENT, .tf32 = true}));
+  EXPECT_TRUE(is_silent(layer_of(LACUNA_BF16, 64), {LACUNA_REGIME_RESIDENT}));
+}
+
+// GPUs since 9.0 have clusters, but the build may lack the kernels for them.
+TEST(Explained, WhyThereAreNoClusters) {
+  DeviceFacts none = an_h100;
+  none.clusters = {};
+  EXPECT_TRUE(says(explained_on(none, layer_of(LACUNA_BF16, 256), 64),
+                   "not cluster, for this build has no code for clusters\n"));
+  EXPECT_TRUE(says(explained_on(an_a100, layer_of(LACUNA_BF16, 256), 64),
+                   "not cluster, for this GPU has no clusters\n"));
+}
+
 // ---- Plans that share a device ----
 
 // Both directions of a layer: 16 clusters of 8 blocks, of which 15 run at once, and one would wait.
@@ -345,6 +431,8 @@ TEST(Sharers, TakeSmallerGroupsWhereTheirsWouldTakeTurns) {
   EXPECT_EQ(shared.regime, LACUNA_REGIME_CLUSTER);
   EXPECT_EQ(shared.blocks, 4);
   EXPECT_EQ(shared.most_lanes, 64);
+  EXPECT_TRUE(says(explained_on(an_h200, layer, 64, {.sharers = 2}),
+                   "chosen as one of 2 plans that share the device\n"));
 }
 
 TEST(Sharers, HaveTheirPartOfTheDevice) {

@@ -363,7 +363,7 @@ std::string explain(const Recipe& recipe, const std::string& device) {
   const DeviceLayout& lay = recipe.device;
   std::ostringstream text;
   text << explain_task(recipe) << "backend    CUDA, " << device << '\n'
-       << explain_regime(lay, recipe.capacity) << explain_memory(recipe);
+       << explain_regime(recipe) << explain_memory(recipe);
   if (lay.tape_kind == LACUNA_TAPE_STATES)
     text << "gates      not taped: computed again from states and inputs, " << lay.recomputed_tokens
          << " tokens at once\n";

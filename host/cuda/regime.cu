@@ -160,14 +160,21 @@ bool in_groups(lacuna_regime regime) {
   return regime == LACUNA_REGIME_CLUSTER || regime == LACUNA_REGIME_GRID;
 }
 
+// What people are told that a step takes.
+double told_us(const StepCost& step) { return std::max(step.us, step.floor_us); }
+
 // How a regime would run a plan.
 struct Way {
   lacuna_regime regime;
   std::string why_not;  // empty: it serves
   int blocks = 1;       // of a group
   std::int64_t groups = 1;
-  double rounds = 1;  // of so many groups, until all sequences have made a step
-  StepCost step;      // of all sequences
+  double rounds = 1;        // of so many groups, until all sequences have made a step
+  StepCost step;            // of all sequences
+  int multiprocessors = 0;  // that it takes at most; 0: as many as products please
+  // Of a group of more blocks that is quicker, but not by enough; 0: of none.
+  int passed_blocks = 0;
+  double passed_us = 0;
 };
 
 std::int64_t tiles_of(std::int64_t lanes, lacuna_regime regime) {
@@ -209,6 +216,7 @@ void settle(Way& way, const Wish& wish, const resident::Division& division) {
   const std::int64_t own =
       in_groups(way.regime) ? std::max<std::int64_t>(at_once / wish.sharers, 1) : at_once;
   way.groups = std::min(tiles, own);
+  way.multiprocessors = static_cast<int>(std::min(way.groups * way.blocks, chips));
   if (way.regime == LACUNA_REGIME_LONE) {
     // Where only the device knows the lengths all lanes start, but those that end early share nothing any more.
     const std::int64_t blocks = std::min(wish.sharers * busy, at_once);
@@ -245,7 +253,8 @@ int most_blocks(const Wish& wish, lacuna_regime regime) {
 std::string why_not_groups(const Wish& wish, lacuna_regime regime) {
   if (std::string why = why_not_on_chip(wish); !why.empty()) return why;
   if (regime == LACUNA_REGIME_CLUSTER && most_cluster_blocks(wish.facts.clusters) < 2)
-    return "this GPU has no clusters";
+    return wish.facts.capability >= 90 ? "this build has no code for clusters"
+                                       : "this GPU has no clusters";
   const int most = most_blocks(wish, regime), fewest = wish.facts.group.fewest;
   if (most < fewest)
     return "a group has at least " + std::to_string(fewest) + " blocks, and " +
@@ -285,7 +294,12 @@ Way split_way(const Wish& wish, lacuna_regime regime) {
   for (int blocks = fewest; blocks <= most; blocks *= 2) {
     const Way way = way_by(wish, regime, blocks);
     const bool serves = way.why_not.empty();
-    if (!found || (serves && way.step.us < worthwhile * best.step.us)) best = way;
+    if (!found || (serves && way.step.us < worthwhile * best.step.us)) {
+      best = way;
+    } else if (serves && told_us(way.step) < told_us(best.step)) {
+      best.passed_blocks = way.blocks;
+      best.passed_us = told_us(way.step);
+    }
     found = found || serves;
   }
   return best;
@@ -345,6 +359,23 @@ std::string microseconds(double us) {
   return text.str();
 }
 
+std::string times(std::int64_t factor) {
+  return factor == 2 ? "twice" : std::to_string(factor) + " times";
+}
+
+// Of a way that serves and was not chosen by what it takes. Empty: it takes no less.
+std::string why_not_taken(const Way& way, const Way& chosen, bool measured) {
+  if (told_us(way.step) >= told_us(chosen.step)) return {};
+  if (way.regime == LACUNA_REGIME_LONE) {
+    const std::int64_t blocks = chosen.groups * chosen.blocks;
+    return ", but saves less than a quarter" +
+           (chosen.regime == LACUNA_REGIME_STEPWISE || way.groups <= blocks
+                ? std::string()
+                : " for " + times(way.groups / blocks) + " the blocks");
+  }
+  return measured ? std::string() : ", but the model's constants are not measured on this chip";
+}
+
 std::int64_t steps_of_lane(std::span<const std::int64_t> lengths, std::int64_t lane,
                            std::int64_t lanes) {
   const auto count = static_cast<std::int64_t>(lengths.size());
@@ -394,8 +425,11 @@ void choose_regime(DeviceLayout& lay, const lacuna_layer& layer, const lacuna_ca
   lay.regime = chosen->regime;
   lay.blocks = chosen->blocks;
   lay.most_lanes = static_cast<std::int32_t>(lanes_per_tile(lay.regime) * chosen->groups);
-  lay.step_us = chosen->step.us;
+  lay.step_us = told_us(chosen->step);
   lay.floor_us = chosen->step.floor_us;
+  lay.most_multiprocessors = chosen->multiprocessors;
+  lay.multiprocessors = facts.multiprocessors;
+  lay.sharers = sharers;
   lay.constants = facts.costs.source;
   for (const Way& way : ways) {
     if (&way == chosen) continue;
@@ -405,9 +439,15 @@ void choose_regime(DeviceLayout& lay, const lacuna_layer& layer, const lacuna_ca
     else if (options.regime != LACUNA_REGIME_BEST)
       lay.considered += "options.regime says so";
     else
-      lay.considered += "a step would take " + microseconds(way.step.us);
+      lay.considered += "a step would take " + microseconds(told_us(way.step)) +
+                        why_not_taken(way, *chosen, facts.costs.measured);
     lay.considered += '\n';
   }
+  if (chosen->passed_blocks > 0)
+    lay.considered += std::string(11, ' ') + "not by " + std::to_string(chosen->passed_blocks) +
+                      " blocks, for a step would take " + microseconds(chosen->passed_us) +
+                      ", but that saves less than a tenth for " +
+                      times(chosen->passed_blocks / chosen->blocks) + " the blocks\n";
 }
 
 std::size_t exchange_bytes(const DeviceLayout& lay, const lacuna_layer& layer, bool inference) {
@@ -444,7 +484,9 @@ std::string explain_parts(const DeviceLayout& lay) {
 
 }  // namespace
 
-std::string explain_regime(const DeviceLayout& lay, const lacuna_capacity& capacity) {
+std::string explain_regime(const Recipe& recipe) {
+  const DeviceLayout& lay = recipe.device;
+  const lacuna_capacity& capacity = recipe.capacity;
   std::ostringstream text;
   const std::int64_t tile = lanes_per_tile(lay.regime);
   text << "regime     ";
@@ -486,7 +528,16 @@ std::string explain_regime(const DeviceLayout& lay, const lacuna_capacity& capac
     text << "           a step of all sequences is expected to take " << microseconds(lay.step_us)
          << ", and cannot take less than " << microseconds(lay.floor_us) << '\n'
          << "           constants of the prediction: " << lay.constants << '\n';
+  if (lay.most_multiprocessors > 0)
+    text << "           takes at most " << lay.most_multiprocessors << " of " << lay.multiprocessors
+         << " multiprocessors\n";
+  if (lay.sharers > 1)
+    text << "           chosen as one of " << lay.sharers << " plans that share the device\n";
   text << lay.considered;
+  if (recipe.layer.type == LACUNA_F32 && !lay.tf32 && lay.regime != LACUNA_REGIME_STEPWISE)
+    text << "           fp32 products of a step: "
+         << (lay.regime == LACUNA_REGIME_LONE ? "plain fp32 arithmetic\n"
+                                              : "three of tf32 parts each, by tensor cores\n");
   if (lay.tf32)
     text << "           products of weights in tf32: operands of 11 bits"
          << (lay.regime == LACUNA_REGIME_LONE ? ", but for those of a step\n" : "\n");

@@ -91,11 +91,6 @@ double overlapped(double work, double arrival, int blocks) {
   return std::max(arrival, own) + work - own;
 }
 
-StepCost no_less_than_floor(StepCost cost) {
-  cost.us = std::max(cost.us, cost.floor_us);
-  return cost;
-}
-
 }  // namespace
 
 StepCost tile_step(const StepShape& shape, lacuna_regime regime, const resident::Division& division,
@@ -118,11 +113,10 @@ StepCost tile_step(const StepShape& shape, lacuna_regime regime, const resident:
       in_group(regime) ? shape.exchanges * others_bytes / constants.remote_bytes : 0;
   const double hops = shape.exchanges * hop_us(regime, constants);
 
-  return no_less_than_floor(
-      {.us = constants.gates_us + overlapped(cycle_us * std::max(tensor, shared),
-                                             hops + cycle_us * received, division.blocks),
-       .floor_us = tile_floor_us(shape, regime, division, machine),
-       .start_us = start_us(shape, shape.matrices * division.slice * units, machine)});
+  return {.us = constants.gates_us + overlapped(cycle_us * std::max(tensor, shared),
+                                                hops + cycle_us * received, division.blocks),
+          .floor_us = tile_floor_us(shape, regime, division, machine),
+          .start_us = start_us(shape, shape.matrices * division.slice * units, machine)};
 }
 
 // Forward. Blocks wait for their own gates and barriers at the same time, but share what multiplies. That reads of the
@@ -137,10 +131,10 @@ StepCost lone_step(const StepShape& shape, int sharing, const Machine& machine) 
   const double shared = beyond * shape.operand_bytes / constants.shared_bytes;
   const double gates = constants.lone_gates * constants.gates_us;
   const double cycle_us = 1e-3 / machine.gigahertz;
-  return no_less_than_floor(
-      {.us = gates + sharing * cycle_us * std::max(products, shared),
-       .floor_us = lone_floor_us(shape, sharing, machine),
-       .start_us = start_us(shape, static_cast<double>(shape.matrices) * units * units, machine)});
+  return {
+      .us = gates + sharing * cycle_us * std::max(products, shared),
+      .floor_us = lone_floor_us(shape, sharing, machine),
+      .start_us = start_us(shape, static_cast<double>(shape.matrices) * units * units, machine)};
 }
 
 int lone_blocks_at_once(int units) {
@@ -160,11 +154,10 @@ StepCost stepwise_step(const StepShape& shape, std::int64_t sequences, const Mac
   const double turns = cycle_us * products / (machine.multiprocessors * tensor_cores);
   const double kernels = 2 * shape.exchanges;
   const double least_read = cycle_us * weights / (machine.multiprocessors * cache_cycle_bytes);
-  return no_less_than_floor(
-      {.us = kernels * constants.launch_us +
-             std::max(turns * constants.mma_cycles, weights / constants.cache_bytes),
-       .floor_us =
-           std::max({kernels * graph_node_us, turns * machine.limits.mma_cycles, least_read})});
+  return {.us = kernels * constants.launch_us +
+                std::max(turns * constants.mma_cycles, weights / constants.cache_bytes),
+          .floor_us =
+              std::max({kernels * graph_node_us, turns * machine.limits.mma_cycles, least_read})};
 }
 
 }  // namespace lacuna::cuda

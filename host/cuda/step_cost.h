@@ -74,7 +74,7 @@ struct Machine {
 };
 
 struct StepCost {
-  double us = 0;  // expected, and no less than the floor
+  double us = 0;  // expected; constants that promise too much bring it below the floor
   // By published limits alone: below this gets no kernel that divides the work in the same way.
   double floor_us = 0;
   double start_us = 0;  // once, before the first step: a launch, W_h on its way into registers

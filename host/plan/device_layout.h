@@ -17,9 +17,12 @@ struct DeviceLayout {
   int blocks = 1;               // cluster, grid: of a group
   double step_us = 0;           // predicted, of a step of all sequences
   double floor_us = 0;          // below which no kernel gets
-  std::string constants;        // of the prediction: where they come from
-  int branches = 1;             // of the caller's stream, itself among them
-  std::string one_stream;       // why there is but one
+  int most_multiprocessors = 0;  // that its blocks take at once; 0: as many as products please
+  int multiprocessors = 0;       // of the device
+  int sharers = 1;               // plans that have them at once
+  std::string constants;         // of the prediction: where they come from
+  int branches = 1;              // of the caller's stream, itself among them
+  std::string one_stream;        // why there is but one
   // With one stream, whether each product may have the whole scratch: where no plan of the layer has branches.
   bool whole_scratch = false;
   bool tf32 = false;  // operands of products of T are rounded to 11 bits
