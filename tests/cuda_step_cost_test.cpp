@@ -462,6 +462,34 @@ TEST(Sharers, HaveTheirPartOfTheDevice) {
             lay(1024, 512, LACUNA_REGIME_STEPWISE, 1).step_us);
 }
 
+// ---- What comes before the first step ----
+
+TEST(Start, OfASingleStepIsMoreThanItsLaunches) {
+  const lacuna_layer layer = layer_of(LACUNA_F16, 512, LACUNA_GRU);
+  EXPECT_EQ(chosen_on(an_h200, layer, 32, {.steps = 1}).regime, LACUNA_REGIME_STEPWISE);
+  EXPECT_TRUE(says(explained_on(an_h200, layer, 32, {.steps = 1}), " pass before the first\n"));
+  EXPECT_EQ(chosen_on(an_h200, layer, 32, {.steps = 4}).regime, LACUNA_REGIME_CLUSTER);
+  EXPECT_TRUE(says(explained_on(an_h200, layer, 32, {.steps = 4}),
+                   "before the first step pass 12.08 us, which 4 step(s) hardly hide\n"));
+}
+
+TEST(Start, ChangesNothingForEightStepsAndMore) {
+  for (const lacuna_cell cell : {LACUNA_LSTM, LACUNA_GRU, LACUNA_GRU_RESET_BEFORE, LACUNA_RNN_TANH})
+    for (const lacuna_type type : {LACUNA_F32, LACUNA_BF16})
+      for (const std::int64_t hidden : {16, 64, 128, 256, 384, 512, 700, 1024, 1760, 2048})
+        for (const std::int64_t sequences : {8, 16, 64, 264, 512, 1024}) {
+          const lacuna_layer layer = layer_of(type, hidden, cell);
+          const lacuna::DeviceLayout unknown = chosen_on(an_h200, layer, sequences);
+          for (const std::int64_t steps : {8, 16}) {
+            const lacuna::DeviceLayout known =
+                chosen_on(an_h200, layer, sequences, {.steps = steps});
+            EXPECT_EQ(known.regime, unknown.regime) << hidden << ' ' << sequences;
+            EXPECT_EQ(known.blocks, unknown.blocks) << hidden << ' ' << sequences;
+            EXPECT_EQ(known.start_us, 0);
+          }
+        }
+}
+
 // ---- What groups exchange through ----
 
 TEST(ExchangeRoom, OfInferenceHasNoPlaceForSums) {

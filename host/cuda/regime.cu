@@ -75,6 +75,10 @@ struct Alone {
   using Scatter = resident::OwnSums;
 };
 
+// From so many steps on, no choice depends on what comes before the first: what is in part a guess would outweigh what is
+// known of a step.
+constexpr std::int64_t steps_that_hide_a_start = 8;
+
 // What a plan asks of a regime.
 struct Wish {
   const lacuna_layer& layer;
@@ -118,6 +122,11 @@ struct Wish {
   Machine machine() const {
     return {facts.multiprocessors, facts.gigahertz, facts.costs.constants,
             limits_of(facts.capability)};
+  }
+  // How much of what comes before the first step counts for each.
+  double starts_of_step() const {
+    const std::int64_t steps = capacity.max_length;
+    return steps > 0 && steps < steps_that_hide_a_start ? 1.0 / static_cast<double>(steps) : 0;
   }
 };
 
@@ -171,6 +180,7 @@ struct Way {
   std::int64_t groups = 1;
   double rounds = 1;        // of so many groups, until all sequences have made a step
   StepCost step;            // of all sequences
+  double start_us = 0;      // a step's part of what comes before the first
   int multiprocessors = 0;  // that it takes at most; 0: as many as products please
   // Of a group of more blocks that is quicker, but not by enough; 0: of none.
   int passed_blocks = 0;
@@ -233,6 +243,7 @@ void settle(Way& way, const Wish& wish, const resident::Division& division) {
   way.rounds = std::max(turns(busy, way.groups), turns(wish.sharers * busy, at_once));
   way.step.us *= way.rounds;
   way.step.floor_us *= way.rounds;
+  way.start_us = way.step.start_us * wish.starts_of_step();
 }
 
 // RESIDENT or LONE.
@@ -294,7 +305,8 @@ Way split_way(const Wish& wish, lacuna_regime regime) {
   for (int blocks = fewest; blocks <= most; blocks *= 2) {
     const Way way = way_by(wish, regime, blocks);
     const bool serves = way.why_not.empty();
-    if (!found || (serves && way.step.us < worthwhile * best.step.us)) {
+    if (!found ||
+        (serves && way.step.us + way.start_us < worthwhile * best.step.us + best.start_us)) {
       best = way;
     } else if (serves && told_us(way.step) < told_us(best.step)) {
       best.passed_blocks = way.blocks;
@@ -327,8 +339,9 @@ const Way& quickest(std::span<const Way> ways, bool measured) {
   bool doubts = false;  // hops
   const auto handicapped = [&](const Way& way) {
     constexpr double of_lone = worthwhile * worthwhile * worthwhile;
-    if (way.regime == LACUNA_REGIME_LONE) return way.step.us / of_lone;
-    return doubts && in_groups(way.regime) ? way.step.us * doubt_of_hops : way.step.us;
+    if (way.regime == LACUNA_REGIME_LONE) return way.step.us / of_lone + way.start_us;
+    return (doubts && in_groups(way.regime) ? way.step.us * doubt_of_hops : way.step.us) +
+           way.start_us;
   };
   const auto best_of = [&](auto&& is_meant) {
     const Way* best = nullptr;
@@ -366,6 +379,8 @@ std::string times(std::int64_t factor) {
 // Of a way that serves and was not chosen by what it takes. Empty: it takes no less.
 std::string why_not_taken(const Way& way, const Way& chosen, bool measured) {
   if (told_us(way.step) >= told_us(chosen.step)) return {};
+  if (way.step.us + way.start_us >= chosen.step.us + chosen.start_us)
+    return ", but " + microseconds(way.step.start_us) + " pass before the first";
   if (way.regime == LACUNA_REGIME_LONE) {
     const std::int64_t blocks = chosen.groups * chosen.blocks;
     return ", but saves less than a quarter" +
@@ -427,6 +442,7 @@ void choose_regime(DeviceLayout& lay, const lacuna_layer& layer, const lacuna_ca
   lay.most_lanes = static_cast<std::int32_t>(lanes_per_tile(lay.regime) * chosen->groups);
   lay.step_us = told_us(chosen->step);
   lay.floor_us = chosen->step.floor_us;
+  lay.start_us = wish.starts_of_step() > 0 ? chosen->step.start_us : 0;
   lay.most_multiprocessors = chosen->multiprocessors;
   lay.multiprocessors = facts.multiprocessors;
   lay.sharers = sharers;
@@ -528,6 +544,9 @@ std::string explain_regime(const Recipe& recipe) {
     text << "           a step of all sequences is expected to take " << microseconds(lay.step_us)
          << ", and cannot take less than " << microseconds(lay.floor_us) << '\n'
          << "           constants of the prediction: " << lay.constants << '\n';
+  if (lay.start_us > 0)
+    text << "           before the first step pass " << microseconds(lay.start_us) << ", which "
+         << capacity.max_length << " step(s) hardly hide\n";
   if (lay.most_multiprocessors > 0)
     text << "           takes at most " << lay.most_multiprocessors << " of " << lay.multiprocessors
          << " multiprocessors\n";

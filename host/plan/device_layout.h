@@ -17,6 +17,7 @@ struct DeviceLayout {
   int blocks = 1;               // cluster, grid: of a group
   double step_us = 0;           // predicted, of a step of all sequences
   double floor_us = 0;          // below which no kernel gets
+  double start_us = 0;  // predicted, before the first step; 0: steps enough that it does not count
   int most_multiprocessors = 0;  // that its blocks take at once; 0: as many as products please
   int multiprocessors = 0;       // of the device
   int sharers = 1;               // plans that have them at once
