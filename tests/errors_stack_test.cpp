@@ -111,6 +111,79 @@ TEST(StackOptions, AreRefusedForWhatMakesNoSense) {
   EXPECT_EQ(plan, nullptr);
 }
 
+// Of the second of two layers. A message of the layer's own options stands behind the name of whose they are.
+TEST(StackOptions, OfLayersAreRefusedForWhatAStackCannotDo) {
+  const auto context = support::make_context();
+  const lacuna_capacity capacity{50, 4, 30};
+  const auto refused = [&](lacuna_status status, const std::string& message,
+                           const std::function<void(lacuna_plan_options&, Description&)>& spoil) {
+    Description d;
+    lacuna_plan_options layers[2] = {};
+    spoil(layers[1], d);
+    lacuna_stack_options options{};
+    options.layer_options = layers;
+    lacuna_stack_plan* plan = nullptr;
+    expect_refusal(lacuna_stack_plan_create(context.get(), &d.stack, &capacity, &options, &plan),
+                   status, message);
+    EXPECT_EQ(plan, nullptr);
+    lacuna_stack_info info{};
+    expect_refusal(lacuna_stack_plan_measure(context.get(), &d.stack, &capacity, &options, &info),
+                   status, message);
+  };
+  alignas(64) std::byte workspace[64];
+  refused(LACUNA_INVALID_ARGUMENT, "options.layer_options[1].workspace: 0x", [&](auto& o, auto&) {
+    o.workspace = workspace;
+    o.workspace_bytes = sizeof workspace;
+  });
+  refused(LACUNA_INVALID_ARGUMENT,
+          "options.layer_options[1]: options.workspace: null, but options.workspace_bytes is 64",
+          [](auto& o, auto&) { o.workspace_bytes = 64; });
+  refused(LACUNA_INVALID_ARGUMENT,
+          "options.layer_options[1].inference: 1, expected 0, for options.inference is 0",
+          [](auto& o, auto&) { o.inference = 1; });
+  refused(LACUNA_INVALID_ARGUMENT,
+          "options.layer_options[1].tape_budget: 1000, expected 0: options.memory_budget limits",
+          [](auto& o, auto&) { o.tape_budget = 1000; });
+  refused(LACUNA_INVALID_ARGUMENT, "options.layer_options[1]: options.inference: 2",
+          [](auto& o, auto&) { o.inference = 2; });
+  refused(LACUNA_INVALID_ARGUMENT, "options.layer_options[1]: options.regime: 9",
+          [](auto& o, auto&) { o.regime = static_cast<lacuna_regime>(9); });
+  refused(LACUNA_INVALID_ARGUMENT, "options.layer_options[1]: options.precision: 2",
+          [](auto& o, auto&) { o.precision = static_cast<lacuna_precision>(2); });
+  refused(LACUNA_INVALID_ARGUMENT, "options.layer_options[1]: options.tape: -1",
+          [](auto& o, auto&) { o.tape = static_cast<lacuna_tape_kind>(-1); });
+  refused(LACUNA_INVALID_ARGUMENT, "options.layer_options[1]: options.blocks: 3, expected 0 or",
+          [](auto& o, auto&) {
+            o.regime = LACUNA_REGIME_GRID;
+            o.blocks = 3;
+          });
+  refused(LACUNA_INVALID_ARGUMENT,
+          "options.layer_options[1]: options.blocks: 4, expected 0 where options.regime is neither",
+          [](auto& o, auto&) { o.blocks = 4; });
+  if (support::on_cpu) {
+    refused(LACUNA_UNSUPPORTED, "options.layer_options[1]: options.regime: 1, expected 0: the CPU",
+            [](auto& o, auto&) { o.regime = LACUNA_REGIME_STEPWISE; });
+    refused(LACUNA_UNSUPPORTED, "options.layer_options[1]: options.precision: 1, expected 0",
+            [](auto& o, auto&) { o.precision = LACUNA_PRECISION_TF32; });
+    refused(LACUNA_UNSUPPORTED, "options.layer_options[1]: options.tape: 2, expected 0: the CPU",
+            [](auto& o, auto&) { o.tape = LACUNA_TAPE_STATES; });
+  } else {
+    refused(LACUNA_UNSUPPORTED,
+            "options.layer_options[1]: options.regime: the resident regime does not serve: hidden "
+            "is 200",
+            [](auto& o, auto& d) {
+              o.regime = LACUNA_REGIME_RESIDENT;
+              d.layers[1].hidden = 200;
+            });
+    refused(LACUNA_UNSUPPORTED,
+            "options.layer_options[1]: options.precision: 1, tf32, which is for fp32 layers",
+            [](auto& o, auto& d) {
+              o.precision = LACUNA_PRECISION_TF32;
+              d.layers[0].type = d.layers[1].type = LACUNA_F64;
+            });
+  }
+}
+
 TEST(StackMemory, OfTheCallersIsUsedAndChecked) {
   if (!support::on_cpu) GTEST_SKIP() << "the caller's memory would have to be the device's";
   const auto context = support::make_context();

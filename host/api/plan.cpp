@@ -12,9 +12,8 @@
 #include "host/api/layer.h"
 
 namespace lacuna::api {
-namespace {
 
-void check(const lacuna_plan_options& options) {
+void check_options(const lacuna_plan_options& options) {
   check_flag(options.inference, "options.inference");
   check_enumerator(options.regime, LACUNA_REGIME_LONE, "options.regime", "lacuna_regime");
   check_enumerator(options.precision, LACUNA_PRECISION_TF32, "options.precision",
@@ -34,11 +33,13 @@ void check(const lacuna_plan_options& options) {
            options.workspace_bytes);
 }
 
+namespace {
+
 Recipe recipe_for(const Context& context, const lacuna_layer* layer, const lacuna_capacity* given,
                   const lacuna_plan_options& options) {
   checked(layer, *context.backend);
   const lacuna_capacity& capacity = checked_capacity(given);
-  check(options);
+  check_options(options);
   try {
     return context.backend->plan(*layer, capacity, options, /*sharers*/ 1);
   } catch (const std::length_error&) {

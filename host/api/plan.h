@@ -21,6 +21,8 @@ struct lacuna_plan {
 namespace lacuna::api {
 
 const lacuna_capacity& checked_capacity(const lacuna_capacity* given);
+// Whether they make sense; whether a backend has what they ask for, it says itself.
+void check_options(const lacuna_plan_options& options);
 // The caller's memory when there is some, else the context's. Arguments are named as given in messages.
 memory::Block take_block(Context& context, void* given, std::size_t given_bytes, std::size_t needed,
                          std::string_view argument, std::string_view size_argument);

@@ -12,13 +12,14 @@ namespace {
 
 constexpr std::int64_t most_layers = 64;
 
-// A message about a layer's own fields says "layer."; which layer it is stands before.
-void check_layer(const lacuna_layer& layer, std::int64_t number, const Backend* backend) {
+// A message about a layer's own fields says "layer.", one about its options "options."; which they are stands before.
+template <class Check>
+void check_one_of(std::string_view array, std::int64_t number, Check&& check) {
   try {
-    backend ? checked(&layer, *backend) : checked(&layer);
+    check();
   } catch (const Refusal& refusal) {
     const std::string said = last_error().text();
-    refuse(refusal.status, "stack.layers[", number, "]: ", said);
+    refuse(refusal.status, array, "[", number, "]: ", said);
   }
 }
 
@@ -51,6 +52,22 @@ void check_layers_agree(const lacuna_stack& stack) {
   }
 }
 
+void check_layer_options(const lacuna_plan_options& options, std::int64_t number, bool inference) {
+  check_one_of("options.layer_options", number, [&] { check_options(options); });
+  const auto refuse_field = [&](std::string_view field, auto value, std::string_view expected) {
+    refuse(LACUNA_INVALID_ARGUMENT, "options.layer_options[", number, "].", field, ": ", value,
+           ", expected ", expected);
+  };
+  if (options.workspace)
+    refuse_field("workspace", Address{options.workspace},
+                 "null: what all layers work in lies in options.memory");
+  if (options.inference && !inference)
+    refuse_field("inference", options.inference, "0, for options.inference is 0");
+  if (options.tape_budget != 0)
+    refuse_field("tape_budget", options.tape_budget,
+                 "0: options.memory_budget limits the tapes of all layers and windows");
+}
+
 std::vector<std::string> groups_of(const stack::StackRecipe& recipe, const char* name) {
   const std::size_t places = recipe.stack.places();
   std::vector<std::string> groups;
@@ -72,7 +89,10 @@ schedule::Stack checked(const lacuna_stack* given, const Backend* backend) {
   if (!(stack.dropout >= 0 && stack.dropout < 1))
     refuse(LACUNA_INVALID_ARGUMENT, "stack.dropout: ", stack.dropout,
            ", expected 0 or more and less than 1");
-  for (std::int64_t l = 0; l < stack.count; ++l) check_layer(stack.layers[l], l, backend);
+  for (std::int64_t l = 0; l < stack.count; ++l)
+    check_one_of("stack.layers", l, [&] {
+      backend ? checked(&stack.layers[l], *backend) : checked(&stack.layers[l]);
+    });
   check_layers_agree(stack);
   return {.layers = {stack.layers, stack.layers + stack.count},
           .bidirectional = stack.bidirectional != 0,
@@ -112,11 +132,17 @@ stack::Options checked(const lacuna_stack_options& options, const schedule::Stac
       refuse(LACUNA_INVALID_ARGUMENT, "options.truncate_reach: ", options.truncate_reach,
              ", expected a multiple of options.truncate_every = ", options.truncate_every);
   }
-  return {.inference = options.inference != 0,
-          .budget = options.memory_budget,
-          .segment = options.segment,
-          .truncate_every = options.truncate_every,
-          .truncate_reach = options.truncate_reach};
+  stack::Options chosen{.inference = options.inference != 0,
+                        .budget = options.memory_budget,
+                        .segment = options.segment,
+                        .truncate_every = options.truncate_every,
+                        .truncate_reach = options.truncate_reach};
+  for (std::size_t l = 0; options.layer_options != nullptr && l < stack.layers.size(); ++l) {
+    const lacuna_plan_options& of_layer = options.layer_options[l];
+    check_layer_options(of_layer, static_cast<std::int64_t>(l), chosen.inference);
+    chosen.layers.push_back(of_layer);
+  }
+  return chosen;
 }
 
 StackChecks::StackChecks(const stack::StackRecipe& recipe)

@@ -45,9 +45,11 @@ std::string explain(const StackRecipe& recipe, const Backend& backend) {
   const schedule::Graph& graph = recipe.graph;
   std::ostringstream text;
   text << "stack      " << options_of(stack) << '\n';
-  for (int layer = 0; layer < stack.depth(); ++layer)
-    text << "-- layer " << layer << ", in each window of each direction\n"
-         << backend.explain(recipe.recipe(layer, 0, 0));
+  for (int layer = 0; layer < stack.depth(); ++layer) {
+    text << "-- layer " << layer << ", in each window of each direction";
+    if (!recipe.options.layers.empty()) text << ", by options.layer_options[" << layer << ']';
+    text << '\n' << backend.explain(recipe.recipe(layer, 0, 0));
+  }
   text << "-- over time\n"
        << "windows    " << recipe.windows.count << " of " << recipe.windows.segment << " tokens"
        << (recipe.windows.whole() ? ": sequences are not cut\n" : "\n") << "kept       "

@@ -19,26 +19,42 @@ lacuna_layer layer_of(const StackRecipe& recipe, int layer, int direction) {
   return one;
 }
 
-std::vector<Recipe> layer_recipes(const Backend& backend, const StackRecipe& recipe) {
-  std::vector<Recipe> made;
+lacuna_plan_options options_of(const StackRecipe& recipe, int layer) {
   lacuna_plan_options options{};
+  if (!recipe.options.layers.empty()) options = recipe.options.layers[Stack::at(layer)];
   options.inference = recipe.options.inference;
+  return options;
+}
+
+Recipe layer_recipe(const Backend& backend, const StackRecipe& recipe, int layer, int direction,
+                    std::int64_t tokens) {
   // A budget changes neither, so it changes no plan.
   // Tasks of a wave: both directions of a layer, or layers that follow each other through the windows.
   const std::int64_t sharers =
       recipe.stack.bidirectional
           ? recipe.stack.directions()
           : std::min<std::int64_t>(recipe.stack.depth(), recipe.windows.count);
+  const std::int64_t longest =
+      recipe.windows.whole() ? recipe.capacity.max_length : recipe.windows.segment;
+  try {
+    return backend.plan(
+        layer_of(recipe, layer, direction),
+        {.tokens = tokens, .sequences = recipe.capacity.sequences, .max_length = longest},
+        options_of(recipe, layer), static_cast<int>(sharers));
+  } catch (const BackendError& error) {
+    // A backend speaks of "options."; whose they are stands before. Of options of zeros it supports all.
+    if (error.status != LACUNA_UNSUPPORTED) throw;
+    throw BackendError(error.status,
+                       "options.layer_options[" + std::to_string(layer) + "]: " + error.what());
+  }
+}
+
+std::vector<Recipe> layer_recipes(const Backend& backend, const StackRecipe& recipe) {
+  std::vector<Recipe> made;
   for (int layer = 0; layer < recipe.stack.depth(); ++layer)
     for (int direction = 0; direction < recipe.stack.directions(); ++direction)
       for (const std::int64_t tokens : recipe.windows.class_tokens)
-        made.push_back(
-            backend.plan(layer_of(recipe, layer, direction),
-                         {.tokens = tokens,
-                          .sequences = recipe.capacity.sequences,
-                          .max_length = recipe.windows.whole() ? recipe.capacity.max_length
-                                                               : recipe.windows.segment},
-                         options, static_cast<int>(sharers)));
+        made.push_back(layer_recipe(backend, recipe, layer, direction, tokens));
   return made;
 }
 

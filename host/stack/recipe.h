@@ -15,6 +15,7 @@ struct Options {
   std::size_t budget = 0;                               // bytes; 0: no limit
   std::int64_t segment = 0;                             // tokens; 0: the customary one
   std::int64_t truncate_every = 0, truncate_reach = 0;  // tokens; 0: all the way
+  std::vector<lacuna_plan_options> layers;              // of each; none: of zeros
 
   bool truncated() const { return truncate_every > 0; }
 };
@@ -58,7 +59,7 @@ struct BudgetTooSmall {
 };
 
 // The stack, capacity and options have been checked. Throws std::length_error where sizes overflow, BackendError where the
-// backend refuses a layer, BudgetTooSmall.
+// backend refuses a layer's options, BudgetTooSmall.
 StackRecipe make_recipe(const Backend& backend, const schedule::Stack& stack,
                         const lacuna_capacity& capacity, const Options& options);
 

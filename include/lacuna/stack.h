@@ -59,6 +59,11 @@ typedef struct lacuna_stack_options {
   void*
       memory; /* the caller's own, aligned to 64 bytes, kept until the plan is destroyed; or null */
   size_t memory_bytes;
+  /* [count] of the stack: how each layer is run, in both directions; null: as options of zeros say.
+   * As for lacuna_plan_create and refused likewise, but `inference` is 0 or the stack's, `workspace`
+   * null, and `tape_budget` 0: tapes of windows lie in the plan's one block, which memory_budget
+   * limits. `tape` is the kind of every window's tape, under any budget. */
+  const lacuna_plan_options* layer_options;
 } lacuna_stack_options;
 
 typedef struct lacuna_stack_info {

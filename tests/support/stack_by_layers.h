@@ -1,5 +1,5 @@
-// A stack computed layer by layer: every layer and direction by a plan of its own over the whole batch, the rest by plain
-// loops.
+// A stack computed layer by layer: every layer and direction by a plan of its own over the whole batch, made by the layer's
+// options where there are some, the rest by plain loops.
 #pragma once
 
 #include <cmath>
@@ -14,7 +14,8 @@ namespace support {
 template <class Real>
 StackResults<Real> run_by_layers(const lacuna::Context& context, const lacuna::Stack& stack,
                                  const lacuna::StackParameters<Real>& weights,
-                                 const StackData<Real>& data, std::uint64_t seed = 0) {
+                                 const StackData<Real>& data, std::uint64_t seed = 0,
+                                 const std::vector<lacuna::PlanOptions>& layer_options = {}) {
   using Rows = std::vector<Real>;
   StackResults<Real> results(stack, data);
   const int directions = stack.directions();
@@ -102,7 +103,9 @@ StackResults<Real> run_by_layers(const lacuna::Context& context, const lacuna::S
       lacuna::Layer layer = stack.layers[l];
       layer.reverse = layer.reverse || d == 1;
       Pass& pass = passes[place];
-      pass.plan = std::make_unique<lacuna::Plan>(context, layer, capacity_of(data));
+      pass.plan = std::make_unique<lacuna::Plan>(
+          context, layer, capacity_of(data),
+          layer_options.empty() ? lacuna::PlanOptions{} : layer_options[l]);
       pass.tape = std::make_unique<lacuna::Tape>(*pass.plan);
       Rows own(static_cast<std::size_t>(n * h));
       lacuna::Parameters<Real> parameters(layer);

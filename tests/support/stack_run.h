@@ -22,6 +22,7 @@ struct StackResults {
   std::vector<std::vector<Real>> final_hidden, final_cell, d_initial_hidden, d_initial_cell;
   std::vector<std::vector<Real>> d_parameters;
 
+  StackResults() = default;
   StackResults(const lacuna::Stack& stack, const StackData<Real>& data) {
     const auto nan = [](std::int64_t count) {
       return std::vector<Real>(static_cast<std::size_t>(count),

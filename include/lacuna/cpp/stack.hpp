@@ -67,6 +67,8 @@ struct StackOptions {
   Truncation truncation{};
   // The caller's own, aligned to 64 bytes and outliving the plan; empty: the context allocates.
   std::span<std::byte> memory{};
+  // One per layer, for both of its directions, or none. See lacuna_stack_options for what is refused.
+  std::vector<PlanOptions> layer_options{};
 };
 
 // lacuna_stack_info
@@ -185,15 +187,40 @@ inline lacuna_stack c_of(const Stack& stack, const std::vector<lacuna_layer>& la
           .dropout = stack.dropout};
 }
 
-inline lacuna_stack_options c_of(const StackOptions& options) {
-  return {.inference = options.inference,
-          .memory_budget = options.memory_budget,
-          .segment = options.segment,
-          .truncate_every = options.truncation.every,
-          .truncate_reach = options.truncation.reach,
-          .memory = options.memory.data(),
-          .memory_bytes = options.memory.size()};
+inline std::vector<lacuna_plan_options> layer_options_of(const Stack& stack,
+                                                         const StackOptions& options) {
+  if (!options.layer_options.empty() && options.layer_options.size() != stack.layers.size())
+    refuse("options.layer_options: " + std::to_string(options.layer_options.size()) +
+           ", expected none or one per layer, " + std::to_string(stack.layers.size()));
+  std::vector<lacuna_plan_options> all;
+  for (const PlanOptions& one : options.layer_options) all.push_back(c_of(one));
+  return all;
 }
+
+// What a plan of a stack is made from, in C.
+struct StackRequest {
+  StackRequest(const Stack& of, const Capacity& up_to, const StackOptions& by)
+      : layers(layers_of(of)),
+        layer_options(layer_options_of(of, by)),
+        stack(c_of(of, layers)),
+        capacity{up_to.tokens, up_to.sequences, up_to.max_length},
+        options{.inference = by.inference,
+                .memory_budget = by.memory_budget,
+                .segment = by.segment,
+                .truncate_every = by.truncation.every,
+                .truncate_reach = by.truncation.reach,
+                .memory = by.memory.data(),
+                .memory_bytes = by.memory.size(),
+                .layer_options = layer_options.empty() ? nullptr : layer_options.data()} {}
+  StackRequest(const StackRequest&) = delete;  // it points into itself
+  StackRequest& operator=(const StackRequest&) = delete;
+
+  std::vector<lacuna_layer> layers;
+  std::vector<lacuna_plan_options> layer_options;
+  lacuna_stack stack;
+  lacuna_capacity capacity;
+  lacuna_stack_options options;
+};
 
 inline StackInfo info_of(const lacuna_stack_info& info) {
   return {.memory_bytes = info.memory_bytes,
@@ -241,12 +268,9 @@ inline void Stack::check() const {
 // What a stack would need, without making a plan: what a budget has to be at least, for example.
 inline StackInfo measure(const Context& context, const Stack& stack, const Capacity& capacity,
                          const StackOptions& options = {}) {
-  const std::vector<lacuna_layer> layers = detail::layers_of(stack);
-  const lacuna_stack c_stack = detail::c_of(stack, layers);
-  const lacuna_capacity c_capacity{capacity.tokens, capacity.sequences, capacity.max_length};
-  const lacuna_stack_options c_options = detail::c_of(options);
+  const detail::StackRequest c(stack, capacity, options);
   lacuna_stack_info info{};
-  detail::check(lacuna_stack_plan_measure(context.get(), &c_stack, &c_capacity, &c_options, &info));
+  detail::check(lacuna_stack_plan_measure(context.get(), &c.stack, &c.capacity, &c.options, &info));
   return detail::info_of(info);
 }
 
@@ -257,13 +281,10 @@ class StackPlan {
   StackPlan(const Context& context, const Stack& stack, const Capacity& capacity,
             const StackOptions& options = {})
       : stack_(stack) {
-    const std::vector<lacuna_layer> layers = detail::layers_of(stack);
-    const lacuna_stack c_stack = detail::c_of(stack, layers);
-    const lacuna_capacity c_capacity{capacity.tokens, capacity.sequences, capacity.max_length};
-    const lacuna_stack_options c_options = detail::c_of(options);
+    const detail::StackRequest c(stack, capacity, options);
     lacuna_stack_plan* made = nullptr;
     detail::check(
-        lacuna_stack_plan_create(context.get(), &c_stack, &c_capacity, &c_options, &made));
+        lacuna_stack_plan_create(context.get(), &c.stack, &c.capacity, &c.options, &made));
     handle_.reset(made);
   }
 
