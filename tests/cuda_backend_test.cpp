@@ -197,10 +197,12 @@ TEST(CudaRun, LaunchesLittleAroundTheRecurrence) {
 
 struct Ledger {
   int left = 1 << 20, blocks = 0;
-  static void* allocate(void* user, std::size_t bytes, std::size_t alignment, void*) {
+  std::vector<void*> streams;  // of each block that was taken
+  static void* allocate(void* user, std::size_t bytes, std::size_t alignment, void* stream) {
     auto& ledger = *static_cast<Ledger*>(user);
     if (ledger.left-- <= 0) return nullptr;
     ++ledger.blocks;
+    ledger.streams.push_back(stream);
     return std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
   }
   static void deallocate(void* user, void* block, std::size_t, std::size_t, void*) {
@@ -238,6 +240,70 @@ TEST(CudaMemory, ACallersAllocatorMayFail) {
     EXPECT_EQ(failures, 3);  // workspace, tape, scratch
   }
   EXPECT_EQ(ledger.blocks, 0);
+}
+
+// Which calls take memory of their own, as lacuna_allocator says: in their stream, and none of it for longer than they last.
+TEST(CudaMemory, OfACallIsTakenInItsStreamAndGivenBack) {
+  Ledger ledger;
+  const ContextHandle context = support::make_context_of(
+      LACUNA_BACKEND_CUDA, {Ledger::allocate, Ledger::deallocate, &ledger});
+  void* const stream = &ledger;  // to the emulator one is as good as another
+  const auto blocks_of = [&](auto&& call) {
+    const int before = ledger.blocks;
+    ledger.streams.clear();
+    call();
+    EXPECT_EQ(ledger.blocks, before);
+    return ledger.streams;
+  };
+  const std::vector<void*> none, one{stream};
+  std::vector<float> x(12, 1), w(3, 1), y(4, 1), dx(12), dw(3), db(1), first(3), second(3);
+  std::vector<std::int64_t> counts{3};
+  double loss = 0, norm = 0;
+  std::int64_t count = 0;
+  void* gradients[] = {dw.data()};
+  const lacuna_adam adam{0.1, 0.9, 0.999, 1e-8, 0, 1};
+  const lacuna_adam_array array{3, dw.data(), w.data(), first.data(), second.data()};
+  const auto linear_backward = [&](float* d_x, float* d_weights, float* d_bias) {
+    return blocks_of([&] {
+      must(lacuna_linear_backward(context.get(), LACUNA_F32, 4, 3, 1, x.data(), w.data(), y.data(),
+                                  d_x, d_weights, d_bias, stream));
+    });
+  };
+  EXPECT_EQ(linear_backward(dx.data(), nullptr, nullptr), none);
+  EXPECT_EQ(linear_backward(nullptr, dw.data(), nullptr), one);
+  EXPECT_EQ(linear_backward(nullptr, nullptr, db.data()), one);
+  EXPECT_EQ(blocks_of([&] {
+              must(lacuna_linear_forward(context.get(), LACUNA_F32, 4, 3, 1, x.data(), w.data(),
+                                         nullptr, y.data(), stream));
+            }),
+            none);
+  EXPECT_EQ(
+      blocks_of([&] {
+        must(lacuna_loss_evaluate(context.get(), LACUNA_LOSS_SQUARED_ERROR, LACUNA_F32, 4, 1,
+                                  y.data(), y.data(), nullptr, 1, &loss, &count, nullptr, stream));
+      }),
+      one);
+  EXPECT_EQ(blocks_of([&] {
+              must(lacuna_clip_gradient_norm(context.get(), LACUNA_F32, 1, gradients, counts.data(),
+                                             1, &norm, stream));
+            }),
+            one);
+  EXPECT_EQ(blocks_of([&] {
+              must(lacuna_adam_step(context.get(), &adam, LACUNA_F32, 3, dw.data(), w.data(),
+                                    first.data(), second.data(), stream));
+            }),
+            none);
+  EXPECT_EQ(blocks_of([&] {
+              must(lacuna_adam_step_clipped(context.get(), &adam, LACUNA_F32, 1, &array, 1, &norm,
+                                            stream));
+            }),
+            one);
+  // A run of a plan, with arrays of the device and of the host.
+  support::LibraryRun<float> run(support::parse_case("lstm_f32_n4_d3_h8_len0-7_seed2"));
+  const auto plan = support::make_plan(context.get(), run.layer(), run.capacity());
+  EXPECT_EQ(blocks_of([&] { run.forward(plan.get(), nullptr); }), none);
+  const support::HostArrays host;
+  EXPECT_GT(blocks_of([&] { run.forward(plan.get(), nullptr); }).size(), 1u);
 }
 
 // ---- What the device refuses ----

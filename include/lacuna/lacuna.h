@@ -26,7 +26,8 @@
  *   - Every call returns a status; lacuna_last_error() then names the argument, its value and
  *     what was expected. A call that fails leaves its objects usable and checks its arguments
  *     before it writes any output.
- *   - After lacuna_plan_create and lacuna_tape_create a run allocates nothing.
+ *   - After lacuna_plan_create and lacuna_tape_create a run allocates nothing; but see
+ *     lacuna_allocator for arrays of the host on CUDA.
  *   - A context may be shared by threads. A plan, or a tape, serves one thread at a time; a plan
  *     refuses a second.
  */
@@ -97,8 +98,11 @@ typedef enum lacuna_isa {
 /* The caller's memory. `allocate` returns `bytes` aligned to `alignment` (a power of two), or
  * null when it cannot; `deallocate` gets what was asked for. `stream` is null on the CPU; on
  * CUDA the block may be used in the order of that stream, and the context's device is the current
- * one. Both are called from the thread that creates or destroys an object, never during a run; from
- * several threads at once when these share a context. */
+ * one. Both are called from the thread that creates or destroys an object. A run calls them on CUDA
+ * alone, from its own thread and with its own stream: where arrays of the call are the host's, and in
+ * training calls that sum (lacuna_linear_backward for weights or bias, lacuna_loss_evaluate,
+ * lacuna_clip_gradient_norm, lacuna_adam_step_clipped), it takes scratch memory, and gives it back
+ * before it returns. From several threads at once when these share a context. */
 typedef struct lacuna_allocator {
   void* (*allocate)(void* user, size_t bytes, size_t alignment, void* stream);
   void (*deallocate)(void* user, void* block, size_t bytes, size_t alignment, void* stream);
