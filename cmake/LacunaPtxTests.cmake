@@ -7,12 +7,15 @@ add_library(lacuna_ptx_runtime STATIC ${ptx_runtime_sources})
 target_include_directories(lacuna_ptx_runtime SYSTEM PUBLIC ${CUDAToolkit_INCLUDE_DIRS})
 target_link_libraries(lacuna_ptx_runtime PUBLIC lacuna_ptx_machine PRIVATE lacuna_compile)
 
-# Cases that the stand-ins have to pass by themselves.
+# Cases that the stand-ins have to pass by themselves, and launches of nvcc's own.
 file(GLOB ptx_runtime_tests CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/ptx/runtime_*_test.cpp
-     ${CMAKE_CURRENT_SOURCE_DIR}/ptx/blas_*test.cpp)
+     ${CMAKE_CURRENT_SOURCE_DIR}/ptx/runtime_*_test.cu ${CMAKE_CURRENT_SOURCE_DIR}/ptx/blas_*test.cpp)
 add_executable(ptx_runtime_test ${ptx_runtime_tests})
+target_include_directories(ptx_runtime_test PRIVATE ${PROJECT_SOURCE_DIR})
 target_link_libraries(ptx_runtime_test PRIVATE lacuna_ptx_runtime lacuna_compile GTest::gtest
                                                GTest::gtest_main)
+lacuna_keep_ptx_readable(ptx_runtime_test)
+set_target_properties(ptx_runtime_test PROPERTIES LINKER_LANGUAGE CXX CUDA_RUNTIME_LIBRARY None)
 add_test(NAME ptx_runtime COMMAND ptx_runtime_test)
 add_test(NAME ptx_runtime_devices COMMAND ptx_runtime_test --gtest_filter=RuntimeDevices.*)
 set_tests_properties(ptx_runtime ptx_runtime_devices PROPERTIES LABELS ptx TIMEOUT 300)

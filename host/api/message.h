@@ -60,7 +60,7 @@ class Message {
     append(std::string_view(digits, static_cast<std::size_t>(end - digits)));
   }
 
-  char text_[512] = "";
+  char text_[1024] = "";
   std::size_t length_ = 0;
 };
 

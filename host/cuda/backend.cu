@@ -33,6 +33,31 @@ void with_type(lacuna_type type, Work&& work) {
   }
 }
 
+// What a call that failed was about, for its message.
+std::string shape_of(const Recipe& recipe, const lacuna_batch& batch) {
+  return "; layer " + describe(recipe.layer) + "; " + std::to_string(batch.tokens) + " tokens in " +
+         std::to_string(batch.sequences) + " sequences";
+}
+std::string shape_of(const ForwardRun& run) { return shape_of(run.recipe, run.batch); }
+std::string shape_of(const BackwardRun& run) { return shape_of(run.recipe, run.batch); }
+std::string shape_of(const LinearShape& shape) {
+  return "; " + std::to_string(shape.rows) + " rows, " + std::to_string(shape.in) +
+         " columns in, " + std::to_string(shape.out) + " out";
+}
+std::string shape_of(const LinearForwardRun& run) { return shape_of(run.shape); }
+std::string shape_of(const LinearBackwardRun& run) { return shape_of(run.shape); }
+std::string shape_of(const LossRun& run) {
+  return "; " + std::to_string(run.rows) + " rows, " + std::to_string(run.columns) + " columns";
+}
+// Calls that are told by their name alone.
+template <class Run>
+std::string shape_of(const Run&) {
+  return {};
+}
+struct OnStream {
+  void* stream;
+};
+
 // More would not run at once: a recurrence has many small kernels, and its products fill the device.
 constexpr int most_branches = 8;
 
@@ -84,7 +109,7 @@ class CudaBackend final : public Backend {
   }
 
   void forward(const ForwardRun& run) override {
-    queue("forward", run.stream, [&](Stage& stage) {
+    queue("forward", run, [&](Stage& stage) {
       if (run.staged)
         return with_type(run.recipe.layer.type, [&]<class T> { Engine<T>::forward(device_, run); });
       const auto parameters = staged(stage, run.recipe.layer, run.parameters);
@@ -97,7 +122,7 @@ class CudaBackend final : public Backend {
     });
   }
   void backward(const BackwardRun& run) override {
-    queue("backward", run.stream, [&](Stage& stage) {
+    queue("backward", run, [&](Stage& stage) {
       const lacuna_layer& layer = run.recipe.layer;
       if (run.staged)
         return with_type(layer.type, [&]<class T> { Engine<T>::backward(device_, run); });
@@ -115,25 +140,25 @@ class CudaBackend final : public Backend {
   }
 
   void linear_forward(const LinearForwardRun& run) override {
-    queue("linear_forward", run.stream, [&](Stage& stage) {
+    queue("linear_forward", run, [&](Stage& stage) {
       const LinearForwardRun there = staged(stage, run);
       with_type(run.type, [&]<class T> { queue_linear<T>(there); });
     });
   }
   void linear_backward(const LinearBackwardRun& run) override {
-    queue("linear_backward", run.stream, [&](Stage& stage) {
+    queue("linear_backward", run, [&](Stage& stage) {
       const LinearBackwardRun there = staged(stage, run);
       with_type(run.type, [&]<class T> { queue_linear_backward<T>(scratch(run.stream), there); });
     });
   }
   void loss(const LossRun& run) override {
-    queue("loss", run.stream, [&](Stage& stage) {
+    queue("loss", run, [&](Stage& stage) {
       const LossRun there = staged(stage, run);
       with_type(run.type, [&]<class T> { queue_loss<T>(scratch(run.stream), there); });
     });
   }
   void clip_gradient_norm(const ClipRun& run) override {
-    queue("clip_gradient_norm", run.stream, [&](Stage& stage) {
+    queue("clip_gradient_norm", run, [&](Stage& stage) {
       std::vector<void*> gradients(static_cast<std::size_t>(run.arrays));
       for (std::size_t a = 0; a < gradients.size(); ++a)
         gradients[a] = stage.out(run.gradients[a], run.counts[a], wide_size_of(run.type));
@@ -144,10 +169,10 @@ class CudaBackend final : public Backend {
     });
   }
   void adam_step(const AdamRun& run) override {
-    queue("adam_step", run.stream, [&](Stage& stage) { queue_adam(staged(stage, run)); });
+    queue("adam_step", run, [&](Stage& stage) { queue_adam(staged(stage, run)); });
   }
   void adam_step_clipped(const ClippedAdamRun& run) override {
-    queue("adam_step_clipped", run.stream, [&](Stage& stage) {
+    queue("adam_step_clipped", run, [&](Stage& stage) {
       std::vector<lacuna_adam_array> list(run.list, run.list + run.arrays);
       const std::size_t wide = wide_size_of(run.type);
       for (lacuna_adam_array& array : list) {
@@ -163,32 +188,32 @@ class CudaBackend final : public Backend {
     });
   }
   void pack(const PackRun& run) override {
-    queue("pack", run.stream, [&](Stage& stage) { queue_pack(staged(stage, run)); });
+    queue("pack", run, [&](Stage& stage) { queue_pack(staged(stage, run)); });
   }
   void unpack(const UnpackRun& run) override {
-    queue("unpack", run.stream, [&](Stage& stage) { queue_unpack(staged(stage, run)); });
+    queue("unpack", run, [&](Stage& stage) { queue_unpack(staged(stage, run)); });
   }
 
   void stage(void* stream, void* job, void (*work)(void* job, Staging* staging)) override {
-    queue("stack", stream, [&](Stage& stage) { work(job, &stage); });
+    queue("stack", OnStream{stream}, [&](Stage& stage) { work(job, &stage); });
   }
   void rows(const RowsRun& run) override {
-    queue("rows", run.stream, [&](Stage&) { queue_rows(run); });
+    queue("rows", run, [&](Stage&) { queue_rows(run); });
   }
   void measured(const MeasuredRun& run) override {
-    queue("measured", run.stream, [&](Stage&) { queue_measured(run); });
+    queue("measured", run, [&](Stage&) { queue_measured(run); });
   }
   void gaps(const GapsRun& run) override {
-    queue("gaps", run.stream, [&](Stage&) { queue_gaps(run); });
+    queue("gaps", run, [&](Stage&) { queue_gaps(run); });
   }
   void gap_gradients(const GapGradientsRun& run) override {
-    queue("gap_gradients", run.stream, [&](Stage&) { queue_gap_gradients(run); });
+    queue("gap_gradients", run, [&](Stage&) { queue_gap_gradients(run); });
   }
   std::size_t window_bytes(std::int64_t sequences) const override {
     return cuda::window_bytes(sequences);
   }
   void prepare_window(const WindowRows& window, void* stream) override {
-    queue("window", stream, [&](Stage&) { queue_window(window, stream); });
+    queue("window", OnStream{stream}, [&](Stage&) { queue_window(window, stream); });
   }
 
   std::unique_ptr<Prepared> prepare_side_by_side(int count) override {
@@ -204,7 +229,7 @@ class CudaBackend final : public Backend {
       for (int i = 0; i < count; ++i) work(job, i, stream);
       return;
     }
-    queue("side_by_side", stream, [&](Stage&) {
+    queue("side_by_side", OnStream{stream}, [&](Stage&) {
       Fork fork(device_, static_cast<simt::Stream>(stream),
                 *static_cast<Branches*>(prepared)->handle, count);
       for (int i = 0; i < count; ++i) work(job, i, fork.stream(i));
@@ -227,19 +252,23 @@ class CudaBackend final : public Backend {
     return Scratch(device_, table_, static_cast<simt::Stream>(stream));
   }
 
-  // A launch that fails names itself; what was asked for is added here.
-  template <class Work>
-  void queue(const char* what, void* stream, Work&& work) const {
+  // A launch that fails names itself; what was asked for, and of which shape, is added here.
+  template <class Run, class Work>
+  void queue(const char* what, const Run& run, Work&& work) const {
+    const auto failed = [&](lacuna_status status, const std::exception& error) {
+      return BackendError(status, std::string(what) + ": " + error.what() +
+                                      (status == LACUNA_DEVICE_ERROR ? shape_of(run) : ""));
+    };
     const Device::Current current(device_);
     try {
-      check_stream(device_, static_cast<simt::Stream>(stream));
-      Stage stage(device_, table_, stream);
+      check_stream(device_, static_cast<simt::Stream>(run.stream));
+      Stage stage(device_, table_, run.stream);
       work(stage);
       stage.bring_back();
     } catch (const simt::LaunchError& error) {
-      throw BackendError(LACUNA_DEVICE_ERROR, std::string(what) + ": " + error.what());
+      throw failed(LACUNA_DEVICE_ERROR, error);
     } catch (const BackendError& error) {
-      throw BackendError(error.status, std::string(what) + ": " + error.what());
+      throw failed(error.status, error);
     }
   }
 

@@ -58,15 +58,21 @@ std::string mebibytes(std::size_t bytes) {
   return text.str();
 }
 
+std::string describe(const lacuna_layer& layer) {
+  std::ostringstream text;
+  text << name(layer.impute) << " -> " << name(layer.evolve) << " -> " << name(layer.cell) << ", "
+       << name(layer.type) << ", " << layer.features << " features, " << layer.hidden
+       << " hidden, ";
+  if (layer.projection > 0) text << "projected to " << layer.projection << ", ";
+  text << "input width " << input_width(layer) << (layer.layer_norm ? ", layer normalisation" : "")
+       << (layer.reverse ? ", reverse" : "");
+  return text.str();
+}
+
 std::string explain_task(const Recipe& recipe) {
   const lacuna_layer& layer = recipe.layer;
   std::ostringstream text;
-  text << "layer      " << name(layer.impute) << " -> " << name(layer.evolve) << " -> "
-       << name(layer.cell) << ", " << name(layer.type) << ", " << layer.features << " features, "
-       << layer.hidden << " hidden, ";
-  if (layer.projection > 0) text << "projected to " << layer.projection << ", ";
-  text << "input width " << input_width(layer) << (layer.layer_norm ? ", layer normalisation" : "")
-       << (layer.reverse ? ", reverse" : "") << '\n'
+  text << "layer      " << describe(layer) << '\n'
        << "capacity   " << recipe.capacity.tokens << " tokens in " << recipe.capacity.sequences
        << " sequences";
   if (recipe.capacity.max_length > 0)

@@ -33,6 +33,9 @@ Recipe make_recipe(const lacuna_layer& layer, const lacuna_capacity& capacity, b
 // For people: what was chosen and why.
 std::string explain(const Recipe& recipe);
 
+// A layer's stages, type and widths, on one line.
+std::string describe(const lacuna_layer& layer);
+
 // The lines that every backend's explanation has: layer and capacity before, tape and workspace after its own.
 std::string explain_task(const Recipe& recipe);
 std::string explain_memory(const Recipe& recipe);

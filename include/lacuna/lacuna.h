@@ -67,7 +67,9 @@ typedef enum lacuna_status {
   LACUNA_OUT_OF_MEMORY = 4,     /* the allocator returned null; nothing was lost */
   LACUNA_UNSUPPORTED = 5,       /* legal, but this backend or build does not have it */
   LACUNA_INTERNAL = 6,          /* a defect in Lacuna */
-  LACUNA_DEVICE_ERROR = 7       /* the GPU or its driver reported an error: CUDA's own words */
+  /* the GPU or its driver reported an error: CUDA's own words, which kernel if it was a launch, and
+   * the shape of a run's layer */
+  LACUNA_DEVICE_ERROR = 7
 } lacuna_status;
 
 /* The message of this thread's latest failed call; "" when there was none. Valid until the

@@ -1,5 +1,9 @@
 // launch(): starts a kernel on a CUDA stream, or runs it to its end in the emulator.
 #pragma once
+#include <cxxabi.h>
+
+#include <cstdlib>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <tuple>
@@ -23,25 +27,45 @@ struct LaunchConfig {
   bool cooperative = false;      // all blocks resident at once, or an error
 };
 
-// Says which launch failed and why; the message holds its shape.
+// Says which kernel's launch failed and why; the message holds the launch's shape.
 struct LaunchError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
+
+// A kernel by its symbol, as C++ writes it; without its parameters, for their types are as long again. Null: not known.
+inline std::string kernel_name(const char* symbol) {
+  if (symbol == nullptr) return "a kernel whose name is not known";
+  const std::unique_ptr<char, decltype(&std::free)> readable(
+      abi::__cxa_demangle(symbol, nullptr, nullptr, nullptr), std::free);
+  std::string name = readable ? readable.get() : symbol;
+  if (name.starts_with("void ")) name.erase(0, 5);
+  if (!name.ends_with(')')) return name;
+  std::size_t begin = name.size();
+  int open = 0;
+  do {
+    --begin;
+    open += name[begin] == ')' ? 1 : name[begin] == '(' ? -1 : 0;
+  } while (open > 0 && begin > 0);
+  return name.substr(0, begin);
+}
 
 #if SIMT_ON_DEVICE
 
 namespace device {
 
-inline void check(cudaError_t status, const LaunchConfig& c) {
+inline void check(cudaError_t status, const void* kernel, const LaunchConfig& c) {
   if (status == cudaSuccess) return;
+  const char* symbol = nullptr;
+  if (cudaFuncGetName(&symbol, kernel) != cudaSuccess) symbol = nullptr;
   (void)cudaGetLastError();  // else the next call that asks would be blamed for it
   const auto three = [](Dim3 d) {
     return std::to_string(d.x) + "x" + std::to_string(d.y) + "x" + std::to_string(d.z);
   };
-  throw LaunchError("launch of grid " + three(c.grid) + ", block " + three(c.block) + ", " +
-                    std::to_string(c.shared_bytes) + " bytes of shared memory, cluster " +
-                    std::to_string(c.cluster) + (c.cooperative ? ", cooperative" : "") + ": " +
-                    cudaGetErrorName(status) + ": " + cudaGetErrorString(status));
+  throw LaunchError("launch of " + kernel_name(symbol) + ", grid " + three(c.grid) + ", block " +
+                    three(c.block) + ", " + std::to_string(c.shared_bytes) +
+                    " bytes of shared memory, cluster " + std::to_string(c.cluster) +
+                    (c.cooperative ? ", cooperative" : "") + ": " + cudaGetErrorName(status) +
+                    ": " + cudaGetErrorString(status));
 }
 
 }  // namespace device
@@ -50,14 +74,15 @@ inline void check(cudaError_t status, const LaunchConfig& c) {
 template <class... Parameters, class... Arguments>
 void launch(const LaunchConfig& config, Stream stream, void (*kernel)(Parameters...),
             Arguments&&... arguments) {
+  const auto check = [&](cudaError_t status) {
+    device::check(status, reinterpret_cast<const void*>(kernel), config);
+  };
   // Both limits are opt-in, and asking for them costs a driver call each.
   if (config.shared_bytes > 48 * 1024)
-    device::check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                       static_cast<int>(config.shared_bytes)),
-                  config);
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                               static_cast<int>(config.shared_bytes)));
   if (config.cluster > 8)
-    device::check(cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1),
-                  config);
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1));
   cudaLaunchAttribute attributes[2] = {};
   unsigned count = 0;
   if (config.cooperative) {
@@ -75,7 +100,7 @@ void launch(const LaunchConfig& config, Stream stream, void (*kernel)(Parameters
   shape.stream = stream;
   shape.attrs = attributes;
   shape.numAttrs = count;
-  device::check(cudaLaunchKernelEx(&shape, kernel, static_cast<Parameters>(arguments)...), config);
+  check(cudaLaunchKernelEx(&shape, kernel, static_cast<Parameters>(arguments)...));
 }
 
 #else
@@ -94,7 +119,10 @@ void launch(const LaunchConfig& config, Stream, void (*kernel)(Parameters...),
                                     config.cluster,
                                     config.cooperative};
   const std::string refusal = emulator::refuse(shape);
-  if (!refusal.empty()) throw LaunchError(refusal);
+  if (!refusal.empty())
+    throw LaunchError("launch of " +
+                      kernel_name(emulator::symbol_of(reinterpret_cast<const void*>(kernel))) +
+                      ": " + refusal);
   emulator::run(shape, &call, [](void* data) {
     auto* c = static_cast<Call*>(data);
     std::apply(c->kernel, c->arguments);

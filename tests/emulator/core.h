@@ -47,6 +47,8 @@ struct LaunchShape {
   unsigned cluster;
   bool cooperative;
 };
+// A function's symbol; null where it has none that is seen from outside.
+const char* symbol_of(const void* function);
 // Why a device would refuse the launch; empty if it would not.
 std::string refuse(const LaunchShape& shape);
 // Runs `body(data)` once per thread of the grid.

@@ -75,6 +75,18 @@ TEST(Emulator, CountsLaunches) {
 
 SIMT_KERNEL(1024) void nothing() {}
 
+}  // namespace
+
+// Seen from outside this file, and so known by their names.
+template <class T>
+SIMT_KERNEL(1024)
+void named(T* out) {
+  if (out) *out = T(1);
+}
+SIMT_KERNEL(1024) void named_itself() {}
+
+namespace {
+
 // What the launch is refused for; empty if it runs.
 std::string refusal(const simt::LaunchConfig& config) {
   try {
@@ -103,6 +115,22 @@ TEST(Emulator, RefusesWhatADeviceRefuses) {
   EXPECT_EQ(refusal(fits), "");
   const simt::LaunchConfig too_many{.grid = {9}, .block = {1024}, .cooperative = true};
   EXPECT_TRUE(has(refusal(too_many), "9 blocks, only 8 can be resident"));
+}
+
+TEST(Emulator, ARefusedLaunchNamesItsKernel) {
+  const auto message = [](auto* kernel, auto... arguments) {
+    try {
+      simt::launch({.grid = {1}, .block = {1025}}, nullptr, kernel, arguments...);
+    } catch (const simt::LaunchError& error) {
+      const std::string text = error.what();
+      return text.substr(0, text.find(" threads"));
+    }
+    return std::string("was not refused");
+  };
+  int* const none = nullptr;
+  EXPECT_EQ(message(named<int>, none), "launch of lacuna::named<int>: refused: 1025");
+  EXPECT_EQ(message(named_itself), "launch of lacuna::named_itself: refused: 1025");
+  EXPECT_EQ(message(nothing), "launch of a kernel whose name is not known: refused: 1025");
 }
 
 TEST(EmulatorHostThreads, EachHasItsOwnLaunchesAndSettings) {

@@ -1,4 +1,6 @@
 // The door: what a device would refuse, and the run itself.
+#include <dlfcn.h>
+
 #include <algorithm>
 
 #include "emulator/state.h"
@@ -28,27 +30,32 @@ Counters& counters() {
   return all;
 }
 
+const char* symbol_of(const void* function) {
+  Dl_info found{};
+  return dladdr(function, &found) != 0 && found.dli_saddr == function ? found.dli_sname : nullptr;
+}
+
 std::string refuse(const LaunchShape& shape) {
   const Device& device = settings().device;
   const std::size_t threads = std::size_t{shape.block.x} * shape.block.y * shape.block.z;
   const std::size_t blocks = std::size_t{shape.grid.x} * shape.grid.y * shape.grid.z;
   const auto number = [](std::size_t n) { return std::to_string(n); };
   if (threads == 0 || threads > device.threads_per_block)
-    return "launch refused: " + number(threads) + " threads per block, 1 to " +
+    return "refused: " + number(threads) + " threads per block, 1 to " +
            number(device.threads_per_block) + " are possible";
   if (blocks == 0 || blocks > 0x7fffffff || shape.grid.y > 65535 || shape.grid.z > 65535)
-    return "launch refused: a grid of " + number(blocks) + " blocks";
+    return "refused: a grid of " + number(blocks) + " blocks";
   if (shape.shared_bytes > device.shared_per_block)
-    return "launch refused: " + number(shape.shared_bytes) +
+    return "refused: " + number(shape.shared_bytes) +
            " bytes of dynamic shared memory, the device has " + number(device.shared_per_block);
   if (shape.cluster == 0 || shape.cluster > device.cluster)
-    return "launch refused: cluster of " + number(shape.cluster) + " blocks, 1 to " +
+    return "refused: cluster of " + number(shape.cluster) + " blocks, 1 to " +
            number(device.cluster) + " are possible";
   if (shape.grid.x % shape.cluster != 0)
-    return "launch refused: the grid's x, " + number(shape.grid.x) +
+    return "refused: the grid's x, " + number(shape.grid.x) +
            ", is no multiple of the cluster of " + number(shape.cluster);
   if (shape.cooperative && blocks > capacity(shape, device))
-    return "launch refused: cooperative launch of " + number(blocks) + " blocks, only " +
+    return "refused: cooperative launch of " + number(blocks) + " blocks, only " +
            number(capacity(shape, device)) + " can be resident";
   return {};
 }

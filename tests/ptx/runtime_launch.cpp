@@ -158,6 +158,10 @@ cudaError_t cudaFuncSetAttribute(const void* stub, cudaFuncAttribute attribute, 
   });
 }
 
+cudaError_t cudaFuncGetName(const char** name, const void* stub) {
+  return api_call("cudaFuncGetName", [&] { *name = host_kernel(stub).name.c_str(); });
+}
+
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* stub) {
   return api_call("cudaFuncGetAttributes", [&] {
     const HostKernel& kernel = host_kernel(stub);

@@ -109,6 +109,14 @@ TEST(RuntimeLaunch, RefusesWhatAGpuWouldRefuse) {
   EXPECT_EQ(launch(&kernel, {}), cudaErrorInvalidDeviceFunction);
 }
 
+TEST(RuntimeLaunch, KnowsAKernelsName) {
+  const char* name = nullptr;
+  ASSERT_EQ(cudaFuncGetName(&name, &samples().fill), cudaSuccess);
+  EXPECT_STREQ(name, "fill");
+  EXPECT_EQ(cudaFuncGetName(&name, &name), cudaErrorInvalidDeviceFunction);
+  (void)cudaGetLastError();
+}
+
 TEST(RuntimeLaunch, SharedMemoryBeyond48KiBIsOptedInto) {
   const void* const kernel = &samples().shares;  // 1 KiB of it is static
   EXPECT_EQ(launch(kernel, {.shared = 47 << 10}), cudaSuccess);

@@ -1,0 +1,63 @@
+// What a launch of the library's own says when CUDA refuses it: simt::launch as nvcc compiles it, over the stand-in for the
+// CUDA runtime.
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "kernels/simt/launch.h"
+
+namespace refused_kernels {
+
+template <int blocks, class T>
+SIMT_KERNEL(64)
+void of_a_type(T* out) {
+  if (out != nullptr) *out = T(blocks);
+}
+
+SIMT_KERNEL(64) void of_its_own() {}
+
+}  // namespace refused_kernels
+
+namespace {
+
+using namespace lacuna;
+
+std::string refusal(const simt::LaunchConfig& config, void (*kernel)(float*)) {
+  try {
+    simt::launch(config, nullptr, kernel, nullptr);
+  } catch (const simt::LaunchError& error) {
+    return error.what();
+  }
+  return "was not refused";
+}
+
+TEST(RuntimeLaunchError, NamesTheKernelTheLaunchAndTheError) {
+  const auto kernel = refused_kernels::of_a_type<4, float>;
+  EXPECT_EQ(
+      refusal({.grid = {3}, .block = {2048}, .shared_bytes = 16}, kernel),
+      "launch of refused_kernels::of_a_type<4, float>, grid 3x1x1, block 2048x1x1, 16 bytes of "
+      "shared memory, cluster 1: cudaErrorInvalidConfiguration: " +
+          std::string(cudaGetErrorString(cudaErrorInvalidConfiguration)));
+  // What is asked for before a launch is refused in its name.
+  EXPECT_EQ(
+      refusal({.grid = {1}, .block = {32}, .shared_bytes = 1 << 20}, kernel),
+      "launch of refused_kernels::of_a_type<4, float>, grid 1x1x1, block 32x1x1, 1048576 bytes "
+      "of shared memory, cluster 1: cudaErrorInvalidValue: " +
+          std::string(cudaGetErrorString(cudaErrorInvalidValue)));
+  EXPECT_EQ(cudaGetLastError(), cudaSuccess) << "the next call would be blamed";
+  EXPECT_EQ(refusal({.grid = {1}, .block = {32}}, kernel), "was not refused");
+}
+
+TEST(RuntimeLaunchError, NamesAKernelThatIsNoTemplate) {
+  try {
+    simt::launch({.grid = {1u << 20, 1u << 20}, .block = {32}}, nullptr,
+                 refused_kernels::of_its_own);
+    ADD_FAILURE() << "was not refused";
+  } catch (const simt::LaunchError& error) {
+    EXPECT_EQ(
+        std::string(error.what()).find("launch of refused_kernels::of_its_own, grid 1048576x"), 0u)
+        << error.what();
+  }
+}
+
+}  // namespace
