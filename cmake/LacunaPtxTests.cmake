@@ -56,6 +56,7 @@ set(ptx_share_stack_options 4)
 set(ptx_share_properties_order 3)
 set(ptx_share_properties_pieces 3)
 set(ptx_share_cuda_split 2)
+set(ptx_share_cuda_usual 7)
 set(ptx_filter_stack -*Fortieth*) # 60,000 tokens
 set(ptx_environment_cuda_devices LACUNA_PTX_DEVICES=2)
 
@@ -83,7 +84,7 @@ lacuna_run_on_ptx(cuda_devices_ptx_delayed cuda_devices_ptx_test ENVIRONMENT LAC
 lacuna_run_on_ptx(cuda_graph_ptx_parted cuda_graph_ptx_test ENVIRONMENT LACUNA_PTX_LANES=1)
 
 # And what is compiled for sm_80, on a GPU that has no clusters and less shared memory; then beside one that has.
-foreach(name recurrence_oracle cuda_types cuda_regimes cuda_split cuda_training cuda_graph)
+foreach(name recurrence_oracle cuda_types cuda_regimes cuda_usual cuda_split cuda_training cuda_graph)
   lacuna_run_on_ptx(${name}_ptx_sm_80 ${name}_ptx_test ENVIRONMENT LACUNA_PTX_DEVICES=sm_80
                     GTEST_TOTAL_SHARDS=4 GTEST_SHARD_INDEX=1)
 endforeach()

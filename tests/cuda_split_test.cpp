@@ -5,59 +5,16 @@
 
 #include "support/against_oracle.h"
 #include "support/cuda.h"
-#ifndef LACUNA_TEST_ON_DEVICE
-#include "emulator/backend/backend.h"
-#include "emulator/emulator.h"
-#endif
+#include "support/groups.h"
 
 namespace {
 
+using support::cluster;
+using support::grid;
+using support::Group;
+using support::InGroups;
 using support::InPrecision;
 using support::InRegime;
-
-#ifdef LACUNA_TEST_ON_DEVICE
-// A device has as many as it has.
-struct InGroups {
-  InGroups(int, unsigned, int = 2) {}
-};
-#else
-// Groups of so many blocks, two of them at once.
-class InGroups {
- public:
-  InGroups(int blocks, unsigned seed, int groups = 2) : random_(in_random_order(seed)) {
-    namespace device = lacuna::emulated_backend;
-    device::multiprocessors = groups * blocks;
-    device::fewest_blocks = device::most_blocks = blocks;
-  }
-  ~InGroups() {
-    namespace device = lacuna::emulated_backend;
-    device::multiprocessors = 2;
-    device::fewest_blocks = 2;
-    device::most_blocks = 128;
-  }
-  InGroups(const InGroups&) = delete;
-  InGroups& operator=(const InGroups&) = delete;
-
- private:
-  static lacuna::emulator::Settings in_random_order(unsigned seed) {
-    auto settings = lacuna::emulator::settings();
-    settings.order = lacuna::emulator::Order::random;
-    settings.seed = seed;
-    return settings;
-  }
-  lacuna::emulator::WithSettings random_;
-};
-#endif
-
-struct Group {
-  lacuna_regime regime;
-  int blocks;
-};
-void PrintTo(const Group& group, std::ostream* out) {
-  *out << (group.regime == LACUNA_REGIME_CLUSTER ? "cluster" : "grid") << group.blocks;
-}
-constexpr Group cluster(int blocks) { return {LACUNA_REGIME_CLUSTER, blocks}; }
-constexpr Group grid(int blocks) { return {LACUNA_REGIME_GRID, blocks}; }
 
 // ---- Against the oracle ----
 

@@ -36,47 +36,25 @@ using ContextHandle = std::unique_ptr<lacuna_context, ContextDeleter>;
 using PlanHandle = std::unique_ptr<lacuna_plan, PlanDeleter>;
 using TapeHandle = std::unique_ptr<lacuna_tape, TapeDeleter>;
 
-// The regime of the plans that are made while one of these lives.
-class InRegime {
+// A setting of what is done while one of these lives.
+template <class Value, Value usual>
+class Setting {
  public:
-  explicit InRegime(lacuna_regime regime) : before_(std::exchange(current, regime)) {}
-  ~InRegime() { current = before_; }
-  InRegime(const InRegime&) = delete;
-  InRegime& operator=(const InRegime&) = delete;
+  explicit Setting(Value value) : before_(std::exchange(current, value)) {}
+  ~Setting() { current = before_; }
+  Setting(const Setting&) = delete;
+  Setting& operator=(const Setting&) = delete;
 
-  inline static lacuna_regime current = LACUNA_REGIME_BEST;
+  inline static Value current = usual;
 
  private:
-  lacuna_regime before_;
+  Value before_;
 };
 
-// The precision of their products, likewise.
-class InPrecision {
- public:
-  explicit InPrecision(lacuna_precision precision) : before_(std::exchange(current, precision)) {}
-  ~InPrecision() { current = before_; }
-  InPrecision(const InPrecision&) = delete;
-  InPrecision& operator=(const InPrecision&) = delete;
-
-  inline static lacuna_precision current = LACUNA_PRECISION_DEFAULT;
-
- private:
-  lacuna_precision before_;
-};
-
-// What their tapes keep, likewise.
-class InTape {
- public:
-  explicit InTape(lacuna_tape_kind kind) : before_(std::exchange(current, kind)) {}
-  ~InTape() { current = before_; }
-  InTape(const InTape&) = delete;
-  InTape& operator=(const InTape&) = delete;
-
-  inline static lacuna_tape_kind current = LACUNA_TAPE_BEST;
-
- private:
-  lacuna_tape_kind before_;
-};
+// Of plans: their regime, the precision of their products, what their tapes keep.
+using InRegime = Setting<lacuna_regime, LACUNA_REGIME_BEST>;
+using InPrecision = Setting<lacuna_precision, LACUNA_PRECISION_DEFAULT>;
+using InTape = Setting<lacuna_tape_kind, LACUNA_TAPE_BEST>;
 
 inline PlanHandle make_plan(lacuna_context* context, const lacuna_layer& layer,
                             const lacuna_capacity& capacity, bool inference = false) {
