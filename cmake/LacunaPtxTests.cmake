@@ -55,7 +55,7 @@ set(ptx_share_stack 3)
 set(ptx_share_stack_options 4)
 set(ptx_share_properties_order 3)
 set(ptx_share_properties_pieces 3)
-set(ptx_share_cuda_split 2)
+set(ptx_share_cuda_split 3)
 set(ptx_share_cuda_usual 7)
 set(ptx_filter_stack -*Fortieth*) # 60,000 tokens
 set(ptx_environment_cuda_devices LACUNA_PTX_DEVICES=2)

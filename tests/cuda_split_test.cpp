@@ -90,6 +90,23 @@ INSTANTIATE_TEST_SUITE_P(Batches, SplitOdd,
                          testing::Combine(testing::ValuesIn(odd_batches),
                                           testing::Values(cluster(2), cluster(4), grid(2))));
 
+// Many blocks, of which each is behind and ahead of others in its turn.
+class SplitInOrder : public testing::TestWithParam<std::tuple<const char*, Group, unsigned>> {};
+
+TEST_P(SplitInOrder, Agrees) {
+  const auto [model, group, seed] = GetParam();
+  if (!support::serves(group.regime)) GTEST_SKIP() << "no clusters here";
+  const InRegime regime(group.regime);
+  const InGroups groups(group.blocks, seed);
+  support::expect_agreement(std::string(model) + "_n5_d3_h137_len0-9_seed" + std::to_string(seed));
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, SplitInOrder,
+                         testing::Combine(testing::Values("lstm_f32", "gru_reset_before_f32",
+                                                          "grud_f32_miss60"),
+                                          testing::Values(cluster(8), cluster(16), grid(16)),
+                                          testing::Values(11, 12, 13)));
+
 class SplitPrecision : public testing::TestWithParam<Group> {};
 
 TEST_P(SplitPrecision, OfElevenBitsAgrees) {

@@ -79,6 +79,17 @@ struct Forgetful : OverCluster {
   using Scatter = ForgetfulSums;
 };
 // Block 1 does not come to a meeting.
+template <class E>
+struct AbsentOperands : lacuna::split::GridOperands<E> {
+  using Base = lacuna::split::GridOperands<E>;
+  using Base::Base;
+  void meet_own() {
+    if (this->rank() != 1) Base::meet_own();
+  }
+  void meet_others(int channel) {
+    if (this->rank() != 1) Base::meet_others(channel);
+  }
+};
 struct AbsentSums : lacuna::split::GridSums {
   using GridSums::GridSums;
   void all_sent() {
@@ -89,6 +100,8 @@ struct AbsentSums : lacuna::split::GridSums {
   }
 };
 struct Absent : OverGrid {
+  template <class E>
+  using Gather = AbsentOperands<E>;
   using Scatter = AbsentSums;
 };
 
@@ -103,27 +116,41 @@ std::string failure(Run&& run) {
   return "nothing";
 }
 
-TEST(SplitRecurrence, NamesBlockAndStepWhereSomethingIsLost) {
-  using Cell = lacuna::RnnStep<lacuna::RnnTanh>;
-  Walk<Cell, float, float> walk(20, 2);
-  // Of a tile, the first block stays in the step that it does not get all of; the second, who does not send to itself, in the
-  // next.
-  const auto names = [](const std::string& message, int step, int tile = 0) {
-    const auto has = [&](const std::string& words) {
-      return message.find(words) != std::string::npos;
-    };
-    const auto at = [&](int block, int there) {
-      return has("block (" + std::to_string(block) + ",") &&
-             has(" step " + std::to_string(there) + " ");
-    };
-    return has("hung") && (at(2 * tile, step) || at(2 * tile + 1, step + 1));
+// Is it said where blocks wait? Of a tile, those that do not get all of a step stay in it; block 1, who does not send to
+// itself, in the next.
+bool names(const std::string& message, int blocks, int tile, int step) {
+  const auto has = [&](const std::string& words) {
+    return message.find(words) != std::string::npos;
   };
+  const auto waits = [&](int block) {
+    const int there = block == 1 ? step + 1 : step;
+    return has("block (" + std::to_string(blocks * tile + block) + ",") &&
+           has(" step " + std::to_string(there) + " ");
+  };
+  for (int block = 0; block < blocks; ++block)
+    if (has("hung") && waits(block)) return true;
+  return false;
+}
+
+class SplitRecurrenceOf : public testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(Blocks, SplitRecurrenceOf, testing::Values(2, 4, 8));
+
+TEST_P(SplitRecurrenceOf, NamesBlockAndStepWhereSomethingIsLost) {
+  const int blocks = GetParam();
+  using Cell = lacuna::RnnStep<lacuna::RnnTanh>;
+  Walk<Cell, float, float> walk(blocks * 16 - 12, blocks);
   const std::string gather = failure([&] { walk.forward<Forgetful>(); });
-  EXPECT_TRUE(names(gather, 2)) << gather;
+  EXPECT_TRUE(names(gather, blocks, 0, 2)) << gather;
   const std::string scatter = failure([&] { walk.backward<Forgetful>(); });
-  EXPECT_TRUE(names(scatter, 1)) << scatter;
-  const std::string grid = failure([&] { walk.backward<Absent>(); });
-  EXPECT_TRUE(names(grid, 0) || names(grid, 0, 1)) << grid;  // both tiles hang alike
+  EXPECT_TRUE(names(scatter, blocks, 0, 1)) << scatter;
+  // Over a grid both tiles hang alike.
+  const auto names_either = [&](const std::string& message) {
+    return names(message, blocks, 0, 0) || names(message, blocks, 1, 0);
+  };
+  const std::string grid_gather = failure([&] { walk.forward<Absent>(); });
+  EXPECT_TRUE(names_either(grid_gather)) << grid_gather;
+  const std::string grid_scatter = failure([&] { walk.backward<Absent>(); });
+  EXPECT_TRUE(names_either(grid_scatter)) << grid_scatter;
 }
 
 }  // namespace
