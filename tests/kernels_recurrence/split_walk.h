@@ -1,4 +1,5 @@
-// One recurrence by groups of blocks, forward or backward, over arrays of its own: for tests of the kernels by themselves.
+// One recurrence by groups of blocks, or by blocks that hold W_h whole, forward or backward, over arrays of its own: for tests
+// of the kernels by themselves.
 #pragma once
 
 #include <algorithm>
@@ -43,44 +44,77 @@ class Walk {
   // h after each token.
   template <class Exchange>
   std::vector<T> forward() {
-    std::fill(arrivals_.begin(), arrivals_.end(), 0u);
-    std::vector<T> hidden(static_cast<std::size_t>(tokens_ * hidden_));
     lacuna::SplitForward<T> args;
-    set(args);
-    args.gx = gx_.data();
-    args.bias = bias_.data();
-    args.hidden_out = hidden.data();
-    lacuna::split::launch_forward<Cell, E, Exchange>(nullptr, args);
-    return hidden;
+    set_group(args);
+    return forward_by(args,
+                      [&] { lacuna::split::launch_forward<Cell, E, Exchange>(nullptr, args); });
   }
   // The gates' gradients.
   template <class Exchange>
   std::vector<T> backward() {
-    std::fill(arrivals_.begin(), arrivals_.end(), 0u);
-    std::vector<T> d_gates(static_cast<std::size_t>(tokens_ * Cell::gradient_gates * units_));
-    std::vector<T> reset(static_cast<std::size_t>(tokens_ * units_));
     lacuna::SplitBackward<T> args;
-    set(args);
+    set_group(args);
+    return backward_by(args, [&] {
+      using Operand = lacuna::resident::GradientOperand<E>;
+      lacuna::split::launch_backward<Cell, Operand, Exchange>(nullptr, args);
+    });
+  }
+  // The same by blocks that hold W_h whole, of so many lanes together: launch(arguments).
+  template <class Launch>
+  std::vector<T> whole_forward(std::int32_t lanes, Launch&& launch) {
+    lacuna::ResidentForward<T> args;
+    set(args, lanes);
+    return forward_by(args, [&] { launch(args); });
+  }
+  template <class Launch>
+  std::vector<T> whole_backward(std::int32_t lanes, Launch&& launch) {
+    lacuna::ResidentBackward<T> args;
+    set(args, lanes);
+    return backward_by(args, [&] { launch(args); });
+  }
+
+ private:
+  template <class Run>
+  std::vector<T> forward_by(lacuna::ResidentForward<T>& args, Run&& run) {
+    std::vector<T> hidden(static_cast<std::size_t>(tokens_ * hidden_));
+    std::vector<T> gates(gates_.size()), states(states_.size());
+    std::vector<float> cells(cells_.size());
+    args.gx = gx_.data();
+    args.bias = bias_.data();
+    if constexpr (Cell::hidden_bias) args.bias_hn = bias_.data();
+    args.hidden_out = hidden.data();
+    args.tape_h = states.data();
+    args.tape_c = cells.data();
+    args.gates = gates.data();
+    run();
+    return hidden;
+  }
+  template <class Run>
+  std::vector<T> backward_by(lacuna::ResidentBackward<T>& args, Run&& run) {
+    std::vector<T> d_gates(static_cast<std::size_t>(tokens_ * Cell::gradient_gates * units_));
+    std::vector<T> reset(states_.size());
     args.tape_h = states_.data();
     args.tape_c = cells_.data();
     args.gates = gates_.data();
     args.d_hidden_out = states_.data();
     args.d_gates = d_gates.data();
     args.reset_operand = reset.data();
-    using Operand = lacuna::resident::GradientOperand<E>;
-    lacuna::split::launch_backward<Cell, Operand, Exchange>(nullptr, args);
+    run();
     return d_gates;
   }
-
- private:
   template <class Args>
-  void set(Args& args) {
+  void set(Args& args, std::int32_t lanes) {
     args.sequences = {offsets_.data(), order_.data(), static_cast<std::int64_t>(order_.size()),
                       false};
     args.hidden = hidden_;
     args.units = units_;
     args.weights = weights_.data();
-    args.lanes = 16;
+    args.lanes = lanes;
+  }
+  template <class Args>
+  void set_group(Args& args) {
+    set(args, 16);
+    std::fill(arrivals_.begin(), arrivals_.end(), 0u);
     args.division = division_;
     args.room = {room_.data(), arrivals_.data()};
   }
