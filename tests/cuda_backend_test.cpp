@@ -158,6 +158,19 @@ TEST(CudaMemory, OfTheCallerIsAlignedTo64BytesAndNoMore) {
   }
 }
 
+// The workspace of so many tokens is larger than any memory.
+TEST(CudaMemory, ThatAPlanDoesNotGetIsSaidAndTheContextTrains) {
+  const support::Case c = support::parse_case("gru_f32_n4_d3_h8_len1-7_seed2");
+  const ContextHandle context = support::make_context();
+  support::LibraryRun<float> expected(c), run(c);
+  expected.run(support::make_context().get());
+  EXPECT_TRUE(refused(support::plan_status(context.get(), run.layer(), LACUNA_REGIME_BEST,
+                                           {std::int64_t{1} << 42, 1000, 0}),
+                      LACUNA_OUT_OF_MEMORY, "bytes"));
+  run.run(context.get());
+  support::expect_same_bits(run, expected);
+}
+
 #ifndef LACUNA_TEST_ON_DEVICE
 // Kernels of a forward and a backward run, products apart.
 struct Launches {
