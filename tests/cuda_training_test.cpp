@@ -6,9 +6,11 @@
 #include <vector>
 
 #include "support/cuda.h"
+#include "support/recording.h"
 
 namespace {
 
+using support::Array;
 using support::ContextHandle;
 using support::GuardedBuffer;
 using support::Mirror;
@@ -221,6 +223,95 @@ TYPED_TEST(CudaTraining, PackAndUnpack) {
   EXPECT_EQ(got_offsets.vector(), offsets);
   EXPECT_EQ(got_packed.vector(), packed);
   EXPECT_EQ(got_back.vector(), back);
+}
+
+// ---- Recorded ----
+
+// A linear head that learns: prediction, loss, gradients, their norm, Adam; over arrays that stay where they are.
+template <class Real>
+class Head {
+ public:
+  Head() {
+    give(weights_, 5);
+    give(bias_, 6);
+    for (Array<Real>* moment : {&first_, &second_, &first_of_bias_, &second_of_bias_})
+      clear(*moment);
+  }
+  void set(int seed) {
+    give(x_, seed);
+    give(targets_, seed + 1);
+    clear(d_weights_);
+    clear(d_bias_);
+  }
+  void queue(lacuna_context* context, void* stream) {
+    constexpr lacuna_type type = type_of<Real>;
+    const lacuna_adam adam{1e-2, 0.9, 0.999, 1e-8, 0.01, 3};
+    must(lacuna_linear_forward(context, type, rows, width, outputs, x_.data(), weights_.data(),
+                               bias_.data(), y_.data(), stream));
+    must(lacuna_loss_evaluate(context, LACUNA_LOSS_SQUARED_ERROR, type, rows, outputs, y_.data(),
+                              targets_.data(), nullptr, 0.25, loss_.data(), count_.data(),
+                              d_y_.data(), stream));
+    must(lacuna_linear_backward(context, type, rows, width, outputs, x_.data(), weights_.data(),
+                                d_y_.data(), d_x_.data(), d_weights_.data(), d_bias_.data(),
+                                stream));
+    void* const gradients[] = {d_weights_.data(), d_bias_.data()};
+    const std::int64_t counts[] = {outputs * width, outputs};
+    must(lacuna_clip_gradient_norm(context, type, 2, gradients, counts, 0.5, norm_.data(), stream));
+    must(lacuna_adam_step(context, &adam, type, outputs * width, d_weights_.data(), weights_.data(),
+                          first_.data(), second_.data(), stream));
+    must(lacuna_adam_step(context, &adam, type, outputs, d_bias_.data(), bias_.data(),
+                          first_of_bias_.data(), second_of_bias_.data(), stream));
+  }
+  // All that a step makes.
+  std::vector<std::vector<Real>> results() const {
+    return {y_.get(),      d_y_.get(),           d_x_.get(),           d_weights_.get(),
+            d_bias_.get(), weights_.get(),       bias_.get(),          first_.get(),
+            second_.get(), first_of_bias_.get(), second_of_bias_.get()};
+  }
+  std::vector<double> losses() const { return {loss_.get()[0], norm_.get()[0]}; }
+
+ private:
+  static constexpr std::size_t rows = 37, width = 19, outputs = 3;
+
+  static void give(Array<Real>& array, int seed) {
+    const auto from = numbers<Real>(array.get().size(), seed);
+    array.set(from.data(), from.size());
+  }
+  static void clear(Array<Real>& array) {
+    const std::vector<Real> zeros(array.get().size());
+    array.set(zeros.data(), zeros.size());
+  }
+
+  Array<Real> x_{rows * width}, targets_{rows * outputs}, y_{rows * outputs}, d_y_{rows * outputs},
+      d_x_{rows * width};
+  Array<Real> weights_{outputs * width}, d_weights_{outputs * width}, first_{outputs * width},
+      second_{outputs * width};
+  Array<Real> bias_{outputs}, d_bias_{outputs}, first_of_bias_{outputs}, second_of_bias_{outputs};
+  Array<double> loss_{1}, norm_{1};
+  Array<std::int64_t> count_{1};
+};
+
+template <class Real>
+class RecordedTraining : public testing::Test {};
+using Reals = testing::Types<float, double>;
+TYPED_TEST_SUITE(RecordedTraining, Reals);
+
+TYPED_TEST(RecordedTraining, StepsHaveTheBitsOfCallsMadePlainly) {
+  const ContextHandle context = support::make_context();
+  Head<TypeParam> recorded, plain;
+  support::Recording recording([&](void* stream) { recorded.queue(context.get(), stream); });
+  std::vector<double> losses;
+  for (const int seed : {1, 2, 3}) {
+    recorded.set(seed);
+    recording.play();
+    plain.set(seed);
+    plain.queue(context.get(), nullptr);
+    EXPECT_EQ(recorded.results(), plain.results()) << "step " << seed;
+    EXPECT_EQ(recorded.losses(), plain.losses());
+    losses.push_back(recorded.losses()[0]);
+  }
+  EXPECT_GT(losses[0], 0);
+  EXPECT_NE(losses[0], losses[1]);
 }
 
 }  // namespace
