@@ -122,8 +122,19 @@ TEST_P(ModelSpace, Agrees) {
   const auto [cell, impute, evolve, rest] = GetParam();
   const bool masked = std::string(impute) != "none";
   const std::string model = std::string(cell) + "+" + impute + "+" + evolve + rest;
-  support::expect_agreement(model + (masked ? "_miss60_mask" : ""));
-  support::expect_agreement(model + "_miss60_eo_gap_init" + (masked ? "_carry" : ""));
+  const std::string whole = model + (masked ? "_miss60_mask" : "");
+  const std::string parted = model + "_miss60_eo_gap_init" + (masked ? "_carry" : "");
+  support::expect_agreement(whole);
+  support::expect_agreement(parted);
+  // The regime that a plan of the CUDA backend takes for so few sequences is one of three that have the models' own code: the
+  // others by turns.
+  const support::Case c = support::parse_case(whole);
+  if (support::on_cpu || c.type == support::Type::f64 || c.layer.projection > 0) return;
+  const bool turn = std::string(evolve).starts_with("decay");
+  for (const lacuna_regime regime : {LACUNA_REGIME_STEPWISE, LACUNA_REGIME_RESIDENT}) {
+    const support::InRegime asked(regime);
+    support::expect_agreement(turn == (regime == LACUNA_REGIME_STEPWISE) ? whole : parted);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Projected, ModelSpace,
