@@ -1,6 +1,7 @@
 // What is asked for does not change what is computed: any subset of outputs and gradients, frozen
 // parameters, gradients that come in at the end alone, inference, a second backward run.
 #include <cmath>
+#include <vector>
 
 #include "support/properties.h"
 #include "support/random.h"
@@ -18,7 +19,19 @@ struct Optional : support::PropertyTest {};
 INSTANTIATE_TEST_SUITE_P(Each, Optional, testing::ValuesIn(support::property_cases),
                          support::test_name);
 
-TEST_P(Optional, ASubsetOfOutputsAndGradientsHasTheBitsOfAll) {
+// How many columns are summed together decides where the CUDA backend cuts their sums over tokens.
+template <class Real>
+void expect_alike(const support::Case& c, const LibraryRun<Real>& some,
+                  const LibraryRun<Real>& all) {
+  support::expect_each(
+      some, all, [&](const std::string& name, const auto& result, const auto& expected) {
+        return support::on_cpu || support::rows_of(name) != Per::parameter
+                   ? support::are_same_bits(name, result, expected)
+                   : support::are_close(c, name, all.capacity().tokens, result, expected);
+      });
+}
+
+TEST_P(Optional, ASubsetOfOutputsAndGradientsIsThatOfAll) {
   c.times = c.seed % 2;
   in_type(c, [&]<class Real>(Real) {
     const auto context = support::make_context();
@@ -29,12 +42,12 @@ TEST_P(Optional, ASubsetOfOutputsAndGradientsHasTheBitsOfAll) {
       LibraryRun<Real> some(c);
       some.wanted = [&](const std::string&) { return random.chance(chance); };
       some.run(context.get());
-      if (!some.results.entries().empty()) support::expect_same_bits(some, all);
+      expect_alike(c, some, all);
     }
   });
 }
 
-TEST_P(Optional, OneAloneHasTheBitsOfAll) {
+TEST_P(Optional, OneAloneIsThatOfAll) {
   in_type(c, [&]<class Real>(Real) {
     const auto context = support::make_context();
     LibraryRun<Real> all(c);
@@ -44,7 +57,7 @@ TEST_P(Optional, OneAloneHasTheBitsOfAll) {
       one.wanted = [&](const std::string& name) { return name == entry.first; };
       one.run(context.get());
       EXPECT_EQ(one.results.entries().size(), 1u);
-      support::expect_same_bits(one, all);
+      expect_alike(c, one, all);
     }
   });
 }
@@ -124,6 +137,20 @@ TEST_P(Optional, InferenceGivesTheBitsOfTraining) {
   }
 }
 
+// As a program asks that has no use for any token's.
+TEST_P(Optional, FinalStatesAloneHaveTheBitsOfAll) {
+  if (support::draws(c)) GTEST_SKIP() << "what training draws, inference does not";
+  in_type(c, [&]<class Real>(Real) {
+    const auto context = support::make_context();
+    LibraryRun<Real> all(c), alone(c);
+    all.run(context.get());
+    alone.wanted = [](const std::string& name) { return name.starts_with("final"); };
+    const auto plan = support::make_plan(context.get(), alone.layer(), alone.capacity(), true);
+    alone.forward(plan.get(), nullptr);
+    support::expect_same_bits(alone, all);
+  });
+}
+
 // The tape is read by every backward run and written by none, whatever else its plan has done.
 TEST_P(Optional, BackwardRunsAgainFromTheSameTape) {
   in_type(c, [&]<class Real>(Real) {
@@ -133,12 +160,15 @@ TEST_P(Optional, BackwardRunsAgainFromTheSameTape) {
     const auto plan = support::make_plan(context.get(), first.layer(), first.capacity());
     support::must(lacuna_plan_query(plan.get(), &info));
     support::GuardedBuffer<unsigned char> memory(info.tape_bytes);
+    support::Mirror mirror;
     lacuna_tape* tape = nullptr;
-    support::must(lacuna_tape_create(plan.get(), memory.data(), memory.size(), &tape));
+    support::must(lacuna_tape_create(plan.get(), mirror.out(memory), memory.size(), &tape));
     const support::TapeHandle owner(tape);
     first.forward(plan.get(), tape);
+    mirror.bring_back();
     const auto written = memory.vector();
     first.backward(plan.get(), tape);
+    mirror.bring_back();
     EXPECT_EQ(memory.vector(), written);
     LibraryRun<Real> between(c);  // the workspace sees a forward run without a tape in between
     between.forward(plan.get(), nullptr);
@@ -157,7 +187,7 @@ TEST_P(Optional, BackwardRunsAgainFromTheSameTape) {
 TEST_P(Optional, TapeAndWorkspaceAreAsLargeAsReported) {
   in_type(c, [&]<class Real>(Real) {
     for (const lacuna_isa isa : support::instruction_sets()) {
-      for (const int threads : {1, 3}) {
+      for (const int threads : support::on_cpu ? std::vector{1, 3} : std::vector{1}) {
         const auto context = support::make_context(threads, isa);
         LibraryRun<Real> expected(c), result(c);
         expected.run(context.get());
@@ -169,13 +199,14 @@ TEST_P(Optional, TapeAndWorkspaceAreAsLargeAsReported) {
             memory(info.tape_bytes);
         std::memset(workspace.data(), 0xff, workspace.size());  // NaN in either type
         std::memset(memory.data(), 0xff, memory.size());
-        options.workspace = workspace.data();
+        support::Mirror mirror;
+        options.workspace = mirror.out(workspace);
         options.workspace_bytes = workspace.size();
         lacuna_plan* plan = nullptr;
         support::must(lacuna_plan_create(context.get(), &result.layer(), &room, &options, &plan));
         const support::PlanHandle plan_owner(plan);
         lacuna_tape* tape = nullptr;
-        support::must(lacuna_tape_create(plan, memory.data(), memory.size(), &tape));
+        support::must(lacuna_tape_create(plan, mirror.out(memory), memory.size(), &tape));
         const support::TapeHandle tape_owner(tape);
         result.forward(plan, tape);
         result.backward(plan, tape);
@@ -187,13 +218,14 @@ TEST_P(Optional, TapeAndWorkspaceAreAsLargeAsReported) {
             lacuna_plan_measure(context.get(), &result.layer(), &room, &options, &smaller));
         support::GuardedBuffer<unsigned char> small(smaller.workspace_bytes);
         std::memset(small.data(), 0xff, small.size());
-        options.workspace = small.data();
+        options.workspace = mirror.out(small);
         options.workspace_bytes = small.size();
         support::must(lacuna_plan_create(context.get(), &result.layer(), &room, &options, &plan));
         const support::PlanHandle inference_owner(plan);
         LibraryRun<Real> inference(c);
         inference.forward(plan, nullptr);
         if (!support::draws(c)) support::expect_same_bits(inference, expected);
+        mirror.bring_back();
         EXPECT_TRUE(support::guards_are_whole("workspace", workspace));
         EXPECT_TRUE(support::guards_are_whole("tape", memory));
         EXPECT_TRUE(support::guards_are_whole("inference workspace", small));

@@ -135,20 +135,26 @@ testing::AssertionResult are_alike(const Case& c, const std::string& name, std::
                                         : are_same_bits(name, result, expected);
 }
 
-// Every result that the first has is in the second, with the same bits, and nothing lies beside it.
-template <class Real>
-void expect_same_bits(const LibraryRun<Real>& result, const LibraryRun<Real>& expected) {
-  EXPECT_FALSE(result.results.entries().empty());
+// Every result that the first has is in the second, and agree(name, one, other); nothing lies beside it.
+template <class Real, class Agree>
+void expect_each(const LibraryRun<Real>& result, const LibraryRun<Real>& expected, Agree&& agree) {
   for (const auto& [name, buffer] : result.results.entries()) {
     EXPECT_TRUE(guards_are_whole(name, *buffer));
     const auto* other = expected.results.find(name);
     ASSERT_NE(other, nullptr) << name;
-    EXPECT_TRUE(are_same_bits(name, buffer->vector(), other->vector()));
+    EXPECT_TRUE(agree(name, buffer->vector(), other->vector()));
   }
   if (result.last_time && expected.last_time) {
     EXPECT_TRUE(
         are_same_bits("last_time", result.last_time->vector(), expected.last_time->vector()));
   }
+}
+
+// With the same bits.
+template <class Real>
+void expect_same_bits(const LibraryRun<Real>& result, const LibraryRun<Real>& expected) {
+  EXPECT_FALSE(result.results.entries().empty());
+  expect_each(result, expected, are_same_bits<Real>);
 }
 
 }  // namespace support
