@@ -148,11 +148,15 @@ double largest(const std::vector<double>& values) {
   return most;
 }
 
+// Of a loss that is so many times as large.
 template <class Stored>
-Error error_of(const support::Case& c) {
+Error error_of(const support::Case& c, double scale = 1) {
   const auto parameters = support::make_parameters(c);
   auto batch = support::make_batch(c);
   auto upstream = support::make_upstream(c);
+  for (auto* gradients :
+       {&upstream.d_hidden, &upstream.d_cell, &upstream.d_final_hidden, &upstream.d_final_cell})
+    for (double& value : *gradients) value *= scale;
   if constexpr (!std::is_same_v<Stored, float>) support::round_to<Stored>(batch, upstream);
   const auto forward = reference::forward(c.layer, parameters, batch);
   const auto backward = reference::backward(c.layer, parameters, batch, forward, upstream);
@@ -204,6 +208,30 @@ TEST(Precision, DISABLED_ErrorTable) {
       std::printf("\n");
     }
 }
+
+// ---- How small a loss may be ----
+
+// Gates' gradients of an fp16 layer are stored in fp16, which has fewer digits below 6e-5 and none below 6e-8: bounds of
+// dL/dW_h for a loss 2^exponent times as large, docs/numerics.md.
+class SmallLoss : public testing::TestWithParam<std::tuple<const char*, lacuna_regime>> {};
+
+TEST_P(SmallLoss, LosesDigitsInFp16) {
+  const auto [model, asked] = GetParam();
+  const InRegime regime(asked);
+  const support::Case c = support::parse_case(std::string(model) + "_f16_n4_d8_h32_len20_seed1");
+  for (const auto& [exponent, bound] :
+       {std::pair{4, 1e-3}, {0, 1e-3}, {-8, 1e-3}, {-12, 2e-3}, {-16, 2e-2}, {-20, 0.2}}) {
+    const double error = error_of<support::Fp16>(c, std::ldexp(1.0, exponent)).gradients;
+    std::printf("%s, loss times 2^%d: %.1e\n", model, exponent, error);
+    EXPECT_LT(error, bound) << "loss times 2^" << exponent;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, SmallLoss,
+                         testing::Combine(testing::Values("lstm", "gru"),
+                                          testing::Values(LACUNA_REGIME_STEPWISE,
+                                                          LACUNA_REGIME_RESIDENT,
+                                                          LACUNA_REGIME_LONE)));
 
 // ---- What is not finite ----
 

@@ -235,7 +235,7 @@ SIMT_BOTH constexpr int kept_fragments(int blocks, bool backward, bool in_group)
   const bool wide = sizeof(typename Operand<E>::Stored) == 4,
              in_parts = Operand<E>::has_second_part;
   const bool split = in_parts || std::is_same_v<E, float>;
-  if (blocks < 3) return 8;
+  if (blocks < 3) return in_group ? 24 : 8;
   if (blocks == 3)
     return 8 - (in_group ? 1 : 0) - ((in_group ? wide : split) ? 1 : 0) - (in_group && in_parts);
   if (in_group) return in_parts ? (backward ? 4 : 3) : 5;
