@@ -51,7 +51,7 @@ using LayersOf = std::conditional_t<std::is_same_v<E, resident::Tf32>, float, E>
 
 template <class Exchange, class Cell, class E>
 std::size_t shared_bytes_of(const resident::Division& division, bool inference) {
-  using Back = resident::GradientOperand<E>;
+  using Back = resident::GradientOperand<E, Exchange::Scatter::in_group>;
   const std::size_t forward =
       resident::ForwardMemory<Cell, E, typename Exchange::template Gather<E>>{division}.bytes();
   const std::size_t backward =

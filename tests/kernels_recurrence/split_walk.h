@@ -55,7 +55,7 @@ class Walk {
     lacuna::SplitBackward<T> args;
     set_group(args);
     return backward_by(args, [&] {
-      using Operand = lacuna::resident::GradientOperand<E>;
+      using Operand = lacuna::resident::GradientOperand<E, true>;
       lacuna::split::launch_backward<Cell, Operand, Exchange>(nullptr, args);
     });
   }

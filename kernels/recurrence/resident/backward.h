@@ -11,9 +11,10 @@ namespace lacuna {
 namespace resident {
 
 // E: operands forward. Gradients of fp16 layers are multiplied in tf32, which has the same 11 bits and lets none of them
-// vanish.
-template <class E>
-using GradientOperand = std::conditional_t<std::is_same_v<E, simt::Fp16>, Tf32, E>;
+// vanish. A group's weights stay in 16 bits, for there room on chip decides how many blocks it takes.
+template <class E, bool in_group>
+using GradientOperand = std::conditional_t<std::is_same_v<E, simt::Fp16>,
+                                           std::conditional_t<in_group, Fp16InTf32, Tf32>, E>;
 
 template <class Cell, class E, bool in_group>
 using BackwardWeights = StationaryWeights<E, weight_blocks<Cell>,
@@ -294,7 +295,7 @@ void resident_backward(simt::Stream stream, const ResidentBackward<T>& args) {
   if (args.sequences.count == 0) return;
   with_cell(args.cell, [&]<class Cell>(Cell) {
     resident::with_operand<T>(args.tf32, [&]<class Forward>(Forward) {
-      using E = resident::GradientOperand<Forward>;
+      using E = resident::GradientOperand<Forward, false>;
       const resident::Division division{.slice = resident::padded_units(args.hidden)};
       const auto bytes = [&]<class Some>(Some) {
         return resident::BackwardMemory<Cell, Some, resident::OwnSums>{division}.bytes();

@@ -13,6 +13,8 @@
 //                     split one takes three instructions, and each is needed in every step
 //   Tf32              w1 s1 alone. Where weights have 11 bits at most and gradients are floats, it keeps the weights whole
 //                     and lets no small gradient vanish, as fp16 would
+//   Fp16InTf32        the same, of weights that lie in 16 bits, two to a register: to widen one takes an instruction, in every
+//                     step, but twice as many stay on chip
 #pragma once
 
 #include <cmath>
@@ -28,6 +30,7 @@ namespace lacuna::resident {
 // Types of operands: floats, rounded to 11 bits; and floats, the weights in two parts.
 struct Tf32 {};
 struct InTwoParts {};
+struct Fp16InTf32 {};
 
 // A number of which the tensor core, reading tf32, takes the first 11 bits: those of the nearest such number. Two
 // instructions, for this is much of what a step issues. A NaN must be plain_nan().
@@ -221,19 +224,58 @@ struct Operand<InTwoParts> : Operand<float> {
   }
 };
 
-// Elements from one column in shared memory to the next: an odd number of times 32 bytes, so that four columns, of which
-// half a warp reads 32 bytes each, have banks of their own. `units`: whole warps.
+template <>
+struct Operand<Fp16InTf32> : Operand<Tf32> {
+  // Of two products one behind the other.
+  static constexpr int depth = Operand<simt::Fp16>::depth;
+
+  static constexpr int patch_depth = Operand<simt::Fp16>::patch_depth;
+  template <class F>
+  SIMT_DEVICE static void load_weights(std::uint32_t (&to)[4], int thread, F&& patch) {
+    Operand<simt::Fp16>::load_weights(to, thread, patch);
+  }
+
+  // Which four of the depth a thread has is for both factors to agree on: those that Operand<Fp16> gives it.
+  struct Column {
+    std::uint32_t bits[4];
+    SIMT_DEVICE Column(const Stored* column, int thread) {
+      const auto four = simt::load<4>(column + place_of<depth>(simt::fragment::b16_k(thread, 0)));
+      SIMT_UNROLL
+      for (int r = 0; r < 4; ++r) bits[r] = four[r];
+    }
+  };
+
+  SIMT_DEVICE static void multiply(Sum& sum, const std::uint32_t (&weights)[4],
+                                   const Column& column) {
+    SIMT_UNROLL
+    for (int half = 0; half < 2; ++half) {
+      std::uint32_t wide[4];
+      SIMT_UNROLL
+      for (int row = 0; row < 2; ++row) {
+        // Widened here, not once before all steps: see Operand<float>.
+        const std::uint32_t two = simt::opaque(weights[2 * half + row]);
+        wide[row] = simt::bits_as<std::uint32_t>(simt::unpack_low<simt::Fp16>(two));
+        wide[2 + row] = simt::bits_as<std::uint32_t>(simt::unpack_high<simt::Fp16>(two));
+      }
+      const std::uint32_t narrow[2] = {column.bits[2 * half], column.bits[2 * half + 1]};
+      simt::mma_m16n8k8_tf32(sum.all, wide, narrow);
+    }
+  }
+};
+
+// Elements from one column in shared memory to the next: an odd number of times what four threads read of it at once, 32 or
+// 64 bytes, so that the columns which are read together have banks of their own. `units`: whole warps.
 template <class E>
 SIMT_BOTH constexpr int column_stride(int units) {
-  return units | 32 / static_cast<int>(sizeof(typename Operand<E>::Stored));
+  return units | Operand<E>::depth;
 }
 
 // How many fragments of each matrix a thread's 255 registers have room for beside the rest of a step. Found by trying:
 // ctest fails where a kernel spills more than cmake/kernels_that_may_spill.txt says.
 template <class E>
 SIMT_BOTH constexpr int kept_fragments(int blocks, bool backward, bool in_group) {
-  const bool wide = sizeof(typename Operand<E>::Stored) == 4,
-             in_parts = Operand<E>::has_second_part;
+  const bool wide = Operand<E>::depth == Operand<Tf32>::depth,  // a register to each weight
+      in_parts = Operand<E>::has_second_part;
   const bool split = in_parts || std::is_same_v<E, float>;
   if (blocks < 3) return in_group ? 24 : 8;
   if (blocks == 3)

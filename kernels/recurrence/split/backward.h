@@ -52,7 +52,8 @@ void split_backward(simt::Stream stream, const SplitBackward<T>& args) {
   if (args.sequences.count == 0) return;
   with_cell(args.cell, [&]<class Cell>(Cell) {
     resident::with_operand<T>(args.tf32, [&]<class Forward>(Forward) {
-      split::launch_backward<Cell, resident::GradientOperand<Forward>, Exchange>(stream, args);
+      split::launch_backward<Cell, resident::GradientOperand<Forward, true>, Exchange>(stream,
+                                                                                       args);
     });
   });
 }
