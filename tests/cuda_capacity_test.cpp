@@ -33,19 +33,19 @@ TEST(Capacity, BlocksThatHoldALayer) {
     const char* cell;
     int hidden, bf16, fp16, fp32;
   };
-  for (const Held& held : {Held{"rnn", 512, 0, 0, 0},
-                           {"rnn", 1024, 0, 0, 0},
-                           {"rnn", 1760, 0, 0, 0},
-                           {"rnn", 2048, 0, 0, 0},
+  for (const Held& held : {Held{"rnn", 512, 4, 4, 4},
+                           {"rnn", 1024, 8, 8, 16},
+                           {"rnn", 1760, 32, 32, 128},
+                           {"rnn", 2048, 32, 32, 128},
                            {"rnn", 2560, 0, 0, 0},
-                           {"gru", 512, 0, 0, 0},
-                           {"gru", 1024, 0, 0, 0},
-                           {"gru", 1536, 0, 0, 0},
-                           {"gru", 2048, 0, 0, 0},
-                           {"lstm", 512, 0, 0, 0},
-                           {"lstm", 1024, 0, 0, 0},
-                           {"lstm", 1536, 0, 0, 0},
-                           {"lstm", 2048, 0, 0, 0}}) {
+                           {"gru", 512, 8, 8, 16},
+                           {"gru", 1024, 32, 32, 64},
+                           {"gru", 1536, 128, 128, 0},
+                           {"gru", 2048, 128, 128, 0},
+                           {"lstm", 512, 8, 8, 16},
+                           {"lstm", 1024, 32, 32, 64},
+                           {"lstm", 1536, 128, 128, 0},
+                           {"lstm", 2048, 128, 128, 0}}) {
     SCOPED_TRACE(std::string(held.cell) + " of " + std::to_string(held.hidden));
     EXPECT_EQ(fewest_blocks(held.cell, "bf16", held.hidden), held.bf16);
     EXPECT_EQ(fewest_blocks(held.cell, "f16", held.hidden), held.fp16);

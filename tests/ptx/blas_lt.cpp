@@ -56,7 +56,7 @@ T get(const Opaque* opaque) {
   static_assert(sizeof(T) <= sizeof(Opaque));
   if (opaque == nullptr) throw BlasRefusal{CUBLAS_STATUS_INVALID_VALUE, "a null descriptor"};
   T value;
-  std::memcpy(&value, opaque, sizeof value);
+  std::memcpy(static_cast<void*>(&value), opaque, sizeof value);
   return value;
 }
 template <class T, class Opaque>
