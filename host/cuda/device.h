@@ -58,7 +58,8 @@ struct DestroyBranches {
 };
 using StreamBranchesHandle = std::unique_ptr<StreamBranches, DestroyBranches>;
 
-// How many clusters of 2, 4, 8 and 16 blocks run at once where a block takes a multiprocessor; 0: there are none so large.
+// How many clusters of 2, 4, 8 and 16 blocks run at once where a block takes a multiprocessor; 0: there are none so large, or
+// no code for them.
 using ClusterCounts = std::array<int, 4>;
 
 // That a group of the cluster and grid regimes may have; powers of 2.
