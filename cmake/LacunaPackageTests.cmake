@@ -100,6 +100,7 @@ if(Python3_FOUND)
   lacuna_add_planted_coverage(missed "kernel.h:3: x.1. .= 2;.*1 to mend")
   lacuna_add_planted_coverage(borrowed "kernel.h:4: scale_kernel.*1 to mend")
   lacuna_add_planted_coverage(stale "kernel.h:2: executed in spite of its exception")
+  lacuna_add_planted_coverage(instances "1 of 2 instances of kernels ran")
   lacuna_add_planted_coverage(uncompiled "kernel.h: has a kernel, and no line that was compiled")
 endif()
 

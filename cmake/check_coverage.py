@@ -10,6 +10,9 @@ instantiates is not compiled, and so not counted: a file with a kernel and no co
 A launch written over several lines counts by any of them, from its name to the parenthesis that
 closes it: gcov gives some of these lines to what would follow an exception alone.
 
+Kernels are templates, and a line says nothing of an instance that no test runs: instances are counted
+besides, and those that never ran are listed in the report by name.
+
 A line that cannot be executed carries `// gcov: why`, and is then no failure. A line that has the
 comment and is executed all the same is one.
 """
@@ -27,22 +30,35 @@ EXCEPTION = re.compile(r"// gcov: \S")
 
 
 def counted(gcov, build, data):
-    """{file: {line: times}} of one object, and the functions that hold the lines."""
+    """{file: {line: times}} of one object, and {file: {(line, function): times}}."""
     out = subprocess.run([gcov, "--json-format", "--stdout", str(data)], cwd=build, text=True,
                          capture_output=True, check=False)
     if out.returncode:
         sys.exit(f"{gcov} {data}: {out.stderr.strip()}")
-    files = {}
+    files, functions = {}, {}
     for document in out.stdout.splitlines():
         parsed = json.loads(document)
         base = parsed.get("current_working_directory", str(build))
         for file in parsed["files"]:
             name = os.path.realpath(os.path.join(base, file["file"]))
-            lines = files.setdefault(name, {})
-            for line in file["lines"]:
-                number = line["line_number"]
-                lines[number] = lines.get(number, 0) + line["count"]
-    return files
+            add(files.setdefault(name, {}),
+                ((line["line_number"], line["count"]) for line in file["lines"]))
+            add(functions.setdefault(name, {}),
+                (((one["start_line"], one["demangled_name"]), one["execution_count"])
+                 for one in file.get("functions", [])))
+    return files, functions
+
+
+def add(total, counts):
+    for what, times in counts:
+        total[what] = total.get(what, 0) + times
+
+
+def kernels(functions, text):
+    """{instance of a kernel: times}, of a file's functions."""
+    def is_kernel(line):
+        return any("SIMT_KERNEL(" in one for one in text[max(line - 2, 0):line])
+    return {name: times for (line, name), times in functions.items() if is_kernel(line)}
 
 
 def launches(text):
@@ -73,14 +89,16 @@ def main():
     data = sorted(options.build.resolve().rglob("*.gcda"))
     if not data:
         sys.exit(f"Error: no .gcda below {options.build}: nothing was compiled to count, or ran")
-    totals = {}
+    totals, functions = {}, {}
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for files in pool.map(lambda one: counted(options.gcov, options.build.resolve(), one), data):
+        for files, found in pool.map(
+                lambda one: counted(options.gcov, options.build.resolve(), one), data):
             for name, lines in files.items():
-                total = totals.setdefault(name, {})
-                for number, times in lines.items():
-                    total[number] = total.get(number, 0) + times
+                add(totals.setdefault(name, {}), lines.items())
+            for name, counts in found.items():
+                add(functions.setdefault(name, {}), counts.items())
 
+    instances = {}
     report, executed, all_lines, excused, wrong = [], 0, 0, 0, 0
     uncounted = []  # files
     for folder in options.folders:
@@ -94,6 +112,7 @@ def main():
                     report.append(f"{shown}: has a kernel, and no line that was compiled")
                     wrong += 1
                 continue
+            instances |= kernels(functions.get(str(path), {}), text)
             launch = launches(text)
             executed_here, missed = 0, []
             for number in sorted(lines):
@@ -111,6 +130,9 @@ def main():
             report.append(f"{shown}: {executed_here} of {len(lines)} lines")
             report += [f"  {shown}:{number}: {what}" for number, what in missed]
             wrong += len(missed)
+    idle = sorted(name for name, times in instances.items() if not times)
+    report += [f"  never ran: {name}" for name in idle]
+    report.append(f"{len(instances) - len(idle)} of {len(instances)} instances of kernels ran")
     if uncounted:
         report.append("no counted line: " + ", ".join(uncounted))
     share = 100 * executed / all_lines if all_lines else 0
@@ -123,7 +145,7 @@ def main():
     if wrong or not all_lines:
         print(text, end="")
         sys.exit("Error: not every line was executed")
-    print("\n".join(report[-2:] if uncounted else report[-1:]))
+    print("\n".join(report[-3:] if uncounted else report[-2:]))
 
 
 if __name__ == "__main__":
