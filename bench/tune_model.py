@@ -96,7 +96,7 @@ class Model:
     def begin(self):
         chip = self.chip
         self.worker.ask("chip", chip["multiprocessors"], chip["gigahertz"], chip["shared_bytes"],
-                        *chip["clusters"])
+                        *chip["clusters"], *([chip["capability"]] if "capability" in chip else []))
         self.points = []
 
     def add(self, shape, way):
