@@ -139,10 +139,10 @@ int parts_of(std::int64_t rows, std::int64_t columns, std::int64_t depth,
 }
 
 void choose_parts(DeviceLayout& lay, const lacuna_layer& layer, std::int64_t sequences,
-                  const DeviceFacts& facts) {
+                  bool inference, const DeviceFacts& facts) {
   if (lay.regime != LACUNA_REGIME_STEPWISE) return;
   const std::int64_t wide = lay.product_gates * lay.units;
-  lay.d_product_parts = parts_of(sequences, lay.output_units, wide, facts);
+  if (!inference) lay.d_product_parts = parts_of(sequences, lay.output_units, wide, facts);
   if (layer.layer_norm != 0) return;  // what normalises rows reads them whole
   lay.product_parts = parts_of(sequences, wide, lay.output_units, facts);
   if (layer.cell == LACUNA_GRU_RESET_BEFORE)
@@ -322,7 +322,7 @@ Recipe make_recipe(const lacuna_layer& layer, const lacuna_capacity& capacity,
   DeviceLayout& lay = recipe.device;
   set_widths(lay, layer);
   choose_regime(lay, layer, capacity, options, sharers, facts);
-  choose_parts(lay, layer, capacity.sequences, facts);
+  choose_parts(lay, layer, capacity.sequences, inference, facts);
   choose_branches(lay, layer, capacity, inference, sharers, facts);
 
   if (!inference) {

@@ -28,8 +28,8 @@ lacuna_plan_options options_of(const StackRecipe& recipe, int layer) {
 
 Recipe layer_recipe(const Backend& backend, const StackRecipe& recipe, int layer, int direction,
                     std::int64_t tokens) {
-  // A budget changes neither, so it changes no plan.
-  // Tasks of a wave: both directions of a layer, or layers that follow each other through the windows.
+  // Tasks of a wave: both directions of a layer, or layers that follow each other through the windows. A budget changes
+  // neither, so it changes no plan.
   const std::int64_t sharers =
       recipe.stack.bidirectional
           ? recipe.stack.directions()
