@@ -51,12 +51,11 @@ endfunction()
 # Programs of which ctest runs every so-manieth case: together they would take twice as long as all the others. No number here
 # divides how many a suite combines last (types, groups; sizes and regimes), or it would see one of these alone.
 set(ptx_share_stack_truncation 8)
-set(ptx_share_recurrence_oracle 5)
+set(ptx_share_recurrence_oracle 3)
 set(ptx_share_stack 3)
 set(ptx_share_stack_options 4)
 set(ptx_share_properties_order 3)
 set(ptx_share_properties_pieces 3)
-set(ptx_share_cuda_split 4)
 set(ptx_share_cuda_usual 7)
 set(ptx_filter_stack -*Fortieth*) # 60,000 tokens
 set(ptx_filter_cuda_training -RecordedTraining*) # takes scratch in a capture, which the stand-in refuses
