@@ -22,6 +22,7 @@ function(lacuna_add_device_test source)
   target_compile_definitions(
     ${name}_device_test PRIVATE LACUNA_TEST_BACKEND=LACUNA_BACKEND_CUDA LACUNA_TEST_ON_DEVICE)
   target_link_libraries(${name}_device_test PRIVATE ${device_libraries})
+  lacuna_optimise_little(${name}_device_test)
   target_link_libraries(lacuna_device_tests PRIVATE ${name}_device_test)
   add_test(NAME ${name}_device_test
            COMMAND lacuna_device_tests ${name}
@@ -86,6 +87,6 @@ add_test(
   COMMAND
     ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/cmake/count_step_loop.py --kernel "resident::|lone::" --arch
     sm_90a --table ${PROJECT_BINARY_DIR}/step_loop.md
-    "$<FILTER:${objects},INCLUDE,cuda/(engine|lone)_f(16|32)\\.cu>"
+    "$<FILTER:${objects},INCLUDE,cuda/walks/(resident|lone)_.*\\.cu>"
   COMMAND_EXPAND_LISTS)
 set_tests_properties(package.step_loop PROPERTIES LABELS "package" TIMEOUT 300 SKIP_RETURN_CODE 77)

@@ -2,9 +2,7 @@
 // evolves the state, and of the initial states.
 #pragma once
 
-#include "host/cuda/lone.h"
 #include "host/cuda/run.h"
-#include "host/cuda/split.h"
 #include "kernels/recurrence/norms.h"
 #include "kernels/recurrence/resident/backward.h"
 #include "kernels/recurrence/split/backward.h"
@@ -143,29 +141,15 @@ class BackwardRecurrence : protected Run<T> {
     const BackwardView<T> args = view();
     if (!this->saves_gates()) recompute_gates(args);
     clear_tokens(args);
-    if (this->is_resident() || this->is_lone() || this->is_split())
-      recur_on_chip(args);
-    else if (this->lay_.projected)
-      recur_projected(args);
-    else
-      recur_stepwise(args);
+    if (!this->template walk<ResidentBackward, SplitBackward>(args)) {
+      if (this->lay_.projected)
+        recur_projected(args);
+      else
+        recur_stepwise(args);
+    }
     if (d_hidden_norms_)
       norms_of_rows<R>(this->stream_, args.d_hidden_rows, this->tokens(), this->output_units(),
                        this->lay_.outputs, d_hidden_norms_);
-  }
-
-  void recur_on_chip(const BackwardView<T>& args) const {
-    if constexpr (!std::is_same_v<T, double>) {
-      const ResidentBackward<T> resident{args, this->weights(), this->lanes(), this->lay_.tf32,
-                                         this->device_.shared_bytes()};
-      if (this->is_resident())
-        resident_backward(this->stream_, resident);
-      else if (this->is_lone())
-        Lone<T>::backward(this->stream_, resident);
-      else
-        Split<T>::backward(this->stream_, this->lay_.regime,
-                           SplitBackward<T>{resident, this->division(), this->exchange_room()});
-    }
   }
 
   // The gates, which lie where their gradients will.

@@ -115,15 +115,6 @@ class PoolMemory final : public memory::Memory {
 // Of which CUDA is asked how many run at once.
 __global__ void take_a_multiprocessor() {}
 
-// Code made for less than 9.0 has kernels over clusters that are empty, and a GPU with clusters runs it all the same. Any
-// kernel can tell, for all are made for the same capabilities.
-bool has_code_for_clusters() {
-  cudaFuncAttributes attributes{};
-  check(cudaFuncGetAttributes(&attributes, take_a_multiprocessor),
-        "asking what kernels were compiled for");
-  return attributes.ptxVersion >= 90;
-}
-
 ClusterCounts count_clusters(std::size_t shared_bytes) {
   check(cudaFuncSetAttribute(take_a_multiprocessor, cudaFuncAttributeMaxDynamicSharedMemorySize,
                              static_cast<int>(shared_bytes)),
@@ -174,7 +165,8 @@ Device::Device(int index) : index_(index), state_(std::make_unique<State>()) {
   state_->gigahertz = ask(cudaDevAttrClockRate) * 1e-6;
   const Current current(*this);
   const BesideCaptures making;
-  if (ask(cudaDevAttrClusterLaunch) != 0 && has_code_for_clusters())
+  // Where no architecture was asked for that has clusters, their kernels are empty.
+  if (LACUNA_HAS_CLUSTER_CODE && ask(cudaDevAttrClusterLaunch) != 0)
     state_->clusters = count_clusters(properties.sharedMemPerBlockOptin);
   cudaMemPoolProps pool{};
   pool.allocType = cudaMemAllocationTypePinned;

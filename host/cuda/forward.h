@@ -1,9 +1,7 @@
 // The forward run: all that does not depend on the state for all tokens at once, then the recurrence, step by step.
 #pragma once
 
-#include "host/cuda/lone.h"
 #include "host/cuda/run.h"
-#include "host/cuda/split.h"
 #include "kernels/recurrence/resident/forward.h"
 #include "kernels/recurrence/split/forward.h"
 #include "kernels/recurrence/stepwise/forward.h"
@@ -172,16 +170,7 @@ class Forward : Run<T> {
     };
     clear(args.tape_h);
     clear(args.tape_operand);
-    if constexpr (!std::is_same_v<T, double>) {
-      const ResidentForward<T> resident{args, this->weights(), this->lanes(), this->lay_.tf32,
-                                        this->device_.shared_bytes()};
-      if (this->is_resident()) return resident_forward(this->stream_, resident);
-      if (this->is_lone()) return Lone<T>::forward(this->stream_, resident);
-      if (this->is_split())
-        return Split<T>::forward(
-            this->stream_, this->lay_.regime,
-            SplitForward<T>{resident, this->division(), this->exchange_room()});
-    }
+    if (this->template walk<ResidentForward, SplitForward>(args)) return;
     if (this->lay_.projected) return recur_projected(args);
     recur_stepwise(args);
   }

@@ -9,6 +9,7 @@
 #include "host/cuda/engine.h"
 #include "host/cuda/fork.h"
 #include "host/cuda/regime.h"
+#include "host/cuda/walks.h"
 #include "host/plan/shape.h"
 #include "kernels/recurrence/cell_steps.h"
 #include "kernels/recurrence/evolve_units.h"
@@ -363,15 +364,31 @@ class Run {
   }
 
   bool saves_gates() const { return lay_.tape_kind == LACUNA_TAPE_GATES; }
-  bool is_resident() const { return lay_.regime == LACUNA_REGIME_RESIDENT; }
-  bool is_lone() const { return lay_.regime == LACUNA_REGIME_LONE; }
-  bool is_split() const {
-    return lay_.regime == LACUNA_REGIME_CLUSTER || lay_.regime == LACUNA_REGIME_GRID;
+
+  // Queues a recurrence that one launch walks; false where the regime has launches for every step. OfBlock and OfGroup
+  // are ResidentForward and SplitForward, or those of the way back.
+  template <template <class> class OfBlock, template <class> class OfGroup, class View>
+  bool walk(const View& view) const {
+    if constexpr (std::is_same_v<T, double>) {
+      return false;
+    } else {
+      const OfBlock<T> args{view, weights(), lanes(), lay_.tf32, device_.shared_bytes()};
+      switch (lay_.regime) {
+        case LACUNA_REGIME_RESIDENT: Walk<T>::resident(stream_, args); return true;
+        case LACUNA_REGIME_LONE: Walk<T>::lone(stream_, args); return true;
+        case LACUNA_REGIME_CLUSTER:
+          Walk<T>::cluster(stream_, OfGroup<T>{args, division(), {}});
+          return true;
+        case LACUNA_REGIME_GRID:
+          Walk<T>::grid(stream_, OfGroup<T>{args, division(), exchange_room()});
+          return true;
+        default: return false;
+      }
+    }
   }
   split::Division division() const { return split::division_of(lay_.hidden, lay_.blocks); }
   // Of a recurrence that is queued next.
   split::ExchangeRoom exchange_room() const {
-    if (lay_.regime != LACUNA_REGIME_GRID) return {};
     auto* const arrivals = work<unsigned>(at_.arrivals);
     device_.zero(stream_, arrivals, at_.arrivals_bytes);
     return {work<std::byte>(at_.exchange), arrivals};

@@ -1,3 +1,0 @@
-#include "host/cuda/lone_kernels.h"
-
-template struct lacuna::cuda::Lone<float>;

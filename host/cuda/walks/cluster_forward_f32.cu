@@ -1,0 +1,7 @@
+#include "host/cuda/walks/forward.h"
+
+namespace lacuna::cuda {
+
+template void Walk<float>::cluster(simt::Stream, const SplitForward<float>&);
+
+}  // namespace lacuna::cuda
