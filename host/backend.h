@@ -12,6 +12,7 @@
 #include "host/plan/recipe.h"
 #include "host/rows.h"
 #include "host/staging.h"
+#include "kernels/cells/clipped_step.h"
 #include "lacuna/lacuna.h"
 
 namespace lacuna {
@@ -103,6 +104,7 @@ struct LossRun {
   const void* targets;
   const std::uint8_t* mask;
   double scale;
+  const lacuna_loss_scale* loss_scale;  // may be null
   double* loss;
   std::int64_t* count;
   void* d_predictions;
@@ -134,11 +136,10 @@ struct AdamRun {
 };
 
 struct ClippedAdamRun {
-  lacuna_adam adam;
+  ClippedStep step;
   lacuna_type type;
   std::int64_t arrays;
   const lacuna_adam_array* list;
-  double max_norm;
   double* norm;  // may be null
   void* stream;
 };

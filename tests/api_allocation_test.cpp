@@ -160,15 +160,18 @@ TEST(Allocation, TrainingStepsAllocateNothing) {
   double loss = 0;
   std::int64_t count = 0;
   const lacuna_adam adam{1e-3, 0.9, 0.999, 1e-8, 0, 1};
+  const lacuna_loss_scaling scaling{2, 0.5, 2000};
+  lacuna_loss_scale loss_scale{65536, 0, 0};
   void* const gradients[] = {d_weights.data()};
   const std::int64_t counts[] = {in * out};
   const std::size_t before = heap_allocations;
   int failures = 0;
   failures += LACUNA_OK != lacuna_linear_forward(context, LACUNA_F32, rows, in, out, x.data(),
                                                  weights.data(), nullptr, y.data(), nullptr);
-  failures += LACUNA_OK != lacuna_loss_evaluate(context, LACUNA_LOSS_BINARY_CROSS_ENTROPY,
-                                                LACUNA_F32, rows, out, y.data(), targets.data(),
-                                                nullptr, 1, &loss, &count, nullptr, nullptr);
+  failures +=
+      LACUNA_OK != lacuna_loss_evaluate(context, LACUNA_LOSS_BINARY_CROSS_ENTROPY, LACUNA_F32, rows,
+                                        out, y.data(), targets.data(), nullptr, 1, &loss_scale,
+                                        &loss, &count, nullptr, nullptr);
   failures += LACUNA_OK != lacuna_linear_backward(context, LACUNA_F32, rows, in, out, x.data(),
                                                   weights.data(), y.data(), d_x.data(),
                                                   d_weights.data(), nullptr, nullptr);
@@ -178,8 +181,8 @@ TEST(Allocation, TrainingStepsAllocateNothing) {
                                             weights.data(), first.data(), second.data(), nullptr);
   const lacuna_adam_array both[] = {
       {in * out, d_weights.data(), weights.data(), first.data(), second.data()}};
-  failures += LACUNA_OK !=
-              lacuna_adam_step_clipped(context, &adam, LACUNA_F32, 1, both, 1, nullptr, nullptr);
+  failures += LACUNA_OK != lacuna_adam_step_clipped(context, &adam, LACUNA_F32, 1, both, 1,
+                                                    &scaling, &loss_scale, nullptr, nullptr);
   const std::size_t after = heap_allocations;
   EXPECT_EQ(failures, 0) << lacuna_last_error();
   EXPECT_EQ(after, before);

@@ -290,12 +290,12 @@ TEST(CudaMemory, OfACallIsTakenInItsStreamAndGivenBack) {
                                          nullptr, y.data(), stream));
             }),
             none);
-  EXPECT_EQ(
-      blocks_of([&] {
-        must(lacuna_loss_evaluate(context.get(), LACUNA_LOSS_SQUARED_ERROR, LACUNA_F32, 4, 1,
-                                  y.data(), y.data(), nullptr, 1, &loss, &count, nullptr, stream));
-      }),
-      one);
+  EXPECT_EQ(blocks_of([&] {
+              must(lacuna_loss_evaluate(context.get(), LACUNA_LOSS_SQUARED_ERROR, LACUNA_F32, 4, 1,
+                                        y.data(), y.data(), nullptr, 1, nullptr, &loss, &count,
+                                        nullptr, stream));
+            }),
+            one);
   EXPECT_EQ(blocks_of([&] {
               must(lacuna_clip_gradient_norm(context.get(), LACUNA_F32, 1, gradients, counts.data(),
                                              1, &norm, stream));
@@ -307,8 +307,8 @@ TEST(CudaMemory, OfACallIsTakenInItsStreamAndGivenBack) {
             }),
             none);
   EXPECT_EQ(blocks_of([&] {
-              must(lacuna_adam_step_clipped(context.get(), &adam, LACUNA_F32, 1, &array, 1, &norm,
-                                            stream));
+              must(lacuna_adam_step_clipped(context.get(), &adam, LACUNA_F32, 1, &array, 1, nullptr,
+                                            nullptr, &norm, stream));
             }),
             one);
   // A run of a plan, with arrays of the device and of the host.

@@ -105,7 +105,7 @@ TYPED_TEST(CudaTraining, Losses) {
     std::int64_t count = 0;
     must(lacuna_loss_evaluate(this->cpu.get(), kind, type, rows, columns, predictions.data(),
                               per_row ? static_cast<const void*>(classes.data()) : targets.data(),
-                              mask.data(), 0.25, &loss, &count, d.data(), nullptr));
+                              mask.data(), 0.25, nullptr, &loss, &count, d.data(), nullptr));
     GuardedBuffer<Real> got_d(d.size());
     GuardedBuffer<double> got_loss(1);
     GuardedBuffer<std::int64_t> got_count(1);
@@ -114,8 +114,9 @@ TYPED_TEST(CudaTraining, Losses) {
                               mirror.in(predictions.data(), predictions.size()),
                               per_row ? static_cast<const void*>(mirror.in(classes.data(), rows))
                                       : mirror.in(targets.data(), targets.size()),
-                              mirror.in(mask.data(), mask.size()), 0.25, mirror.out(got_loss),
-                              mirror.out(got_count), mirror.out(got_d), nullptr));
+                              mirror.in(mask.data(), mask.size()), 0.25, nullptr,
+                              mirror.out(got_loss), mirror.out(got_count), mirror.out(got_d),
+                              nullptr));
     mirror.bring_back();
     expect_close(got_d, d, "d_predictions");
     EXPECT_NEAR(*got_loss.data(), loss, 1e-5 * loss) << kind;
@@ -186,9 +187,10 @@ TYPED_TEST(CudaTraining, AClippedStepOfSeveralArrays) {
   double norm = 0;
   GuardedBuffer<double> got_norm(1);
   constexpr lacuna_type type = type_of<Real>;
-  must(lacuna_adam_step_clipped(this->cpu.get(), &adam, type, 2, host.data(), 0.5, &norm, nullptr));
-  must(lacuna_adam_step_clipped(this->cuda.get(), &adam, type, 2, device.data(), 0.5,
-                                m.out(got_norm), nullptr));
+  must(lacuna_adam_step_clipped(this->cpu.get(), &adam, type, 2, host.data(), 0.5, nullptr, nullptr,
+                                &norm, nullptr));
+  must(lacuna_adam_step_clipped(this->cuda.get(), &adam, type, 2, device.data(), 0.5, nullptr,
+                                nullptr, m.out(got_norm), nullptr));
   m.bring_back();
   EXPECT_NEAR(*got_norm.data(), norm, 1e-12 * norm);
   for (std::size_t a = 0; a < 2; ++a) {
@@ -196,6 +198,48 @@ TYPED_TEST(CudaTraining, AClippedStepOfSeveralArrays) {
     expect_close(got_first[a], first[a], "first_moment");
     expect_close(got_second[a], second[a], "second_moment");
   }
+}
+
+// Steps that grow the scale, overflow, and are taken again: the CPU's state, and its arrays but for rounding.
+TYPED_TEST(CudaTraining, StepsOfAScaledLoss) {
+  using Real = typename TypeParam::Real;
+  constexpr lacuna_type type = type_of<Real>;
+  constexpr std::size_t count = 1000;
+  const lacuna_adam adam{1e-2, 0.9, 0.999, 1e-8, 0.01, 0};
+  const lacuna_loss_scaling scaling{2, 0.25, 2};
+  auto p = numbers<Real>(count, 2), first = numbers<Real>(count, 3),
+       second = std::vector<Real>(count, Real(0.5));
+  lacuna_loss_scale state{1024, 0, 0};
+  for (int step = 0; step < 6; ++step) {
+    auto gradients = numbers<Real>(count, 20 + step);
+    for (Real& g : gradients) g *= static_cast<Real>(state.scale);
+    if (step == 3) gradients[7] = std::numeric_limits<Real>::infinity();
+    GuardedBuffer<Real> got_p(p), got_first(first), got_second(second);
+    GuardedBuffer<lacuna_loss_scale> got_state(std::vector<lacuna_loss_scale>{state});
+    GuardedBuffer<double> got_norm(1);
+    Mirror m;
+    const lacuna_adam_array device{count, m.in(gradients.data(), count), m.out(got_p),
+                                   m.out(got_first), m.out(got_second)};
+    must(lacuna_adam_step_clipped(this->cuda.get(), &adam, type, 1, &device, 5, &scaling,
+                                  m.out(got_state), m.out(got_norm), nullptr));
+    m.bring_back();
+    const lacuna_adam_array host{count, gradients.data(), p.data(), first.data(), second.data()};
+    double norm = 0;
+    must(lacuna_adam_step_clipped(this->cpu.get(), &adam, type, 1, &host, 5, &scaling, &state,
+                                  &norm, nullptr));
+    if (step == 3)
+      EXPECT_EQ(*got_norm.data(), norm);
+    else
+      EXPECT_NEAR(*got_norm.data(), norm, 1e-12 * norm);
+    expect_close(got_p, p, "parameters");
+    expect_close(got_first, first, "first_moment");
+    expect_close(got_second, second, "second_moment");
+    EXPECT_EQ(got_state.data()->scale, state.scale);
+    EXPECT_EQ(got_state.data()->finite_steps, state.finite_steps);
+    EXPECT_EQ(got_state.data()->steps, state.steps);
+  }
+  EXPECT_EQ(state.scale, 1024 * 2 / 4 * 2);
+  EXPECT_EQ(state.steps, 5);
 }
 
 TYPED_TEST(CudaTraining, PackAndUnpack) {
@@ -227,7 +271,8 @@ TYPED_TEST(CudaTraining, PackAndUnpack) {
 
 // ---- Recorded ----
 
-// A linear head that learns: prediction, loss, gradients, their norm, Adam; over arrays that stay where they are.
+// A linear head that learns: prediction, loss, gradients, their norm, Adam; then the loss once more, scaled, and a step that
+// clips and counts by itself; over arrays that stay where they are.
 template <class Real>
 class Head {
  public:
@@ -236,6 +281,8 @@ class Head {
     give(bias_, 6);
     for (Array<Real>* moment : {&first_, &second_, &first_of_bias_, &second_of_bias_})
       clear(*moment);
+    const lacuna_loss_scale start{1024, 0, 0};
+    loss_scale_.set(&start, 1);
   }
   void set(int seed) {
     give(x_, seed);
@@ -249,7 +296,7 @@ class Head {
     must(lacuna_linear_forward(context, type, rows, width, outputs, x_.data(), weights_.data(),
                                bias_.data(), y_.data(), stream));
     must(lacuna_loss_evaluate(context, LACUNA_LOSS_SQUARED_ERROR, type, rows, outputs, y_.data(),
-                              targets_.data(), nullptr, 0.25, loss_.data(), count_.data(),
+                              targets_.data(), nullptr, 0.25, nullptr, loss_.data(), count_.data(),
                               d_y_.data(), stream));
     must(lacuna_linear_backward(context, type, rows, width, outputs, x_.data(), weights_.data(),
                                 d_y_.data(), d_x_.data(), d_weights_.data(), d_bias_.data(),
@@ -261,6 +308,18 @@ class Head {
                           first_.data(), second_.data(), stream));
     must(lacuna_adam_step(context, &adam, type, outputs, d_bias_.data(), bias_.data(),
                           first_of_bias_.data(), second_of_bias_.data(), stream));
+    const lacuna_loss_scaling scaling{2, 0.5, 2};
+    must(lacuna_loss_evaluate(context, LACUNA_LOSS_SQUARED_ERROR, type, rows, outputs, y_.data(),
+                              targets_.data(), nullptr, 0.25, loss_scale_.data(), loss_.data(),
+                              count_.data(), d_y_.data(), stream));
+    must(lacuna_linear_backward(context, type, rows, width, outputs, x_.data(), weights_.data(),
+                                d_y_.data(), d_x_.data(), d_weights_.data(), d_bias_.data(),
+                                stream));
+    const lacuna_adam_array list[] = {
+        {outputs * width, d_weights_.data(), weights_.data(), first_.data(), second_.data()},
+        {outputs, d_bias_.data(), bias_.data(), first_of_bias_.data(), second_of_bias_.data()}};
+    must(lacuna_adam_step_clipped(context, &adam, type, 2, list, 0.5, &scaling, loss_scale_.data(),
+                                  norm_.data(), stream));
   }
   // All that a step makes.
   std::vector<std::vector<Real>> results() const {
@@ -269,6 +328,7 @@ class Head {
             second_.get(), first_of_bias_.get(), second_of_bias_.get()};
   }
   std::vector<double> losses() const { return {loss_.get()[0], norm_.get()[0]}; }
+  lacuna_loss_scale loss_scale() const { return loss_scale_.get()[0]; }
 
  private:
   static constexpr std::size_t rows = 37, width = 19, outputs = 3;
@@ -289,6 +349,7 @@ class Head {
   Array<Real> bias_{outputs}, d_bias_{outputs}, first_of_bias_{outputs}, second_of_bias_{outputs};
   Array<double> loss_{1}, norm_{1};
   Array<std::int64_t> count_{1};
+  Array<lacuna_loss_scale> loss_scale_{1};
 };
 
 template <class Real>
@@ -308,6 +369,10 @@ TYPED_TEST(RecordedTraining, StepsHaveTheBitsOfCallsMadePlainly) {
     plain.queue(context.get(), nullptr);
     EXPECT_EQ(recorded.results(), plain.results()) << "step " << seed;
     EXPECT_EQ(recorded.losses(), plain.losses());
+    // A graph's step counts by itself.
+    EXPECT_EQ(recorded.loss_scale().steps, seed);
+    EXPECT_EQ(recorded.loss_scale().scale, seed < 2 ? 1024 : 2048);
+    EXPECT_EQ(plain.loss_scale().steps, seed);
     losses.push_back(recorded.losses()[0]);
   }
   EXPECT_GT(losses[0], 0);

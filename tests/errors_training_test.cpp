@@ -113,8 +113,8 @@ class LossErrors : public TrainingErrors {
  protected:
   lacuna_status call() {
     return lacuna_loss_evaluate(used, static_cast<lacuna_loss>(kind), real_type(), rows, columns,
-                                predictions, targets, mask, scale, loss, count, d_predictions,
-                                nullptr);
+                                predictions, targets, mask, scale, loss_scale, loss, count,
+                                d_predictions, nullptr);
   }
 
   int kind = LACUNA_LOSS_SQUARED_ERROR;
@@ -126,6 +126,8 @@ class LossErrors : public TrainingErrors {
   const void *predictions = prediction_values.data(), *targets = target_values.data();
   const std::uint8_t* mask = measured.data();
   double scale = 1, loss_value = -7;
+  lacuna_loss_scale state{2, 0, 0};
+  const lacuna_loss_scale* loss_scale = &state;
   std::int64_t count_value = -7;
   double* loss = &loss_value;
   std::int64_t* count = &count_value;
@@ -150,6 +152,10 @@ TEST_F(LossErrors, EveryArgument) {
     refuse_with("targets: address 0x", targets, misaligned(targets), run);
     refuse_with("scale: nan, expected a finite number", scale, nan, run);
     refuse_with("scale: inf, expected a finite number", scale, infinity, run);
+    refuse_with("loss_scale: address 0x", loss_scale, misaligned(loss_scale), run);
+    refuse_with("loss_scale.scale: 0, expected 2^-126 to 2^126", state.scale, 0, run);
+    refuse_with("loss_scale.scale: nan, expected 2^-126 to 2^126", state.scale, nan, run);
+    refuse_with("loss_scale.steps: -1, expected >= 0", state.steps, -1, run);
     refuse_with("loss: null", loss, nullptr, run);
     refuse_with("count: null", count, nullptr, run);
     refuse_with("d_predictions: address 0x", d_predictions, misaligned(d_predictions), run);
@@ -297,8 +303,8 @@ TEST_F(ClippedAdamErrors, EveryArgument) {
   double norm = -7;
   const auto call = [&] {
     written_too.assign(64, untouched == written_too[0] ? untouched : 0);
-    return lacuna_adam_step_clipped(used, adam, real_type(), arrays, given, max_norm, &norm,
-                                    nullptr);
+    return lacuna_adam_step_clipped(used, adam, real_type(), arrays, given, max_norm, nullptr,
+                                    nullptr, &norm, nullptr);
   };
   ASSERT_EQ(call(), LACUNA_OK);
   EXPECT_EQ(norm, 4);
@@ -327,9 +333,49 @@ TEST_F(ClippedAdamErrors, EveryArgument) {
   refuse_with("max_norm: nan, expected > 0", max_norm, nan, call);
   list[1].gradients = list[0].gradients;  // what is only read may be shared
   EXPECT_EQ(call(), LACUNA_OK) << lacuna_last_error();
-  EXPECT_EQ(lacuna_adam_step_clipped(context, adam, LACUNA_F32, 0, nullptr, 1, &norm, nullptr),
+  EXPECT_EQ(lacuna_adam_step_clipped(context, adam, LACUNA_F32, 0, nullptr, 1, nullptr, nullptr,
+                                     &norm, nullptr),
             LACUNA_OK);
   EXPECT_EQ(norm, 0);
+}
+
+TEST_F(ClippedAdamErrors, LossScaling) {
+  double norms[4] = {};
+  double* norm = norms;
+  lacuna_loss_scaling rule{2, 0.5, 100};
+  lacuna_loss_scale state{2, 0, 0};
+  const lacuna_loss_scaling* scaling = &rule;
+  lacuna_loss_scale* loss_scale = &state;
+  settings.step = 0;  // not read
+  const auto call = [&] {
+    written_too.assign(64, untouched == written_too[0] ? untouched : 0);
+    return lacuna_adam_step_clipped(used, adam, real_type(), arrays, given, max_norm, scaling,
+                                    loss_scale, norm, nullptr);
+  };
+  ASSERT_EQ(call(), LACUNA_OK) << lacuna_last_error();
+  EXPECT_EQ(norms[0], 2);
+  refuse_with("scaling.growth: 1, expected a finite number > 1", rule.growth, 1, call);
+  refuse_with("scaling.growth: nan, expected a finite number > 1", rule.growth, nan, call);
+  refuse_with("scaling.growth: inf, expected a finite number > 1", rule.growth, infinity, call);
+  refuse_with("scaling.backoff: 0, expected 0 < backoff < 1", rule.backoff, 0, call);
+  refuse_with("scaling.backoff: 1, expected 0 < backoff < 1", rule.backoff, 1, call);
+  refuse_with("scaling.backoff: nan, expected 0 < backoff < 1", rule.backoff, nan, call);
+  refuse_with("scaling.interval: 0, expected >= 1", rule.interval, 0, call);
+  refuse_with("loss_scale: null, expected 3 elements", loss_scale, nullptr, call);
+  refuse_with("loss_scale: address 0x", loss_scale, misaligned(loss_scale), call);
+  refuse_with("loss_scale.scale: -2, expected 2^-126 to 2^126", state.scale, -2, call);
+  refuse_with("loss_scale.scale: inf, expected 2^-126 to 2^126", state.scale, infinity, call);
+  refuse_with("loss_scale.finite_steps: -3, expected >= 0", state.finite_steps, -3, call);
+  refuse_with("loss_scale.steps: -1, expected >= 0", state.steps, -1, call);
+  refuse_with("loss_scale: overlaps norm", norm, &state.scale, call);
+  refuse_with("loss_scale: overlaps list[1].second_moment", list[1].second_moment,
+              static_cast<void*>(&state), call);
+  scaling = nullptr;
+  settings.step = 1;
+  EXPECT_TRUE(
+      refused(call(), LACUNA_INVALID_ARGUMENT, {"scaling: null, expected one with a loss_scale"}));
+  loss_scale = nullptr;
+  EXPECT_EQ(call(), LACUNA_OK);
 }
 
 }  // namespace

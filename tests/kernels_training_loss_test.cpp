@@ -23,13 +23,14 @@ struct Evaluated {
 template <class T, class Target>
 Evaluated<T> evaluate(lacuna_loss kind, std::int64_t rows, std::int64_t columns,
                       const std::vector<T>& predictions, const std::vector<Target>& targets,
-                      const std::uint8_t* mask, double scale, bool with_gradient = true) {
+                      const std::uint8_t* mask, double scale, bool with_gradient = true,
+                      const lacuna_loss_scale* loss_scale = nullptr) {
   Output<double> loss(1), workspace(loss_workspace_bytes / sizeof(double));
   support::GuardedBuffer<std::int64_t> count(1);
   Output<T> gradient(rows * columns);
-  evaluate_loss<T>(
-      nullptr, {kind, rows, columns, predictions.data(), targets.data(), mask, scale, loss.data(),
-                count.data(), with_gradient ? gradient.data() : nullptr, workspace.data()});
+  evaluate_loss<T>(nullptr, {kind, rows, columns, predictions.data(), targets.data(), mask, scale,
+                             loss_scale, loss.data(), count.data(),
+                             with_gradient ? gradient.data() : nullptr, workspace.data()});
   EXPECT_EQ(loss.damage() + workspace.damage() + count.damage() + gradient.damage(), "");
   return {loss.vector()[0], count.vector()[0], gradient.vector()};
 }
@@ -130,6 +131,26 @@ TYPED_TEST(KernelsTrainingLoss, IsAPlainLoopUnderAnyMaskInAnyOrder) {
         EXPECT_EQ(no_gradient.count, got.count);
         for (const T value : no_gradient.gradient) EXPECT_TRUE(std::isnan(to_double(value)));
       }
+}
+
+// One scale of the loss more: the bits of the product of both, and the same loss.
+TYPED_TEST(KernelsTrainingLoss, ALossScaleMultipliesTheScale) {
+  using T = TypeParam;
+  constexpr std::int64_t rows = 33, columns = 7;
+  const auto predictions = random_values<T>(rows * columns, 1, 6);
+  const auto targets = typed<T>(std::vector<double>(size(rows * columns), 0.25));
+  const std::vector<std::int32_t> classes(size(rows), 3);
+  const lacuna_loss_scale state{4096, 1, 2};
+  const auto expect = [&](lacuna_loss kind, const auto& target) {
+    const auto run = [&](double scale, const lacuna_loss_scale* loss_scale) {
+      return evaluate(kind, rows, columns, predictions, target, nullptr, scale, true, loss_scale);
+    };
+    const auto want = run(0.37e-3 * 4096, nullptr), got = run(0.37e-3, &state);
+    EXPECT_EQ(got.loss, want.loss);
+    EXPECT_TRUE(same_bits(got.gradient, want.gradient));
+  };
+  for (const lacuna_loss kind : elementwise_kinds) expect(kind, targets);
+  expect(LACUNA_LOSS_CROSS_ENTROPY, classes);
 }
 
 // A measured target that is NaN is the caller's, and shows.

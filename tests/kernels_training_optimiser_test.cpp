@@ -242,46 +242,84 @@ TYPED_TEST(KernelsTrainingAdam, AGradientThatWasAlwaysZeroMovesNothing) {
   EXPECT_TRUE(same_bits(got.parameters, parameters));
 }
 
+// ---- Both in one ----
+
+template <class R>
+struct Stepped {
+  std::vector<Moments<R>> moments;
+  double norm;
+  lacuna_loss_scale loss_scale;
+};
+
+// `step`: its loss_scale is of the host, and is not updated.
+template <class R>
+Stepped<R> clipped_step(ClippedStep step, const Arrays<R>& gradients,
+                        const std::vector<Moments<R>>& before, int shift = 0) {
+  std::vector<std::unique_ptr<Output<R>>> outputs;
+  std::vector<lacuna_adam_array> list;
+  for (std::size_t a = 0; a < gradients.size(); ++a) {
+    for (const auto* array :
+         {&gradients[a], &before[a].parameters, &before[a].first, &before[a].second})
+      outputs.push_back(std::make_unique<Output<R>>(*array, shift));
+    list.push_back({static_cast<std::int64_t>(gradients[a].size()), outputs[4 * a]->data(),
+                    outputs[4 * a + 1]->data(), outputs[4 * a + 2]->data(),
+                    outputs[4 * a + 3]->data()});
+  }
+  const auto arrays = static_cast<std::int64_t>(list.size());
+  Output<double> norm(1);
+  Output<double> workspace(static_cast<std::int64_t>(
+      clipped_adam_workspace_bytes(arrays, list.data()) / sizeof(double)));
+  lacuna_loss_scale loss_scale{};
+  if (step.loss_scale) {
+    loss_scale = *step.loss_scale;
+    step.loss_scale = &loss_scale;
+  }
+  adam_step_clipped<R>(nullptr, {step, arrays, list.data(), norm.data(), workspace.data()});
+  EXPECT_EQ(norm.damage() + workspace.damage(), "");
+  Stepped<R> result{{}, norm.vector()[0], loss_scale};
+  for (std::size_t a = 0; a < gradients.size(); ++a) {
+    EXPECT_TRUE(same_bits(outputs[4 * a]->vector(), gradients[a]));
+    for (std::size_t k = 0; k < 4; ++k) EXPECT_EQ(outputs[4 * a + k]->damage(), "");
+    result.moments.push_back(
+        {outputs[4 * a + 1]->vector(), outputs[4 * a + 2]->vector(), outputs[4 * a + 3]->vector()});
+  }
+  return result;
+}
+
+template <class R>
+void expect_same_bits(const std::vector<Moments<R>>& got, const std::vector<Moments<R>>& want) {
+  ASSERT_EQ(got.size(), want.size());
+  for (std::size_t a = 0; a < got.size(); ++a) {
+    EXPECT_TRUE(same_bits(got[a].parameters, want[a].parameters)) << a;
+    EXPECT_TRUE(same_bits(got[a].first, want[a].first)) << a;
+    EXPECT_TRUE(same_bits(got[a].second, want[a].second)) << a;
+  }
+}
+
+template <class R>
+std::vector<Moments<R>> moments_of(const std::vector<std::int64_t>& counts) {
+  std::vector<Moments<R>> all;
+  for (const std::int64_t count : counts) {
+    const std::uint64_t seed = 10 * all.size();
+    all.push_back({random_values<R>(count, seed + 1), random_values<R>(count, seed + 2),
+                   random_values<R>(count, seed + 3)});
+    for (R& value : all.back().second) value *= value;
+  }
+  return all;
+}
+
 // In one call: the bits of the two, in any order of threads and beside any alignment.
 TYPED_TEST(KernelsTrainingAdam, AClippedStepIsClippingAndAdam) {
   using R = TypeParam;
   const lacuna_adam adam{0.01, 0.9, 0.999, 1e-8, 0.1, 3};
   for (const auto& counts : lists()) {
     Arrays<R> gradients = gradients_of<R>(counts);
-    std::vector<Moments<R>> before;
-    for (const std::int64_t count : counts) {
-      const std::uint64_t seed = 10 * before.size();
-      before.push_back({random_values<R>(count, seed + 1), random_values<R>(count, seed + 2),
-                        random_values<R>(count, seed + 3)});
-      for (R& value : before.back().second) value *= value;
-    }
+    const auto before = moments_of<R>(counts);
     const auto expect = [&](double max_norm, const std::vector<Moments<R>>& want, double norm,
                             int shift) {
-      std::vector<std::unique_ptr<Output<R>>> outputs;
-      std::vector<lacuna_adam_array> list;
-      for (std::size_t a = 0; a < gradients.size(); ++a) {
-        for (const auto* array :
-             {&gradients[a], &before[a].parameters, &before[a].first, &before[a].second})
-          outputs.push_back(std::make_unique<Output<R>>(*array, shift));
-        list.push_back({counts[a], outputs[4 * a]->data(), outputs[4 * a + 1]->data(),
-                        outputs[4 * a + 2]->data(), outputs[4 * a + 3]->data()});
-      }
-      const auto arrays = static_cast<std::int64_t>(list.size());
-      Output<double> got_norm(1);
-      Output<double> workspace(static_cast<std::int64_t>(
-          clipped_adam_workspace_bytes(arrays, list.data()) / sizeof(double)));
-      adam_step_clipped<R>(
-          nullptr, {adam, arrays, list.data(), max_norm, got_norm.data(), workspace.data()});
-      EXPECT_EQ(got_norm.damage() + workspace.damage(), "");
-      EXPECT_TRUE(same_bits(got_norm.vector(), {norm}));
-      for (std::size_t a = 0; a < gradients.size(); ++a) {
-        const std::vector<R>* const expected[] = {&gradients[a], &want[a].parameters,
-                                                  &want[a].first, &want[a].second};
-        for (std::size_t k = 0; k < 4; ++k) {
-          EXPECT_EQ(outputs[4 * a + k]->damage(), "");
-          EXPECT_TRUE(same_bits(outputs[4 * a + k]->vector(), *expected[k])) << a << " " << k;
-        }
-      }
+      const Stepped<R> got = clipped_step({adam, max_norm, {}, nullptr}, gradients, before, shift);
+      EXPECT_EQ(got.norm, norm);
+      expect_same_bits(got.moments, want);
     };
     for (const double max_norm : {0.5, 1e9}) {
       const Clipped<R> clipped = clip(gradients, max_norm);
@@ -298,6 +336,101 @@ TYPED_TEST(KernelsTrainingAdam, AClippedStepIsClippingAndAdam) {
     gradients.back().back() = static_cast<R>(std::numeric_limits<double>::infinity());
     expect(0.5, before, std::numeric_limits<double>::infinity(), 0);
   }
+}
+
+// ---- Of a scaled loss ----
+
+lacuna_loss_scale after(const lacuna_loss_scaling& scaling, lacuna_loss_scale state, bool finite) {
+  update_loss_scale(scaling, finite, state);
+  return state;
+}
+
+void expect_state(const lacuna_loss_scale& got, const lacuna_loss_scale& want) {
+  EXPECT_EQ(got.scale, want.scale);
+  EXPECT_EQ(got.finite_steps, want.finite_steps);
+  EXPECT_EQ(got.steps, want.steps);
+}
+
+TEST(LossScale, GrowsAndBacksOff) {
+  const lacuna_loss_scaling scaling{2, 0.25, 3};
+  expect_state(after(scaling, {8, 0, 4}, true), {8, 1, 5});
+  expect_state(after(scaling, {8, 1, 5}, true), {8, 2, 6});
+  expect_state(after(scaling, {8, 2, 6}, true), {16, 0, 7});
+  expect_state(after(scaling, {8, 2, 6}, false), {2, 0, 6});
+  expect_state(after({2, 0.5, 1}, {8, 0, 0}, true), {16, 0, 1});
+  // What leaves the range stays, and so does a scale that is no number.
+  expect_state(after(scaling, {0x1p126, 2, 6}, true), {0x1p126, 0, 7});
+  expect_state(after(scaling, {0x1p-125, 2, 6}, false), {0x1p-125, 0, 6});
+  EXPECT_TRUE(std::isnan(after(scaling, {nan, 2, 6}, false).scale));
+}
+
+// Scaled by a power of two, and divided by it again: the same bits, whether the step clips or not. Its number is the state's.
+TYPED_TEST(KernelsTrainingAdam, AStepOfAScaledLossIsOneOfTheLoss) {
+  using R = TypeParam;
+  const lacuna_adam third{0.01, 0.9, 0.999, 1e-8, 0.1, 3},
+      uncounted{0.01, 0.9, 0.999, 1e-8, 0.1, 0};
+  const lacuna_loss_scaling scaling{2, 0.5, 100};
+  cpu::Team team(1);
+  for (const auto& counts : lists())
+    for (const double scale : {0x1p-20, 1.0, 0x1p16, 0x1p60})
+      for (const double max_norm : {0.5, 1e9}) {
+        const Arrays<R> gradients = gradients_of<R>(counts);
+        Arrays<R> scaled = gradients;
+        for (auto& array : scaled)
+          for (R& value : array) value *= static_cast<R>(scale);
+        const auto before = moments_of<R>(counts);
+        const Stepped<R> want = clipped_step({third, max_norm, {}, nullptr}, gradients, before);
+        lacuna_loss_scale state{scale, 7, 2};
+        const ClippedStep step{uncounted, max_norm, scaling, &state};
+        const Stepped<R> got = clipped_step(step, scaled, before);
+        EXPECT_EQ(got.norm, want.norm);
+        expect_same_bits(got.moments, want.moments);
+        expect_state(got.loss_scale, {scale, 8, 3});
+
+        // On the CPU, too.
+        std::vector<Moments<R>> plain = before, from_scaled = before;
+        const auto listed = [](const Arrays<R>& of, std::vector<Moments<R>>& moments) {
+          std::vector<lacuna_adam_array> list;
+          for (std::size_t a = 0; a < of.size(); ++a)
+            list.push_back({static_cast<std::int64_t>(of[a].size()), of[a].data(),
+                            moments[a].parameters.data(), moments[a].first.data(),
+                            moments[a].second.data()});
+          return list;
+        };
+        const auto arrays = static_cast<std::int64_t>(counts.size());
+        const double norm = training::adam_step_clipped<R>(team, {third, max_norm, {}, nullptr},
+                                                           arrays, listed(gradients, plain).data());
+        EXPECT_EQ(
+            training::adam_step_clipped<R>(team, step, arrays, listed(scaled, from_scaled).data()),
+            norm);
+        expect_same_bits(from_scaled, plain);
+        expect_state(state, {scale, 8, 3});
+      }
+}
+
+TYPED_TEST(KernelsTrainingAdam, AScaledNormThatIsNotFiniteSkipsTheStep) {
+  using R = TypeParam;
+  const lacuna_adam adam{0.01, 0.9, 0.999, 1e-8, 0.1, 1};
+  const std::vector<std::int64_t> counts{5000, 3};
+  const auto before = moments_of<R>(counts);
+  for (const double odd : {nan, std::numeric_limits<double>::infinity()}) {
+    Arrays<R> gradients = gradients_of<R>(counts);
+    gradients[1][2] = static_cast<R>(odd);
+    lacuna_loss_scale state{1024, 99, 5};
+    const Stepped<R> got = clipped_step({adam, 1, {2, 0.5, 100}, &state}, gradients, before);
+    EXPECT_FALSE(std::isfinite(got.norm));
+    expect_same_bits(got.moments, before);
+    expect_state(got.loss_scale, {512, 0, 5});
+  }
+}
+
+// A correction that a device computes and one of the host's are of the same bits and near the true ones.
+TEST(AdamCorrection, HoldsItsDigits) {
+  for (const double beta : {0.0, 0.5, 0.9, 0.999, 0.99999})
+    for (const std::int64_t step : {1, 2, 3, 10, 63, 64, 1000, 12345, 10000000}) {
+      const double want = 1 - std::pow(beta, static_cast<double>(step));
+      EXPECT_NEAR((1 - power_of(beta, step)) / want, 1, 2e-16 / (1 - beta)) << beta << " " << step;
+    }
 }
 
 // More elements than a launch has threads.

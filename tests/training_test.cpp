@@ -329,6 +329,62 @@ TYPED_TEST(Training, AClippedStepLeavesFrozenParametersAlone) {
     EXPECT_EQ(parameters.flat()[i], apart.flat()[i]) << i;
 }
 
+// ---- Dynamic loss scaling ----
+
+// A head that learns from a scaled loss has the bits of one that learns from the loss, whatever becomes of the scale.
+TYPED_TEST(Training, AScaledLossTeachesTheSame) {
+  using Real = TypeParam;
+  const std::int64_t rows = 50, in = 7;
+  const auto x = convert<Real>(numbers<Real>(rows * in, this->random)),
+             targets = convert<Real>(numbers<Real>(rows, this->random));
+  const lacuna::AdamOptions options{.learning_rate = 0.01, .weight_decay = 0.1};
+  lacuna::LossScaler scaler({.growth = 4, .backoff = 0.25, .interval = 2, .initial_scale = 1024});
+  const auto learn = [&](lacuna::LossScaler* with) {
+    lacuna::Linear<Real> head(in, 1);
+    std::vector<Real> gradients(head.count()), y(rows), d_y(rows);
+    const auto arrays = lacuna::AdamArrays<Real>().add(gradients, head.flat());
+    lacuna::Adam<Real> adam(arrays, options);
+    std::vector<double> numbers;
+    for (int step = 0; step < 5; ++step) {
+      std::fill(gradients.begin(), gradients.end(), Real(0));
+      head.forward(this->context, x, y);
+      numbers.push_back(
+          lacuna::squared_error(this->context, y, targets,
+                                {.scale = 1.0 / rows, .scaler = with, .d_predictions = d_y})
+              .sum);
+      head.backward(this->context, x, d_y, {}, gradients);
+      numbers.push_back(adam.step(this->context, arrays, 0.1, with));
+      EXPECT_EQ(adam.steps(), step + 1);
+    }
+    gradients[3] = static_cast<Real>(nan);
+    EXPECT_TRUE(std::isnan(adam.step(this->context, arrays, 0.1, with)));
+    EXPECT_EQ(adam.steps(), 5);
+    numbers.insert(numbers.end(), head.flat().begin(), head.flat().end());
+    return numbers;
+  };
+  EXPECT_EQ(learn(&scaler), learn(nullptr));
+  EXPECT_EQ(scaler.scale(), 1024 * 4 * 4 / 4);  // after steps 2, 4 and the one that was skipped
+}
+
+TYPED_TEST(Training, AScalersStepsAreAdams) {
+  using Real = TypeParam;
+  std::vector<Real> gradients(9, Real(0.5)), scaled(9, Real(4)), one(9, Real(1)), other = one;
+  const auto plain = lacuna::AdamArrays<Real>().add(gradients, one),
+             of_scaled = lacuna::AdamArrays<Real>().add(scaled, other),
+             of_plain = lacuna::AdamArrays<Real>().add(gradients, other);
+  lacuna::Adam<Real> adam(plain), both(of_scaled);
+  lacuna::LossScaler scaler({.initial_scale = 8});
+  for (int step = 0; step < 4; ++step) {
+    adam.step(this->context, plain);
+    if (step % 2 == 0)
+      both.step(this->context, of_scaled, 100, &scaler);
+    else
+      both.step(this->context, of_plain);
+  }
+  EXPECT_EQ(both.steps(), 4);
+  EXPECT_EQ(one, other);
+}
+
 TYPED_TEST(Training, AdamLeavesFrozenParametersAlone) {
   using Real = TypeParam;
   lacuna::Parameters<Real> parameters(lacuna::gru_d(4, 3, lacuna::type_of<Real>), 5);

@@ -32,6 +32,30 @@ LinearShape checked_shape(const Backend& backend, const lacuna_type& type, std::
   return {rows, in, out};
 }
 
+// ---- The scale of a loss ----
+
+constexpr Extent loss_scale_extent{.rows = sizeof(lacuna_loss_scale) / 8, .element = 8};
+
+// What only the state itself tells, where the host can read it.
+void check_loss_scale(const Backend& backend, const lacuna_loss_scale* state) {
+  if (!state || !backend.host_reads(state)) return;
+  if (!(state->scale >= least_loss_scale && state->scale <= most_loss_scale))
+    refuse(LACUNA_INVALID_ARGUMENT, "loss_scale.scale: ", state->scale,
+           ", expected 2^-126 to 2^126");
+  check_at_least(state->finite_steps, 0, "loss_scale.finite_steps");
+  check_at_least(state->steps, 0, "loss_scale.steps");
+}
+
+void check(const lacuna_loss_scaling& scaling) {
+  if (!(scaling.growth > 1) || !std::isfinite(scaling.growth))
+    refuse(LACUNA_INVALID_ARGUMENT, "scaling.growth: ", scaling.growth,
+           ", expected a finite number > 1");
+  if (!(scaling.backoff > 0 && scaling.backoff < 1))
+    refuse(LACUNA_INVALID_ARGUMENT, "scaling.backoff: ", scaling.backoff,
+           ", expected 0 < backoff < 1");
+  check_at_least(scaling.interval, 1, "scaling.interval");
+}
+
 // ---- Losses ----
 
 void check_class_indices(const LossRun& run) {
@@ -68,6 +92,7 @@ void check(const Backend& backend, const LossRun& run) {
   arrays.input("targets", run.targets,
                {run.rows, run.target_columns(), run.per_row() ? sizeof(std::int32_t) : real});
   arrays.optional_input("mask", run.mask, {.rows = run.rows, .columns = run.target_columns()});
+  arrays.optional_input("loss_scale", run.loss_scale, loss_scale_extent);
   arrays.output("loss", run.loss, {.rows = 1, .element = sizeof(double)});
   arrays.output("count", run.count, {.rows = 1, .element = sizeof(std::int64_t)});
   arrays.optional_output("d_predictions", run.d_predictions, per_prediction);
@@ -143,6 +168,17 @@ void check_gradient_list(const Backend& backend, lacuna_type type, std::int64_t 
   });
 }
 
+// Array i of the 4 that each entry has.
+Listed listed(const lacuna_adam_array* list, std::int64_t i) {
+  const lacuna_adam_array& one = list[i / 4];
+  switch (i % 4) {
+    case 0: return {"list", ".gradients", i / 4, one.gradients, one.count, false};
+    case 1: return {"list", ".parameters", i / 4, one.parameters, one.count, true};
+    case 2: return {"list", ".first_moment", i / 4, one.first_moment, one.count, true};
+    default: return {"list", ".second_moment", i / 4, one.second_moment, one.count, true};
+  }
+}
+
 void check_adam_list(const Backend& backend, lacuna_type type, std::int64_t arrays,
                      const lacuna_adam_array* list) {
   check_at_least(arrays, 0, "arrays");
@@ -151,15 +187,8 @@ void check_adam_list(const Backend& backend, lacuna_type type, std::int64_t arra
   for (std::int64_t a = 0; a < arrays; ++a)
     if (list[a].count < 0)
       refuse(LACUNA_INVALID_ARGUMENT, "list[", a, "].count: ", list[a].count, ", expected >= 0");
-  check_listed(backend, wide_size_of(type), 4 * arrays, [&](std::int64_t i) {
-    const lacuna_adam_array& one = list[i / 4];
-    switch (i % 4) {
-      case 0: return Listed{"list", ".gradients", i / 4, one.gradients, one.count, false};
-      case 1: return Listed{"list", ".parameters", i / 4, one.parameters, one.count, true};
-      case 2: return Listed{"list", ".first_moment", i / 4, one.first_moment, one.count, true};
-      default: return Listed{"list", ".second_moment", i / 4, one.second_moment, one.count, true};
-    }
-  });
+  check_listed(backend, wide_size_of(type), 4 * arrays,
+               [&](std::int64_t i) { return listed(list, i); });
 }
 
 void check_max_norm(double max_norm) {
@@ -183,7 +212,33 @@ void check(const lacuna_adam& adam) {
     refuse(LACUNA_INVALID_ARGUMENT, "adam.epsilon: ", adam.epsilon,
            ", expected a finite number > 0");
   check_not_negative(adam.weight_decay, "adam.weight_decay");
+}
+
+void check_with_step(const lacuna_adam& adam) {
+  check(adam);
   check_at_least(adam.step, 1, "adam.step");
+}
+
+// After the list and its type.
+void check_scaling(const Backend& backend, const lacuna_loss_scaling* scaling,
+                   lacuna_loss_scale* state, lacuna_type type, std::int64_t arrays,
+                   const lacuna_adam_array* list, double* norm) {
+  if (!scaling) {
+    if (state) refuse(LACUNA_INVALID_ARGUMENT, "scaling: null, expected one with a loss_scale");
+    return;
+  }
+  check(*scaling);
+  LayerArrays own;
+  own.output("loss_scale", state, loss_scale_extent);
+  own.optional_output("norm", norm, {.rows = 1, .element = sizeof(double)});
+  own.check(backend);
+  const auto begin = reinterpret_cast<std::uintptr_t>(state), end = begin + sizeof *state;
+  for (std::int64_t i = 0; i < 4 * arrays; ++i)
+    if (const Listed one = listed(list, i);
+        one.begin() < end && begin < one.end(wide_size_of(type)))
+      refuse(LACUNA_INVALID_ARGUMENT, "loss_scale: overlaps ", one.list, "[", one.index, "]",
+             one.field, "; what is written needs memory of its own");
+  check_loss_scale(backend, state);
 }
 
 }  // namespace
@@ -236,17 +291,18 @@ lacuna_status lacuna_linear_backward(lacuna_context* context, lacuna_type type, 
 lacuna_status lacuna_loss_evaluate(lacuna_context* context, lacuna_loss kind, lacuna_type type,
                                    int64_t rows, int64_t columns, const void* predictions,
                                    const void* targets, const uint8_t* mask, double scale,
-                                   double* loss, int64_t* count, void* d_predictions,
-                                   void* stream) {
+                                   const lacuna_loss_scale* loss_scale, double* loss,
+                                   int64_t* count, void* d_predictions, void* stream) {
   return api::guarded([&] {
     auto& backend = *not_null(context, "context").shared->backend;
     // Before the enumerators are copied: reading an impossible one would be undefined.
     api::check_enumerator(kind, LACUNA_LOSS_ABSOLUTE_ERROR, "kind", "lacuna_loss");
     api::check_type(type, backend, "type");
     api::check_stream(backend, stream);
-    const lacuna::LossRun run{kind, type,  rows, columns, predictions,   targets,
-                              mask, scale, loss, count,   d_predictions, stream};
+    const lacuna::LossRun run{kind,  type,       rows, columns, predictions,   targets, mask,
+                              scale, loss_scale, loss, count,   d_predictions, stream};
     api::check(backend, run);
+    api::check_loss_scale(backend, loss_scale);
     api::check_targets(backend, run);
     backend.loss(run);
   });
@@ -270,7 +326,7 @@ lacuna_status lacuna_adam_step(lacuna_context* context, const lacuna_adam* adam,
                                void* first_moment, void* second_moment, void* stream) {
   return api::guarded([&] {
     auto& backend = *not_null(context, "context").shared->backend;
-    api::check(not_null(adam, "adam"));
+    api::check_with_step(not_null(adam, "adam"));
     api::check_type(type, backend, "type");
     api::check_stream(backend, stream);
     api::check_at_least(count, 0, "count");
@@ -288,16 +344,25 @@ lacuna_status lacuna_adam_step(lacuna_context* context, const lacuna_adam* adam,
 
 lacuna_status lacuna_adam_step_clipped(lacuna_context* context, const lacuna_adam* adam,
                                        lacuna_type type, int64_t arrays,
-                                       const lacuna_adam_array* list, double max_norm, double* norm,
-                                       void* stream) {
+                                       const lacuna_adam_array* list, double max_norm,
+                                       const lacuna_loss_scaling* scaling,
+                                       lacuna_loss_scale* loss_scale, double* norm, void* stream) {
   return api::guarded([&] {
     auto& backend = *not_null(context, "context").shared->backend;
-    api::check(not_null(adam, "adam"));
+    not_null(adam, "adam");
+    scaling ? api::check(*adam) : api::check_with_step(*adam);
     api::check_type(type, backend, "type");
     api::check_stream(backend, stream);
     api::check_adam_list(backend, type, arrays, list);
     api::check_max_norm(max_norm);
-    backend.adam_step_clipped({*adam, type, arrays, list, max_norm, norm, stream});
+    api::check_scaling(backend, scaling, loss_scale, type, arrays, list, norm);
+    backend.adam_step_clipped(
+        {{*adam, max_norm, scaling ? *scaling : lacuna_loss_scaling{}, loss_scale},
+         type,
+         arrays,
+         list,
+         norm,
+         stream});
   });
 }
 }

@@ -96,14 +96,15 @@ class CpuBackend final : public Backend {
     with_type(run.type, [&]<class Real>(Real*) {
       const auto* const predictions = static_cast<const Real*>(run.predictions);
       auto* const d_predictions = static_cast<Real*>(run.d_predictions);
+      const double scale = run.loss_scale ? run.scale * run.loss_scale->scale : run.scale;
       const training::LossSum sum =
           run.per_row()
               ? training::cross_entropy(team_, run.rows, run.columns, predictions,
                                         static_cast<const std::int32_t*>(run.targets), run.mask,
-                                        run.scale, d_predictions)
+                                        scale, d_predictions)
               : training::elementwise_loss(team_, run.kind, run.rows * run.columns, predictions,
-                                           static_cast<const Real*>(run.targets), run.mask,
-                                           run.scale, d_predictions);
+                                           static_cast<const Real*>(run.targets), run.mask, scale,
+                                           d_predictions);
       *run.loss = sum.loss;
       *run.count = sum.count;
     });
@@ -126,7 +127,7 @@ class CpuBackend final : public Backend {
   void adam_step_clipped(const ClippedAdamRun& run) override {
     with_type(run.type, [&]<class Real>(Real*) {
       const double before =
-          training::adam_step_clipped<Real>(team_, run.adam, run.arrays, run.list, run.max_norm);
+          training::adam_step_clipped<Real>(team_, run.step, run.arrays, run.list);
       if (run.norm != nullptr) *run.norm = before;
     });
   }

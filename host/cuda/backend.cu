@@ -183,6 +183,7 @@ class CudaBackend final : public Backend {
       }
       ClippedAdamRun there = run;
       there.list = list.data();
+      there.step.loss_scale = stage.out(run.step.loss_scale, 1);
       there.norm = stage.out(run.norm, 1);
       queue_clipped_adam(scratch(run.stream), there);
     });

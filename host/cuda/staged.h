@@ -81,6 +81,7 @@ inline LossRun staged(Stage& stage, const LossRun& from) {
   to.targets = stage.in(from.targets, from.rows * from.target_columns(),
                         from.per_row() ? sizeof(std::int32_t) : real);
   to.mask = stage.in(from.mask, from.rows * from.target_columns());
+  to.loss_scale = stage.in(from.loss_scale, 1);
   to.loss = stage.out(from.loss, 1);
   to.count = stage.out(from.count, 1);
   to.d_predictions = stage.out(from.d_predictions, from.rows * from.columns, real);

@@ -38,7 +38,7 @@ void queue_loss(Scratch&& scratch, const LossRun& run) {
   evaluate_loss(
       scratch.stream(),
       LossEvaluation<T>{run.kind, run.rows, run.columns, static_cast<const T*>(run.predictions),
-                        run.targets, run.mask, run.scale, run.loss, run.count,
+                        run.targets, run.mask, run.scale, run.loss_scale, run.loss, run.count,
                         static_cast<T*>(run.d_predictions), scratch.take(loss_workspace_bytes)});
 }
 
@@ -75,7 +75,7 @@ template <class R>
 void clipped_adam(Scratch& scratch, const ClippedAdamRun& run) {
   adam_step_clipped(
       scratch.stream(),
-      ClippedAdamStep<R>{run.adam, run.arrays, run.list, run.max_norm, run.norm,
+      ClippedAdamStep<R>{run.step, run.arrays, run.list, run.norm,
                          scratch.take(clipped_adam_workspace_bytes(run.arrays, run.list))});
 }
 

@@ -5,7 +5,6 @@
 #include <cmath>
 
 #include "host/training/chunks.h"
-#include "kernels/cells/adam.h"
 
 namespace lacuna::training {
 namespace {
@@ -55,6 +54,27 @@ void adam_chunk(const AdamFactors<Real> k, std::int64_t count, Gradient gradient
   }
 }
 
+template <class Real>
+void adam_array(cpu::Team& team, const AdamFactors<Real>& factors, double factor,
+                const lacuna_adam_array& array) {
+  auto* const parameters = static_cast<Real*>(array.parameters);
+  auto* const first = static_cast<Real*>(array.first_moment);
+  auto* const second = static_cast<Real*>(array.second_moment);
+  const auto run = [&](auto gradient) {
+    Chunks(array.count, least_elements)
+        .run(team, [&](std::int64_t begin, std::int64_t end, std::int64_t) {
+          const Real* const __restrict from = static_cast<const Real*>(array.gradients) + begin;
+          adam_chunk(
+              factors, end - begin, [=](std::int64_t i) { return gradient(from[i]); },
+              parameters + begin, first + begin, second + begin);
+        });
+  };
+  if (factor == 1)
+    run([](Real g) { return g; });
+  else
+    run([factor](Real g) { return scaled(factor, g); });
+}
+
 }  // namespace
 
 template <class Real>
@@ -80,47 +100,22 @@ double clip_gradient_norm(cpu::Team& team, std::int64_t arrays, void* const* gra
 template <class Real>
 void adam_step(cpu::Team& team, const lacuna_adam& adam, std::int64_t count, const Real* gradients,
                Real* parameters, Real* first_moment, Real* second_moment) {
-  const AdamFactors<Real> factors(adam);
-  Chunks(count, least_elements).run(team, [&](std::int64_t begin, std::int64_t end, std::int64_t) {
-    const Real* const __restrict from = gradients + begin;
-    adam_chunk(
-        factors, end - begin, [from](std::int64_t i) { return from[i]; }, parameters + begin,
-        first_moment + begin, second_moment + begin);
-  });
+  adam_array(team, AdamFactors<Real>(adam, adam.step), 1,
+             {count, gradients, parameters, first_moment, second_moment});
 }
 
 template <class Real>
-double adam_step_clipped(cpu::Team& team, const lacuna_adam& adam, std::int64_t arrays,
-                         const lacuna_adam_array* list, double max_norm) {
+double adam_step_clipped(cpu::Team& team, const ClippedStep& step, std::int64_t arrays,
+                         const lacuna_adam_array* list) {
   double squares = 0;
   for (std::int64_t a = 0; a < arrays; ++a)
     squares += sum_of_squares(team, static_cast<const Real*>(list[a].gradients), list[a].count);
-  const double norm = std::sqrt(squares);
-  if (!std::isfinite(norm)) return norm;
-
-  const bool clips = norm > max_norm;
-  const double factor = clips ? max_norm / norm : 1;
-  const AdamFactors<Real> factors(adam);
-  for (std::int64_t a = 0; a < arrays; ++a) {
-    const lacuna_adam_array& array = list[a];
-    const auto* const gradients = static_cast<const Real*>(array.gradients);
-    auto* const parameters = static_cast<Real*>(array.parameters);
-    auto* const first = static_cast<Real*>(array.first_moment);
-    auto* const second = static_cast<Real*>(array.second_moment);
-    if (!clips) {
-      adam_step(team, adam, array.count, gradients, parameters, first, second);
-      continue;
-    }
-    Chunks(array.count, least_elements)
-        .run(team, [&](std::int64_t begin, std::int64_t end, std::int64_t) {
-          const Real* const __restrict from = gradients + begin;
-          adam_chunk(
-              factors, end - begin,
-              [from, factor](std::int64_t i) { return scaled(factor, from[i]); },
-              parameters + begin, first + begin, second + begin);
-        });
-  }
-  return norm;
+  const AfterNorm of = step.after(squares);
+  if (!of.finite) return of.norm;
+  AdamFactors<Real> factors(step.adam);
+  factors.correct(of.correction);
+  for (std::int64_t a = 0; a < arrays; ++a) adam_array(team, factors, of.factor, list[a]);
+  return of.norm;
 }
 
 template double clip_gradient_norm<float>(cpu::Team&, std::int64_t, void* const*,
@@ -131,9 +126,9 @@ template void adam_step(cpu::Team&, const lacuna_adam&, std::int64_t, const floa
                         float*);
 template void adam_step(cpu::Team&, const lacuna_adam&, std::int64_t, const double*, double*,
                         double*, double*);
-template double adam_step_clipped<float>(cpu::Team&, const lacuna_adam&, std::int64_t,
-                                         const lacuna_adam_array*, double);
-template double adam_step_clipped<double>(cpu::Team&, const lacuna_adam&, std::int64_t,
-                                          const lacuna_adam_array*, double);
+template double adam_step_clipped<float>(cpu::Team&, const ClippedStep&, std::int64_t,
+                                         const lacuna_adam_array*);
+template double adam_step_clipped<double>(cpu::Team&, const ClippedStep&, std::int64_t,
+                                          const lacuna_adam_array*);
 
 }  // namespace lacuna::training

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "host/cpu/team.h"
+#include "kernels/cells/clipped_step.h"
 #include "lacuna/lacuna.h"
 
 namespace lacuna::training {
@@ -18,9 +19,10 @@ template <class Real>
 void adam_step(cpu::Team& team, const lacuna_adam& adam, std::int64_t count, const Real* gradients,
                Real* parameters, Real* first_moment, Real* second_moment);
 
-// Both, over all arrays, without writing gradients. Returns the norm before; where it is not finite, nothing changes.
+// Both, over all arrays, without writing gradients. Returns the norm before; where it is not finite, arrays stay as
+// they are.
 template <class Real>
-double adam_step_clipped(cpu::Team& team, const lacuna_adam& adam, std::int64_t arrays,
-                         const lacuna_adam_array* list, double max_norm);
+double adam_step_clipped(cpu::Team& team, const ClippedStep& step, std::int64_t arrays,
+                         const lacuna_adam_array* list);
 
 }  // namespace lacuna::training

@@ -622,13 +622,36 @@ typedef enum lacuna_loss {
   LACUNA_LOSS_ABSOLUTE_ERROR = 3 /* per element, |p - t| */
 } lacuna_loss;
 
+/* Dynamic loss scaling (Micikevicius et al. 2018, Mixed Precision Training): gradients too small for
+ * fp16 are multiplied by a scale where the loss's are still wide, and the optimiser divides by it.
+ * It grows until gradients overflow. All on the device: nothing waits, and a CUDA graph of a whole
+ * step may be replayed. Where growth, backoff and the first scale are powers of two, scaling itself
+ * rounds nothing. */
+typedef struct lacuna_loss_scaling {
+  double growth;  /* > 1: multiplies the scale after `interval` steps in a row with a finite norm */
+  double backoff; /* in (0, 1): multiplies it after a step without one, which is skipped */
+  int64_t interval; /* >= 1 */
+} lacuna_loss_scaling;
+
+/* The caller's, in memory where the arrays are; to be set before the first step, for example to
+ * {65536, 0, 0}. A change that would take the scale out of 2^-126 to 2^126, where it and its
+ * reciprocal are normal floats, leaves it as it is. */
+typedef struct lacuna_loss_scale {
+  double scale;         /* 2^-126 to 2^126 */
+  int64_t finite_steps; /* in a row, since the scale was last changed */
+  int64_t steps;        /* taken, those skipped not counted */
+} lacuna_loss_scale;
+
 /* loss = sum over measured targets, count = how many there were. mask [rows, columns] (cross
  * entropy: [rows]), null: all. An unmeasured target is never read. d_predictions [rows, columns]
- * "=" scale * d(loss)/d(prediction), 0 where unmeasured; may be null. */
-LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_loss_evaluate(
-    lacuna_context* context, lacuna_loss kind, lacuna_type type, int64_t rows, int64_t columns,
-    const void* predictions, const void* targets, const uint8_t* mask, double scale, double* loss,
-    int64_t* count, void* d_predictions, void* stream);
+ * "=" scale * d(loss)/d(prediction), 0 where unmeasured; may be null. With a loss_scale (null: none;
+ * only read) they are multiplied by its scale, too, before they are rounded to `type`; the loss is
+ * not. */
+LACUNA_NODISCARD LACUNA_API lacuna_status
+lacuna_loss_evaluate(lacuna_context* context, lacuna_loss kind, lacuna_type type, int64_t rows,
+                     int64_t columns, const void* predictions, const void* targets,
+                     const uint8_t* mask, double scale, const lacuna_loss_scale* loss_scale,
+                     double* loss, int64_t* count, void* d_predictions, void* stream);
 
 /* A list of gradients is scaled together to Euclidean norm max_norm when theirs is larger.
  * `norm` (may be null) gets the norm before. A norm that is not finite changes nothing and is
@@ -661,10 +684,18 @@ typedef struct lacuna_adam_array {
 /* lacuna_clip_gradient_norm and lacuna_adam_step in one, for all arrays of a model: the same bits
  * with two passes over the gradients less, for they are only read; on CUDA in three launches for
  * every 64 arrays. `norm` (may be null) gets the norm before. Unlike the two calls: where it is not
- * finite, parameters and moments stay as they are. max_norm > 0; infinity clips nothing. */
+ * finite, parameters and moments stay as they are. max_norm > 0; infinity clips nothing.
+ *
+ * `scaling` and `loss_scale` (both, or both null): gradients are those of a loss times
+ * loss_scale->scale. They are divided by it as they are read; `norm` and max_norm mean the quotients.
+ * Then the step updates loss_scale: one that is taken adds 1 to finite_steps and steps, one that is
+ * skipped sets finite_steps to 0, and so does a change of the scale. adam->step is not read: a step's
+ * number is loss_scale->steps + 1, which the device alone knows. Where the scale is a power of two,
+ * the step has the bits of one without scaling over gradients divided by it. */
 LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_adam_step_clipped(
     lacuna_context* context, const lacuna_adam* adam, lacuna_type type, int64_t arrays,
-    const lacuna_adam_array* list, double max_norm, double* norm, void* stream);
+    const lacuna_adam_array* list, double max_norm, const lacuna_loss_scaling* scaling,
+    lacuna_loss_scale* loss_scale, double* norm, void* stream);
 
 #if defined(__cplusplus)
 }

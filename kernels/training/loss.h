@@ -23,10 +23,11 @@ struct LossEvaluation {
   // prediction is read.
   const std::uint8_t* mask;
   double scale;
-  double* loss;         // "="
-  std::int64_t* count;  // "="
-  T* d_predictions;     // "=" scale * slope, 0 where unmeasured; may be null
-  void* workspace;      // loss_workspace_bytes, aligned to 16
+  const lacuna_loss_scale* loss_scale;  // device; its scale, too, multiplies slopes; may be null
+  double* loss;                         // "="
+  std::int64_t* count;                  // "="
+  T* d_predictions;                     // "=" scale * slope, 0 where unmeasured; may be null
+  void* workspace;                      // loss_workspace_bytes, aligned to 16
 };
 
 namespace train {
@@ -53,7 +54,10 @@ struct LossArrays {
   const T* predictions;
   const std::uint8_t* mask;
   double scale;
+  const lacuna_loss_scale* loss_scale;
   T* d_predictions;
+
+  SIMT_DEVICE double whole_scale() const { return loss_scale ? scale * loss_scale->scale : scale; }
 };
 
 template <class T>
@@ -67,6 +71,7 @@ void elementwise_loss_kernel(LossArrays<T> a, const T* targets, LossPartial* par
   using R = simt::Real<T>;
   const std::int64_t elements = a.rows * a.columns;
   const std::int64_t stride = std::int64_t{simt::grid_size().x} * block_threads;
+  const double scale = a.whole_scale();
   double loss = 0;
   std::int64_t count = 0;
   for (std::int64_t i = std::int64_t{simt::block_index().x} * block_threads + simt::thread_rank();
@@ -79,7 +84,7 @@ void elementwise_loss_kernel(LossArrays<T> a, const T* targets, LossPartial* par
     loss += static_cast<double>(term.loss);
     ++count;
     if (a.d_predictions)
-      a.d_predictions[i] = scaled_slope<T>(a.scale, static_cast<double>(term.slope));
+      a.d_predictions[i] = scaled_slope<T>(scale, static_cast<double>(term.slope));
   }
   put_loss_partial(loss, count, partials);
 }
@@ -98,6 +103,7 @@ void cross_entropy_kernel(LossArrays<T> a, const std::int32_t* targets, unsigned
   using R = simt::Real<T>;
   const unsigned rank = simt::thread_rank();
   const std::int64_t lane = rank % width, block_rows = block_threads / width;
+  const double scale = a.whole_scale();
   double loss = 0;
   std::int64_t count = 0;
   // The shuffles want every lane of a warp, also those that have no row or an unmeasured one.
@@ -144,7 +150,7 @@ void cross_entropy_kernel(LossArrays<T> a, const std::int32_t* targets, unsigned
       }
       const double probability =
           static_cast<double>(std::exp(simt::to_real(z[k]) - largest)) * inverse;
-      d_z[k] = scaled_slope<T>(a.scale, probability - (k == target ? 1.0 : 0.0));
+      d_z[k] = scaled_slope<T>(scale, probability - (k == target ? 1.0 : 0.0));
     }
   }
   put_loss_partial(loss, count, partials);
@@ -179,8 +185,8 @@ inline constexpr std::size_t loss_workspace_bytes =
 
 template <class T>
 void evaluate_loss(simt::Stream stream, const LossEvaluation<T>& a) {
-  const train::LossArrays<T> arrays{a.rows, a.columns, a.predictions,
-                                    a.mask, a.scale,   a.d_predictions};
+  const train::LossArrays<T> arrays{a.rows,  a.columns,    a.predictions,  a.mask,
+                                    a.scale, a.loss_scale, a.d_predictions};
   auto* const partials = static_cast<train::LossPartial*>(a.workspace);
   unsigned width = 1;
   while (width < simt::warp_size && width < a.columns) width *= 2;

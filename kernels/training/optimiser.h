@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "kernels/cells/adam.h"
+#include "kernels/cells/clipped_step.h"
 #include "kernels/training/blocks.h"
 #include "lacuna/lacuna.h"
 
@@ -37,12 +37,12 @@ inline std::int64_t clip_pieces(std::int64_t count) { return pieces_of(count, cl
 
 }  // namespace train
 
-// The factor, then a sum of squares per piece.
+// What follows from the norm, then a sum of squares per piece.
 template <class Count>
 std::size_t norm_workspace_bytes(std::int64_t arrays, Count count) {
   std::int64_t pieces = 0;
   for (std::int64_t a = 0; a < arrays; ++a) pieces += train::clip_pieces(count(a));
-  return static_cast<std::size_t>(1 + pieces) * sizeof(double);
+  return sizeof(AfterNorm) + static_cast<std::size_t>(pieces) * sizeof(double);
 }
 inline std::size_t clip_workspace_bytes(std::int64_t arrays, const std::int64_t* counts) {
   return norm_workspace_bytes(arrays, [=](std::int64_t a) { return counts[a]; });
@@ -113,19 +113,29 @@ void sum_squares_kernel(GradientBatch<R> batch, double* sums) {
   if (rank == 0) sums[simt::block_index().x] = sum;
 }
 
-// One block. The factor is 1 where the norm is small enough, and `odd` where it is not finite.
-template <class Sum>
+// A norm that is not finite changes nothing.
+struct Clipping {
+  double max_norm;
+
+  SIMT_DEVICE AfterNorm after(double squares) const {
+    const double norm = std::sqrt(squares);
+    const bool finite = std::isfinite(norm);
+    return {norm, finite && norm > max_norm ? max_norm / norm : 1.0, finite, {}};
+  }
+};
+
+// One block. Rule: Clipping or ClippedStep.
+template <class Rule>
 SIMT_KERNEL(block_threads)
-void finish_norm_kernel(const Sum* sums, std::int64_t number, double max_norm, double odd,
-                        double* norm, double* factor) {
+void finish_norm_kernel(const double* sums, std::int64_t number, Rule rule, double* norm,
+                        AfterNorm* of_all) {
   SIMT_SHARED(warp_sums, double[block_threads / simt::warp_size]);
   double sum = 0;
   for (std::int64_t i = simt::thread_rank(); i < number; i += block_threads) sum += sums[i];
   sum = block_sum(sum, warp_sums);
   if (simt::thread_rank() != 0) return;
-  const double before = std::sqrt(sum);
-  *factor = !std::isfinite(before) ? odd : before > max_norm ? max_norm / before : 1.0;
-  if (norm) *norm = before;
+  *of_all = rule.after(sum);
+  if (norm) *norm = of_all->norm;
 }
 
 template <class R>
@@ -135,8 +145,8 @@ SIMT_DEVICE R scaled(double factor, R value) {
 
 template <class R>
 SIMT_KERNEL(block_threads)
-void scale_gradients_kernel(GradientBatch<R> batch, const double* factor_of_all) {
-  const double factor = *factor_of_all;
+void scale_gradients_kernel(GradientBatch<R> batch, const AfterNorm* of_all) {
+  const double factor = of_all->factor;
   if (factor == 1.0) return;  // saves the memory traffic
   const GradientPiece<R> piece = gradients_of(batch);
   const auto rank = static_cast<std::int64_t>(simt::thread_rank());
@@ -181,20 +191,20 @@ std::int64_t for_each_batch(std::int64_t arrays, Count count, Take take, Launch 
   return pieces;
 }
 
-// The norm of all arrays, and of it the factor, which stands in front of the workspace.
-template <class R, class Count, class Take>
-const double* global_norm(simt::Stream stream, std::int64_t arrays, Count count, Take take,
-                          double max_norm, double odd, double* norm, void* workspace) {
-  auto* const factor = static_cast<double*>(workspace);
-  double* const sums = factor + 1;
+// The norm of all arrays, and what follows from it, which stands in front of the workspace.
+template <class R, class Count, class Take, class Rule>
+const AfterNorm* global_norm(simt::Stream stream, std::int64_t arrays, Count count, Take take,
+                             const Rule& rule, double* norm, void* workspace) {
+  auto* const of_all = static_cast<AfterNorm*>(workspace);
+  auto* const sums = reinterpret_cast<double*>(of_all + 1);
   const std::int64_t pieces = for_each_batch<GradientBatch<R>>(
       arrays, count, take, [&](const GradientBatch<R>& batch, unsigned blocks, std::int64_t first) {
         simt::launch({.grid = {blocks}, .block = {block_threads}}, stream, sum_squares_kernel<R>,
                      batch, sums + first);
       });
-  simt::launch({.grid = {1}, .block = {block_threads}}, stream, finish_norm_kernel<double>, sums,
-               pieces, max_norm, odd, norm, factor);
-  return factor;
+  simt::launch({.grid = {1}, .block = {block_threads}}, stream, finish_norm_kernel<Rule>, sums,
+               pieces, rule, norm, of_all);
+  return of_all;
 }
 
 }  // namespace train
@@ -205,13 +215,13 @@ void clip_gradient_norm(simt::Stream stream, const ClipGradientNorm<R>& a) {
   const auto take = [&](train::GradientBatch<R>& batch, int at, std::int64_t array) {
     batch.gradients[at] = static_cast<R*>(a.gradients[array]);
   };
-  const double* const factor =
-      train::global_norm<R>(stream, a.arrays, count, take, a.max_norm, 1.0, a.norm, a.workspace);
+  const AfterNorm* const of_all = train::global_norm<R>(
+      stream, a.arrays, count, take, train::Clipping{a.max_norm}, a.norm, a.workspace);
   train::for_each_batch<train::GradientBatch<R>>(
       a.arrays, count, take,
       [&](const train::GradientBatch<R>& batch, unsigned blocks, std::int64_t) {
         simt::launch({.grid = {blocks}, .block = {train::block_threads}}, stream,
-                     train::scale_gradients_kernel<R>, batch, factor);
+                     train::scale_gradients_kernel<R>, batch, of_all);
       });
 }
 
@@ -273,13 +283,13 @@ struct AdamBatch : Cut {
   R *parameters[most], *first_moment[most], *second_moment[most];
 };
 
-constexpr double leave_alone = -1;  // in the place of a factor
-
 template <class R>
 SIMT_KERNEL(block_threads)
-void clipped_adam_kernel(AdamFactors<R> factors, AdamBatch<R> batch, const double* factor_of_all) {
-  const double factor = *factor_of_all;
-  if (factor == leave_alone) return;
+void clipped_adam_kernel(AdamFactors<R> uncorrected, AdamBatch<R> batch, const AfterNorm* of_all) {
+  if (!of_all->finite) return;
+  const double factor = of_all->factor;
+  AdamFactors<R> factors = uncorrected;
+  factors.correct(of_all->correction);
   const CutPiece piece = piece_of(batch);
   AdamArrays<R> a{piece.count,
                   batch.gradients[piece.array] + piece.begin,
@@ -302,7 +312,7 @@ void adam_step(simt::Stream stream, const AdamStep<R>& a) {
   simt::launch({.grid = {train::blocks_for(
                     train::pieces_of(a.count, train::block_threads * train::wide<R>))},
                 .block = {train::block_threads}},
-               stream, train::adam_kernel<R>, AdamFactors<R>(a.adam),
+               stream, train::adam_kernel<R>, AdamFactors<R>(a.adam, a.adam.step),
                train::AdamArrays<R>{a.count, a.gradients, a.parameters, a.first_moment,
                                     a.second_moment, aligned});
 }
@@ -310,15 +320,14 @@ void adam_step(simt::Stream stream, const AdamStep<R>& a) {
 // ---- Both in one ----
 
 // The bits of clip_gradient_norm and adam_step over the same arrays, but gradients are only read;
-// where the norm is not finite, nothing changes.
+// where the norm is not finite, no array changes.
 template <class R>
 struct ClippedAdamStep {
-  lacuna_adam adam;
+  ClippedStep step;  // its loss_scale is the device's
   std::int64_t arrays;
   const lacuna_adam_array* list;  // host [arrays], of device arrays
-  double max_norm;
-  double* norm;     // device, "=" the norm before; may be null
-  void* workspace;  // clipped_adam_workspace_bytes(arrays, list), aligned to 8
+  double* norm;                   // device, "=" the norm before; may be null
+  void* workspace;                // clipped_adam_workspace_bytes(arrays, list), aligned to 8
 };
 
 inline std::size_t clipped_adam_workspace_bytes(std::int64_t arrays,
@@ -329,12 +338,12 @@ inline std::size_t clipped_adam_workspace_bytes(std::int64_t arrays,
 template <class R>
 void adam_step_clipped(simt::Stream stream, const ClippedAdamStep<R>& a) {
   const auto count = [&](std::int64_t array) { return a.list[array].count; };
-  const double* const factor = train::global_norm<R>(
+  const AfterNorm* const of_all = train::global_norm<R>(
       stream, a.arrays, count,
       [&](train::GradientBatch<R>& batch, int at, std::int64_t array) {
         batch.gradients[at] = const_cast<R*>(static_cast<const R*>(a.list[array].gradients));
       },
-      a.max_norm, train::leave_alone, a.norm, a.workspace);
+      a.step, a.norm, a.workspace);
   train::for_each_batch<train::AdamBatch<R>>(
       a.arrays, count,
       [&](train::AdamBatch<R>& batch, int at, std::int64_t array) {
@@ -346,7 +355,7 @@ void adam_step_clipped(simt::Stream stream, const ClippedAdamStep<R>& a) {
       },
       [&](const train::AdamBatch<R>& batch, unsigned blocks, std::int64_t) {
         simt::launch({.grid = {blocks}, .block = {train::block_threads}}, stream,
-                     train::clipped_adam_kernel<R>, AdamFactors<R>(a.adam), batch, factor);
+                     train::clipped_adam_kernel<R>, AdamFactors<R>(a.step.adam), batch, of_all);
       });
 }
 

@@ -1,5 +1,5 @@
 // The last mile that training needs: a linear head, losses on targets of which some are missing,
-// gradient clipping and Adam.
+// gradient clipping, Adam and dynamic loss scaling.
 #pragma once
 
 #include <cmath>
@@ -78,12 +78,41 @@ class Linear {
   AlignedVector<Wide<Real>> flat_;
 };
 
+// ---- Dynamic loss scaling ----
+
+struct LossScalingOptions {
+  double growth = 2;             // > 1: of the scale, after `interval` finite norms in a row
+  double backoff = 0.5;          // in (0, 1): of the scale, after a norm that is not finite
+  std::int64_t interval = 2000;  // steps, >= 1
+  double initial_scale = 65536;
+};
+
+// Keeps gradients of fp16 layers from vanishing (Micikevicius et al. 2018): LossOptions::scaler multiplies those of a loss by
+// scale(), Adam::step divides by it, and raises or lowers it. Nothing is scaled by hand.
+class LossScaler {
+ public:
+  explicit LossScaler(const LossScalingOptions& options = {})
+      : scaling_{options.growth, options.backoff, options.interval},
+        state_{options.initial_scale, 0, 0} {}
+
+  double scale() const { return state_.scale; }
+  const lacuna_loss_scale& state() const { return state_; }
+
+ private:
+  template <RealNumber>
+  friend class Adam;
+
+  lacuna_loss_scaling scaling_;
+  lacuna_loss_scale state_;
+};
+
 // ---- Losses. Unmeasured targets are never read. ----
 
 template <RealNumber Real>
 struct LossOptions {
   std::span<const std::uint8_t> mask{};  // 1 measured; empty: all are
   double scale = 1;                      // multiplies the gradient, not the loss
+  const LossScaler* scaler = nullptr;    // so does its scale; null: none
   std::span<Real> d_predictions{};       // written; empty: not wanted
 };
 
@@ -108,7 +137,7 @@ LossValue evaluate(const Context& context, lacuna_loss kind, std::int64_t rows,
   check(lacuna_loss_evaluate(
       context.get(), kind, static_cast<lacuna_type>(type_of<Real>), rows, columns,
       predictions.data(), targets.data(), optional("mask", options.mask, row_extent, per_target),
-      options.scale, &value.sum, &value.count,
+      options.scale, options.scaler ? &options.scaler->state() : nullptr, &value.sum, &value.count,
       optional("d_predictions", options.d_predictions, row_extent, column_extent), nullptr));
   return value;
 }
@@ -256,9 +285,11 @@ class Adam {
 
   // Changes all arrays in one call, their gradients scaled together to Euclidean norm `max_norm`
   // where theirs is larger; returns the norm before. Where it is not finite, nothing changes, and
-  // no step is counted.
+  // no step is counted. With a scaler, gradients are those of the loss it scaled: norms mean them
+  // divided by its scale, which is then updated. One scaler is for one Adam.
   double step(const Context& context, const AdamArrays<Real>& arrays,
-              double max_norm = std::numeric_limits<double>::infinity()) {
+              double max_norm = std::numeric_limits<double>::infinity(),
+              LossScaler* scaler = nullptr) {
     check_count("arrays", arrays.count());
     list_.clear();
     for (const auto& entry : arrays.entries_)
@@ -268,10 +299,12 @@ class Adam {
                        .first_moment = first_moment_.data() + entry.moment,
                        .second_moment = second_moment_.data() + entry.moment});
     const lacuna_adam adam = settings(steps_ + 1);
+    if (scaler) scaler->state_.steps = steps_;
     double norm = 0;
     detail::check(lacuna_adam_step_clipped(
         context.get(), &adam, static_cast<lacuna_type>(type_of<Real>),
-        static_cast<std::int64_t>(list_.size()), list_.data(), max_norm, &norm, nullptr));
+        static_cast<std::int64_t>(list_.size()), list_.data(), max_norm,
+        scaler ? &scaler->scaling_ : nullptr, scaler ? &scaler->state_ : nullptr, &norm, nullptr));
     if (std::isfinite(norm)) ++steps_;
     return norm;
   }
