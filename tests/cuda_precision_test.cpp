@@ -227,6 +227,102 @@ TEST_P(SmallLoss, LosesDigitsInFp16) {
   }
 }
 
+// Of a mean: a loss of slopes of size 1, 2^exponent times. What lacuna_loss_evaluate makes of it in fp16 is the layer's
+// upstream gradient; what Adam reads of dL/dW_h is its first moment where beta1 is 0.
+struct OfMean {
+  double error;
+  lacuna_loss_scale after;
+};
+
+OfMean error_of_mean(const support::Case& c, int exponent, double loss_scale) {
+  const auto parameters = support::make_parameters(c);
+  auto batch = support::make_batch(c);
+  auto upstream = support::make_upstream(c);
+  support::round_to<support::Fp16>(batch, upstream);
+  const double mean = std::ldexp(1.0, exponent);
+  const auto context = support::make_context();
+  const std::vector<lacuna_loss_scale> start{{loss_scale, 0, 0}};
+
+  auto handed = upstream;
+  std::vector<double>* const arrays[] = {&upstream.d_hidden, &upstream.d_cell,
+                                         &upstream.d_final_hidden, &upstream.d_final_cell};
+  std::vector<double>* const stored[] = {&handed.d_hidden, &handed.d_cell, &handed.d_final_hidden,
+                                         &handed.d_final_cell};
+  for (int k = 0; k < 4; ++k) {
+    const std::size_t count = arrays[k]->size();
+    // (0 - t)^2 has the slope -2 t.
+    std::vector<std::uint16_t> predictions(count), targets(count);
+    for (std::size_t i = 0; i < count; ++i) targets[i] = support::Fp16::round((*arrays[k])[i] / -2);
+    support::GuardedBuffer<std::uint16_t> slopes(count);
+    support::GuardedBuffer<double> loss(1);
+    support::GuardedBuffer<std::int64_t> measured(1);
+    support::Mirror mirror;
+    must(lacuna_loss_evaluate(
+        context.get(), LACUNA_LOSS_SQUARED_ERROR, LACUNA_F16, static_cast<std::int64_t>(count), 1,
+        mirror.in(predictions.data(), count), mirror.in(targets.data(), count), nullptr, mean,
+        mirror.in(start.data(), 1), mirror.out(loss), mirror.out(measured), mirror.out(slopes),
+        nullptr));
+    mirror.bring_back();
+    for (std::size_t i = 0; i < count; ++i) {
+      (*stored[k])[i] = support::Fp16::widen(slopes.data()[i]);
+      (*arrays[k])[i] *= mean;
+    }
+  }
+  const auto forward = reference::forward(c.layer, parameters, batch);
+  const auto backward = reference::backward(c.layer, parameters, batch, forward, upstream);
+  const std::vector<double>& expected = backward.parameters.weights_h;
+
+  support::LibraryRun<float, support::Fp16> run(c, parameters, batch, handed);
+  run.wanted = [](const std::string& name) { return name == "d_weights_h"; };
+  run.run(context.get());
+  const auto& gradients = *run.results.find("d_weights_h");
+  const std::size_t count = expected.size();
+  const std::vector<float> zeros(count);
+  support::GuardedBuffer<float> weights(zeros), first(zeros), second(zeros);
+  support::GuardedBuffer<lacuna_loss_scale> state(start);
+  support::Mirror mirror;
+  const lacuna_adam adam{1e-3, 0, 0.999, 1e-8, 0, 0};
+  const lacuna_loss_scaling scaling{2, 0.5, 2000};
+  const lacuna_adam_array array{static_cast<std::int64_t>(count),
+                                mirror.in(gradients.data(), count), mirror.out(weights),
+                                mirror.out(first), mirror.out(second)};
+  must(lacuna_adam_step_clipped(context.get(), &adam, LACUNA_F16, 1, &array,
+                                std::numeric_limits<double>::infinity(), &scaling,
+                                mirror.out(state), nullptr, nullptr));
+  mirror.bring_back();
+  std::vector<double> errors(count);
+  for (std::size_t i = 0; i < count; ++i)
+    errors[i] = static_cast<double>(first.data()[i]) - expected[i];
+  return {largest(errors) / largest(expected), *state.data()};
+}
+
+TEST_P(SmallLoss, KeepsDigitsInFp16WhenScaled) {
+  const auto [model, asked] = GetParam();
+  const InRegime regime(asked);
+  const support::Case c = support::parse_case(std::string(model) + "_f16_n4_d8_h32_len20_seed1");
+  for (const int exponent : {-12, -16, -20}) {
+    const OfMean plain = error_of_mean(c, exponent, 1), scaled = error_of_mean(c, exponent, 65536);
+    std::printf("%s, loss times 2^%d: %.1e, with a scale of 2^16: %.1e\n", model, exponent,
+                plain.error, scaled.error);
+    EXPECT_LT(scaled.error, 1e-3) << "loss times 2^" << exponent;
+    EXPECT_EQ(scaled.after.steps, 1);
+    if (exponent == -20) {
+      EXPECT_GT(plain.error, 2e-2);
+    }
+  }
+}
+
+// Beyond fp16's numbers gradients are infinite, not the largest number, and the step shows it.
+TEST_P(SmallLoss, LowersAScaleThatIsTooLarge) {
+  const auto [model, asked] = GetParam();
+  const InRegime regime(asked);
+  const support::Case c = support::parse_case(std::string(model) + "_f16_n4_d8_h32_len20_seed1");
+  const OfMean skipped = error_of_mean(c, 0, 0x1p30);
+  EXPECT_EQ(skipped.error, 1);  // the moment is still 0
+  EXPECT_EQ(skipped.after.scale, 0x1p29);
+  EXPECT_EQ(skipped.after.steps, 0);
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, SmallLoss,
                          testing::Combine(testing::Values("lstm", "gru"),
                                           testing::Values(LACUNA_REGIME_STEPWISE,

@@ -349,8 +349,10 @@ lacuna_status lacuna_adam_step_clipped(lacuna_context* context, const lacuna_ada
                                        lacuna_loss_scale* loss_scale, double* norm, void* stream) {
   return api::guarded([&] {
     auto& backend = *not_null(context, "context").shared->backend;
-    not_null(adam, "adam");
-    scaling ? api::check(*adam) : api::check_with_step(*adam);
+    if (scaling)
+      api::check(not_null(adam, "adam"));
+    else
+      api::check_with_step(not_null(adam, "adam"));
     api::check_type(type, backend, "type");
     api::check_stream(backend, stream);
     api::check_adam_list(backend, type, arrays, list);
