@@ -1,5 +1,5 @@
 # Decides whether the CUDA backend is built. Leaves LACUNA_WITH_CUDA and, for the summary, the reason.
-# sm_80 and sm_90a as machine code, compute_90 as PTX for every later GPU.
+# sm_80 and sm_90a as machine code, and PTX for every later GPU (lacuna_generate_code says of which capability).
 set(LACUNA_CUDA_ARCHITECTURES "80-real;90a-real;90-virtual" CACHE STRING
     "GPU architectures, as CMAKE_CUDA_ARCHITECTURES understands them")
 
@@ -53,10 +53,11 @@ else()
   endif()
 endif()
 
-# lacuna_generate_code(VARIABLE LEAST): nvcc's options for kernels of compute capability LEAST and more; for all that is
-# asked for, where none of it is as new. CMake's own would have nvcc make PTX once for each architecture, which takes
-# longer than all else, and always the same PTX: of the architecture the sources know nothing but whether there are
-# clusters. So PTX is made once, for the least capability, and ptxas makes every machine code of it.
+# lacuna_generate_code(VARIABLE LEAST): nvcc's options for kernels that need compute capability LEAST; where no architecture
+# asked for is as new, for all of them. CMake's own would have nvcc make PTX once for each architecture, which takes longer
+# than all else and always makes the same: of the architecture the sources know nothing but whether there are clusters. So
+# PTX is made once, for the least capability, and ptxas makes every machine code of it. It stays in the library where PTX
+# of any was asked for.
 function(lacuna_generate_code variable least)
   set(lowest 0)
   foreach(pass ${least} 0)
