@@ -55,9 +55,10 @@ endif()
 
 # lacuna_generate_code(VARIABLE LEAST): nvcc's options for kernels that need compute capability LEAST; where no architecture
 # asked for is as new, for all of them. CMake's own would have nvcc make PTX once for each architecture, which takes longer
-# than all else and always makes the same: of the architecture the sources know nothing but whether there are clusters. So
+# than all else and always makes the same: of the architecture these sources know nothing but whether there are clusters. So
 # PTX is made once, for the least capability, and ptxas makes every machine code of it. It stays in the library where PTX
-# of any was asked for.
+# of any was asked for. Not for sources that use CUB: it asks at run time what they were compiled for, and then takes the
+# machine code's capability for the PTX's.
 function(lacuna_generate_code variable least)
   set(lowest 0)
   foreach(pass ${least} 0)
@@ -92,6 +93,23 @@ function(lacuna_generate_code variable least)
   endif()
   list(JOIN codes "," codes)
   set(${variable} "--generate-code=arch=compute_${lowest},code=[${codes}]" PARENT_SCOPE)
+endfunction()
+
+# The options that CMake itself gives, for sources of a target that others have CUDA_ARCHITECTURES OFF for.
+function(lacuna_generate_each_code variable)
+  set(options)
+  foreach(architecture IN LISTS CMAKE_CUDA_ARCHITECTURES)
+    string(REGEX REPLACE "-(real|virtual)$" "" exact ${architecture})
+    set(codes compute_${exact} sm_${exact})
+    if(architecture MATCHES "-real$")
+      list(REMOVE_AT codes 0)
+    elseif(architecture MATCHES "-virtual$")
+      list(REMOVE_AT codes 1)
+    endif()
+    list(JOIN codes "," codes)
+    list(APPEND options "--generate-code=arch=compute_${exact},code=[${codes}]")
+  endforeach()
+  set(${variable} "${options}" PARENT_SCOPE)
 endfunction()
 
 # What ptxas says of each kernel (registers, shared memory, spills) is kept beside the object, for

@@ -92,6 +92,7 @@ TYPED_TEST(CudaTraining, Losses) {
   std::vector<std::uint8_t> mask(rows * columns);
   std::vector<Real> targets(rows * columns);
   std::vector<std::int32_t> classes(rows);
+  const lacuna_loss_scale loss_scale{4, 0, 0};
   for (std::size_t i = 0; i < mask.size(); ++i) {
     mask[i] = i % 3 != 0;
     targets[i] = mask[i] ? static_cast<Real>(i % 2) : static_cast<Real>(NAN);
@@ -105,7 +106,7 @@ TYPED_TEST(CudaTraining, Losses) {
     std::int64_t count = 0;
     must(lacuna_loss_evaluate(this->cpu.get(), kind, type, rows, columns, predictions.data(),
                               per_row ? static_cast<const void*>(classes.data()) : targets.data(),
-                              mask.data(), 0.25, nullptr, &loss, &count, d.data(), nullptr));
+                              mask.data(), 0.25, &loss_scale, &loss, &count, d.data(), nullptr));
     GuardedBuffer<Real> got_d(d.size());
     GuardedBuffer<double> got_loss(1);
     GuardedBuffer<std::int64_t> got_count(1);
@@ -114,7 +115,7 @@ TYPED_TEST(CudaTraining, Losses) {
                               mirror.in(predictions.data(), predictions.size()),
                               per_row ? static_cast<const void*>(mirror.in(classes.data(), rows))
                                       : mirror.in(targets.data(), targets.size()),
-                              mirror.in(mask.data(), mask.size()), 0.25, nullptr,
+                              mirror.in(mask.data(), mask.size()), 0.25, mirror.in(&loss_scale, 1),
                               mirror.out(got_loss), mirror.out(got_count), mirror.out(got_d),
                               nullptr));
     mirror.bring_back();
