@@ -57,8 +57,8 @@ endif()
 # asked for is as new, for all of them. CMake's own would have nvcc make PTX once for each architecture, which takes longer
 # than all else and always makes the same: of the architecture these sources know nothing but whether there are clusters. So
 # PTX is made once, for the least capability, and ptxas makes every machine code of it. It stays in the library where PTX
-# of any was asked for. Not for sources that use CUB: it asks at run time what they were compiled for, and then takes the
-# machine code's capability for the PTX's.
+# of any was asked for. Not for sources that use CUB: it asks at run time which PTX they were compiled from, and machine
+# code does not say so in its header.
 function(lacuna_generate_code variable least)
   set(lowest 0)
   foreach(pass ${least} 0)
@@ -95,7 +95,7 @@ function(lacuna_generate_code variable least)
   set(${variable} "--generate-code=arch=compute_${lowest},code=[${codes}]" PARENT_SCOPE)
 endfunction()
 
-# The options that CMake itself gives, for sources of a target that others have CUDA_ARCHITECTURES OFF for.
+# The options that CMake itself gives: for the other sources of a target, whose CUDA_ARCHITECTURES are OFF.
 function(lacuna_generate_each_code variable)
   set(options)
   foreach(architecture IN LISTS CMAKE_CUDA_ARCHITECTURES)
