@@ -215,8 +215,9 @@ void clip_gradient_norm(simt::Stream stream, const ClipGradientNorm<R>& a) {
   const auto take = [&](train::GradientBatch<R>& batch, int at, std::int64_t array) {
     batch.gradients[at] = static_cast<R*>(a.gradients[array]);
   };
-  const AfterNorm* const of_all = train::global_norm<R>(
-      stream, a.arrays, count, take, train::Clipping{a.max_norm}, a.norm, a.workspace);
+  const train::Clipping rule{a.max_norm};
+  const AfterNorm* const of_all =
+      train::global_norm<R>(stream, a.arrays, count, take, rule, a.norm, a.workspace);
   train::for_each_batch<train::GradientBatch<R>>(
       a.arrays, count, take,
       [&](const train::GradientBatch<R>& batch, unsigned blocks, std::int64_t) {
