@@ -145,6 +145,29 @@ TEST(Regime, SaysWhatResidentDoes) {
       << explained(layer_of("grud_f32_n1_h8_len1_seed1"), {100, 50, 5});
 }
 
+TEST(Regime, SaysWhatABlockTakes) {
+  const std::string takes = "a block takes at most ", back = " on the way forward and ";
+  for (const lacuna_regime regime :
+       {LACUNA_REGIME_RESIDENT, LACUNA_REGIME_CLUSTER, LACUNA_REGIME_GRID, LACUNA_REGIME_LONE})
+    for (const char* cell : {"rnn", "lstm", "gru", "gru_reset_before"})
+      for (const char* type : {"f32", "f16", "bf16"}) {
+        const std::string text = std::string(cell) + "_" + type + "_n1_h40_len3";
+        SCOPED_TRACE(text + " in regime " + std::to_string(regime));
+        const InRegime in(regime);
+        auto& most = lacuna::emulator::counters().most_shared;
+        most = 0;
+        support::expect_agreement(text);
+        const std::string said = explained(layer_of(text.c_str()));
+        const std::size_t at = said.find(takes), second = said.find(back);
+        ASSERT_TRUE(at != std::string::npos && second != std::string::npos) << said;
+        EXPECT_EQ(std::max(std::stoull(said.substr(at + takes.size())),
+                           std::stoull(said.substr(second + back.size()))),
+                  most);
+      }
+  const InRegime stepwise(LACUNA_REGIME_STEPWISE);
+  EXPECT_EQ(explained(layer_of("lstm_f32_n1_h40_len3")).find(takes), std::string::npos);
+}
+
 TEST(Regime, IsAnotherWhereABlockHasTooLittleSharedMemory) {
   auto& device = lacuna::emulator::settings().device;
   const auto whole = device;

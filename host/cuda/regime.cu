@@ -49,23 +49,41 @@ auto with_layers_operand(lacuna_type type, bool tf32, F&& f) {
 template <class E>
 using LayersOf = std::conditional_t<std::is_same_v<E, resident::Tf32>, float, E>;
 
+// Bytes of shared memory that a block of either kernel takes. backward: 0 in inference.
+struct BlockMemory {
+  std::size_t forward = 0, backward = 0;
+  std::size_t most() const { return std::max(forward, backward); }
+};
+
+// Of the kernel for operands of E that with_room starts; bytes(a type of operands).
+template <class E, class B>
+std::size_t taken(std::size_t room, B&& bytes) {
+  std::size_t taken = 0;
+  resident::with_room<E>(room, bytes, [&]<class Some>(Some some) { taken = bytes(some); });
+  return taken;
+}
+
 template <class Exchange, class Cell, class E>
-std::size_t shared_bytes_of(const resident::Division& division, bool inference) {
+BlockMemory memory_of(const resident::Division& division, std::size_t room, bool inference) {
   using Back = resident::GradientOperand<E, Exchange::Scatter::in_group>;
-  const std::size_t forward =
-      resident::ForwardMemory<Cell, E, typename Exchange::template Gather<E>>{division}.bytes();
-  const std::size_t backward =
-      resident::BackwardMemory<Cell, Back, typename Exchange::Scatter>{division}.bytes();
-  return inference ? forward : std::max(forward, backward);
+  BlockMemory memory;
+  memory.forward = taken<E>(room, [&]<class Some>(Some) {
+    using Gather = typename Exchange::template Gather<Some>;
+    return resident::ForwardMemory<Cell, Some, Gather>{division}.bytes();
+  });
+  if (inference) return memory;
+  memory.backward = taken<Back>(room, [&]<class Some>(Some) {
+    return resident::BackwardMemory<Cell, Some, typename Exchange::Scatter>{division}.bytes();
+  });
+  return memory;
 }
 
 // Of the Form that takes the most.
 template <class Cell, class T>
-std::size_t lone_shared_bytes(const resident::Division& division, bool inference) {
+BlockMemory lone_memory(const resident::Division& division, bool inference) {
   using Form = resident::Anything;
-  const std::size_t forward = lone::ForwardMemory<Cell, T, Form>{division}.bytes();
-  return inference ? forward
-                   : std::max(forward, lone::BackwardMemory<Cell, T, Form>{division}.bytes());
+  return {lone::ForwardMemory<Cell, T, Form>{division}.bytes(),
+          inference ? 0 : lone::BackwardMemory<Cell, T, Form>{division}.bytes()};
 }
 
 // A block by itself, as an exchange.
@@ -88,17 +106,18 @@ struct Wish {
   int blocks;   // of a group; 0: the quickest
   int sharers;  // of the device, this plan among them
 
-  // What a block takes of the larger of its two kernels.
-  std::size_t shared_bytes(lacuna_regime regime, const resident::Division& division) const {
+  // `room`: that a block may have; of 0, what it cannot do without.
+  BlockMemory memory(lacuna_regime regime, const resident::Division& division,
+                     std::size_t room) const {
     return with_layers_operand(layer.type, tf32, [&]<class E>(E) {
       return with_cell(layer.cell, [&]<class Cell>(Cell) {
         switch (regime) {
           case LACUNA_REGIME_CLUSTER:
-            return shared_bytes_of<split::OverCluster, Cell, E>(division, inference);
+            return memory_of<split::OverCluster, Cell, E>(division, room, inference);
           case LACUNA_REGIME_GRID:
-            return shared_bytes_of<split::OverGrid, Cell, E>(division, inference);
-          case LACUNA_REGIME_LONE: return lone_shared_bytes<Cell, LayersOf<E>>(division, inference);
-          default: return shared_bytes_of<Alone, Cell, E>(division, inference);
+            return memory_of<split::OverGrid, Cell, E>(division, room, inference);
+          case LACUNA_REGIME_LONE: return lone_memory<Cell, LayersOf<E>>(division, inference);
+          default: return memory_of<Alone, Cell, E>(division, room, inference);
         }
       });
     });
@@ -147,7 +166,7 @@ std::string why_not_on_chip(const Wish& wish) {
 }
 std::string why_not_so_much(const Wish& wish, lacuna_regime regime,
                             const resident::Division& division) {
-  const std::size_t needed = wish.shared_bytes(regime, division);
+  const std::size_t needed = wish.memory(regime, division, 0).most();
   if (needed <= wish.facts.shared_bytes) return {};
   return (division.blocks > 1 ? "a block's part of W_h and a step take " : "W_h and a step take ") +
          std::to_string(needed) + " bytes of shared memory, of which a block has " +
@@ -440,6 +459,14 @@ void choose_regime(DeviceLayout& lay, const lacuna_layer& layer, const lacuna_ca
   lay.regime = chosen->regime;
   lay.blocks = chosen->blocks;
   lay.most_lanes = static_cast<std::int32_t>(lanes_per_tile(lay.regime) * chosen->groups);
+  if (lay.regime != LACUNA_REGIME_STEPWISE) {
+    const resident::Division division =
+        is_whole(lay.regime) ? resident::Division{.slice = resident::padded_units(layer.hidden)}
+                             : split::division_of(layer.hidden, lay.blocks);
+    const BlockMemory memory = wish.memory(lay.regime, division, facts.shared_bytes);
+    lay.block_bytes = memory.forward;
+    lay.backward_block_bytes = memory.backward;
+  }
   lay.step_us = told_us(chosen->step);
   lay.floor_us = chosen->step.floor_us;
   lay.start_us = wish.starts_of_step() > 0 ? chosen->step.start_us : 0;
@@ -539,6 +566,12 @@ std::string explain_regime(const Recipe& recipe) {
            << (lay.projected ? ", another that projects, and kernels" : " and a kernel")
            << " over sequences that still have tokens, longest first\n"
            << explain_parts(lay);
+  }
+  if (lay.block_bytes > 0) {
+    text << "           a block takes at most " << lay.block_bytes << " bytes of shared memory";
+    if (lay.backward_block_bytes > 0)
+      text << " on the way forward and " << lay.backward_block_bytes << " on the way back";
+    text << '\n';
   }
   if (lay.step_us > 0)
     text << "           a step of all sequences is expected to take " << microseconds(lay.step_us)

@@ -15,8 +15,10 @@ struct DeviceLayout {
   std::string considered;       // the other regimes, a line each: why not, or what they would take
   std::int32_t most_lanes = 0;  // resident, cluster, grid
   int blocks = 1;               // cluster, grid: of a group
-  double step_us = 0;           // predicted, of a step of all sequences
-  double floor_us = 0;          // below which no kernel gets
+  std::size_t block_bytes = 0;  // of shared memory, forward; 0: stepwise
+  std::size_t backward_block_bytes = 0;
+  double step_us = 0;   // predicted, of a step of all sequences
+  double floor_us = 0;  // below which no kernel gets
   double start_us = 0;  // predicted, before the first step; 0: steps enough that it does not count
   int most_multiprocessors = 0;  // that its blocks take at once; 0: as many as products please
   int multiprocessors = 0;       // of the device

@@ -57,6 +57,7 @@ class WithSettings {
 // What a run asked of the runtime, over all host threads. An emulated runtime adds to the last two.
 struct Counters {
   std::atomic<std::uint64_t> launches{0}, allocations{0}, synchronisations{0};
+  std::atomic<std::size_t> most_shared{0};  // bytes of dynamic shared memory of any launch so far
 };
 Counters& counters();
 

@@ -63,6 +63,9 @@ std::string refuse(const LaunchShape& shape) {
 void run(const LaunchShape& shape, void* data, void (*body)(void*)) {
   if (current) throw Error("a kernel cannot launch a kernel");
   ++counters().launches;
+  std::size_t most = counters().most_shared;
+  while (most < shape.shared_bytes &&
+         !counters().most_shared.compare_exchange_weak(most, shape.shared_bytes)) {}
   const sanitizers::Quiet quiet;  // around the end of the Run, too
   Run(shape, data, body).execute();
 }
