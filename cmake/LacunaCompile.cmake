@@ -67,11 +67,14 @@ add_library(lacuna_simd INTERFACE)
 target_include_directories(lacuna_simd SYSTEM INTERFACE ${XSIMD_INCLUDE_DIR})
 
 # Gives each file named *_<isa>.cpp the instruction set in its name, and drops from `sources_var`
-# those of another processor family. Dispatch at run time picks among them.
+# those of another processor family and, with LACUNA_BASELINE_ONLY, the wider ones. Dispatch at run time picks among them.
 function(lacuna_apply_isa_flags sources_var)
   string(TOLOWER "${CMAKE_SYSTEM_PROCESSOR}" processor)
   if(processor MATCHES "x86_64|amd64")
-    set(here sse2 avx2 avx512)
+    set(here sse2)
+    if(NOT LACUNA_BASELINE_ONLY)
+      list(APPEND here avx2 avx512)
+    endif()
   elseif(processor MATCHES "aarch64|arm64")
     set(here neon)
   endif()

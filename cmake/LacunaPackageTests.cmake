@@ -65,7 +65,7 @@ endif()
 if(NOT "cpu" IN_LIST LACUNA_TESTS)
   return() # and so is the rest
 endif()
-if(NOT LACUNA_SANITIZE)
+if(NOT LACUNA_SANITIZE AND NOT LACUNA_BASELINE_ONLY)
   lacuna_add_isa_check(package.isa_symbols lacuna_objects)
   set(arguments "(const float* x, int n)")
   lacuna_add_planted_isa_check(

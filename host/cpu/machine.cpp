@@ -10,7 +10,7 @@
 namespace lacuna::cpu {
 
 lacuna_isa detect_isa() {
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !LACUNA_BASELINE_ONLY
   // The builtin asks the operating system too: registers that it does not save must not be used.
   __builtin_cpu_init();
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");

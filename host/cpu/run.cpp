@@ -17,7 +17,7 @@ const Engine<T>& engine(lacuna_isa isa);
 
 template <>
 const Engine<float>& engine(lacuna_isa isa) {
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !LACUNA_BASELINE_ONLY
   if (isa == LACUNA_ISA_AVX512) return engine_f32_avx512();
   if (isa == LACUNA_ISA_AVX2) return engine_f32_avx2();
 #endif
@@ -27,7 +27,7 @@ const Engine<float>& engine(lacuna_isa isa) {
 
 template <>
 const Engine<double>& engine(lacuna_isa isa) {
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !LACUNA_BASELINE_ONLY
   if (isa == LACUNA_ISA_AVX512) return engine_f64_avx512();
   if (isa == LACUNA_ISA_AVX2) return engine_f64_avx2();
 #endif
