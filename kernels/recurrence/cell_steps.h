@@ -15,8 +15,11 @@
 //   reset_before    there is a second product, so that a step comes in two halves
 //   shows           h' is of a c' that was normalised in between: forward_c, show, backward_c
 // and forward and backward, by halves where reset_before; and next_h: h' again, from what the tape keeps. Where has_cell,
-// layer normalisation goes by forward_c and backward_c, up to c' and from it.
+// layer normalisation goes by forward_c and backward_c, up to c' and from it. One of RnnStep<RnnOf> is made by cell_of; the
+// others have no state.
 #pragma once
+
+#include <type_traits>
 
 #include "kernels/cells/gru.h"
 #include "kernels/cells/lstm.h"
@@ -30,9 +33,46 @@ struct UnitState {
   R h, c;  // c: 0 in cells without one
 };
 
-// Form: of kernels/cells/rnn.h.
+// Any of kernels/cells/rnn.h, by what `cell` says when it runs.
+struct RnnOf {
+  static constexpr bool reads_gap = true;  // some do
+  lacuna_cell cell = LACUNA_RNN_TANH;
+
+  // f(the one that it is).
+  template <class F>
+  LACUNA_FN auto known(F&& f) const {
+    switch (cell) {
+      case LACUNA_RNN_RELU: return f(RnnRelu{});
+      case LACUNA_RNN_EULER: return f(RnnEuler{});
+      default: return f(RnnTanh{});
+    }
+  }
+  template <class V>
+  LACUNA_FN V activate(V p) const {
+    return known([&]<class Form>(Form) { return Form::activate(p); });
+  }
+  template <class V>
+  LACUNA_FN V next(V activation, V h, V dt) const {
+    return known([&]<class Form>(Form) { return Form::next(activation, h, dt); });
+  }
+  template <class V>
+  LACUNA_FN V d_pre(V activation, V d_next, V dt) const {
+    return known([&]<class Form>(Form) { return Form::d_pre(activation, d_next, dt); });
+  }
+  template <class V>
+  LACUNA_FN V d_direct(V d_next) const {
+    return known([&]<class Form>(Form) { return Form::d_direct(d_next); });
+  }
+  template <class V>
+  LACUNA_FN V d_dt(V activation, V d_next) const {
+    return known([&]<class Form>(Form) { return Form::d_dt(activation, d_next); });
+  }
+};
+
+// Form: of kernels/cells/rnn.h, or RnnOf.
 template <class Form>
 struct RnnStep {
+  Form form = {};
   static constexpr bool shows = false;
   static constexpr int input_gates = 1, product_gates = 1, saved_gates = 1, gradient_gates = 1;
   static constexpr bool has_cell = false, reads_gap = Form::reads_gap;
@@ -41,22 +81,22 @@ struct RnnStep {
 
   // input: W_x x + b; product: W_h h.
   template <class R>
-  LACUNA_FN static UnitState<R> forward(const R (&input)[1], const R (&product)[1],
-                                        UnitState<R> state, R dt, R (&saved)[1]) {
-    saved[0] = Form::activate(input[0] + product[0]);
-    return {Form::next(saved[0], state.h, dt), R(0)};
+  LACUNA_FN UnitState<R> forward(const R (&input)[1], const R (&product)[1], UnitState<R> state,
+                                 R dt, R (&saved)[1]) const {
+    saved[0] = form.activate(input[0] + product[0]);
+    return {form.next(saved[0], state.h, dt), R(0)};
   }
   template <class R>
-  LACUNA_FN static R next_h(const R (&saved)[1], UnitState<R> state, R dt) {
-    return Form::next(saved[0], state.h, dt);
+  LACUNA_FN R next_h(const R (&saved)[1], UnitState<R> state, R dt) const {
+    return form.next(saved[0], state.h, dt);
   }
   // Returns the part of dL/d(state) that passes through no product; d_dt: what the unit adds to dL/ddt.
   template <class R>
-  LACUNA_FN static UnitState<R> backward(const R (&saved)[1], UnitState<R> /*state*/,
-                                         UnitState<R> d_next, R dt, R (&d_gates)[1], R& d_dt) {
-    d_gates[0] = Form::d_pre(saved[0], d_next.h, dt);
-    d_dt = Form::d_dt(saved[0], d_next.h);
-    return {Form::d_direct(d_next.h), R(0)};
+  LACUNA_FN UnitState<R> backward(const R (&saved)[1], UnitState<R> /*state*/, UnitState<R> d_next,
+                                  R dt, R (&d_gates)[1], R& d_dt) const {
+    d_gates[0] = form.d_pre(saved[0], d_next.h, dt);
+    d_dt = form.d_dt(saved[0], d_next.h);
+    return {form.d_direct(d_next.h), R(0)};
   }
 };
 
@@ -223,15 +263,44 @@ auto with_cell(lacuna_cell cell, F&& f) {
   }
 }
 
+// An adaptor for code to which a branch is nothing: one for every RnnStep, the others as they are.
+template <class Cell>
+struct SomeCell {
+  using type = Cell;
+};
+template <class Form>
+struct SomeCell<RnnStep<Form>> {
+  using type = RnnStep<RnnOf>;
+};
+template <class F>
+auto with_some_cell(lacuna_cell cell, F&& f) {
+  return with_cell(cell, [&]<class Cell>(Cell) { return f(typename SomeCell<Cell>::type{}); });
+}
+// Of type Cell, the adaptor that `cell` has.
+template <class Cell>
+LACUNA_FN Cell cell_of([[maybe_unused]] lacuna_cell cell) {
+  if constexpr (std::is_same_v<Cell, RnnStep<RnnOf>>)
+    return {{cell}};
+  else
+    return {};
+}
+template <class Cell>
+LACUNA_FN bool reads_gap([[maybe_unused]] const Cell& cell) {
+  if constexpr (std::is_same_v<Cell, RnnStep<RnnOf>>)
+    return cell.form.known([]<class Form>(Form) { return Form::reads_gap; });
+  else
+    return Cell::reads_gap;
+}
+
 template <class F>
 auto with_lstm_step(bool layer_norm, F&& f) {
   return layer_norm ? f(NormLstmStep{}) : f(LstmStep{});
 }
 
-// As with_cell, and NormLstmStep where the recurrence is normalised: products that are change no other adaptor.
+// As with_some_cell, and NormLstmStep where the recurrence is normalised: products that are change no other adaptor.
 template <class F>
 auto with_step(lacuna_cell cell, bool layer_norm, F&& f) {
-  return cell == LACUNA_LSTM ? with_lstm_step(layer_norm, f) : with_cell(cell, f);
+  return cell == LACUNA_LSTM ? with_lstm_step(layer_norm, f) : with_some_cell(cell, f);
 }
 
 // The same numbers for code that lays out memory.

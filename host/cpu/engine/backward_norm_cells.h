@@ -100,8 +100,8 @@ struct NormBackwardCell {
       V saved[Cell::saved_gates], d[Cell::gradient_gates], d_dt;
       lane.load_saved(u, saved);
       const UnitState<V> d_state =
-          Cell::backward(saved, UnitState<V>{lane.evolved(u), V(T(0))},
-                         UnitState<V>{lane.d_next(u), V(T(0))}, V(step.dt[lane.i]), d, d_dt);
+          Cell{}.backward(saved, UnitState<V>{lane.evolved(u), V(T(0))},
+                          UnitState<V>{lane.d_next(u), V(T(0))}, V(step.dt[lane.i]), d, d_dt);
       d_state.h.store(step.d_h[lane.i] + u);
       sum_d_dt = sum_d_dt + d_dt;
       lane.add(u, d);

@@ -124,7 +124,7 @@ struct NormForwardCell {
         saved[3].store(x_of(job, step, i).at(u, 3));
       } else {
         const UnitState<V> state{V::load(step.row[i] + lay.state + u), V(T(0))};
-        Cell::forward(x, h, state, V(step.dt[i]), saved).h.store(step.h[i] + u);
+        Cell{}.forward(x, h, state, V(step.dt[i]), saved).h.store(step.h[i] + u);
       }
       for (int g = 0; g < Cell::saved_gates; ++g) save(job, step, i, u, g, saved[g]);
     }

@@ -158,8 +158,8 @@ template <class F>
 void with_kernel(lacuna_cell cell, bool usual, std::int64_t hidden, F&& start) {
   with_cell(cell, [&]<class Cell>(Cell) {
     constexpr bool knows = resident::knows_sizes<Cell>;
-    resident::with_form_of<knows, knows>(usual, hidden,
-                                         [&]<class Form>(Form form) { start(Cell{}, form); });
+    resident::with_form_of<knows, knows>(
+        usual, hidden, [&]<class Form>(Form form) { start(resident::CellOf<Cell, Form>{}, form); });
   });
 }
 

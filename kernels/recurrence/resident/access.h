@@ -156,10 +156,11 @@ class TileAccess {
     return array + (simt::wide_product(row > 0 ? row : 0, width) + (has_unit ? own_.unit(0) : 0));
   }
 
-  // All lanes go on to their next token.
-  template <class Cell, bool backward>
-  SIMT_DEVICE void advance(Lanes<backward, Own::lanes>& lanes, Meeting& to) const {
-    const bool reads_gap = Cell::reads_gap || (!usual && evolve_reads_gap(args_.evolve.kind));
+  // All lanes go on to their next token. cell_reads_gap: as evolve may.
+  template <bool backward>
+  SIMT_DEVICE void advance(Lanes<backward, Own::lanes>& lanes, Meeting& to,
+                           bool cell_reads_gap) const {
+    const bool reads_gap = cell_reads_gap || (!usual && evolve_reads_gap(args_.evolve.kind));
     SIMT_UNROLL
     for (int side = 0; side < Own::lanes; ++side) {
       to.place[side] = lanes.of[side].next();

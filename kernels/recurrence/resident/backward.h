@@ -304,7 +304,7 @@ void resident_backward(simt::Stream stream, const ResidentBackward<T>& args) {
         resident::with_form<Cell, Some>(
             resident::is_usual<resident::Own>(args), args.hidden, [&]<class Form>(Form) {
               simt::launch(resident::launch_of_tiles(args.lanes, division, bytes(some)), stream,
-                           resident::backward<Cell, T, Some, Form>, args);
+                           resident::backward<resident::CellOf<Cell, Form>, T, Some, Form>, args);
             });
       });
     });

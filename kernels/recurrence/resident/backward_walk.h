@@ -85,6 +85,7 @@ class BackwardWalk : TileAccess<ResidentBackward<T>, typename Product::Own, Form
   SIMT_DEVICE BackwardWalk(const ResidentBackward<T>& args, const Own& own, UnitNumbers evolve,
                            A&&... product)
       : Access(args, own),  // gcov: what would follow an exception
+        cell_(cell_of<Cell>(args.cell)),
         evolve_(evolve),
         lanes_(args.sequences, this->first_lane(), args.lanes),
         product_(args, units(), own_, product...) {}
@@ -97,13 +98,21 @@ class BackwardWalk : TileAccess<ResidentBackward<T>, typename Product::Own, Form
     if (steps == 0) return;
     Token even, odd;
     look_ahead(even);
-    // In pairs, so that no number that is still on its way has to be moved from one token to the other.
-    for (std::int32_t left = steps; left > 0; left -= 2) {
-      simt::note_step(steps - left);
-      walk(even, odd, 0);
-      if (left == 1) break;
-      simt::note_step(steps - left + 1);
-      walk(odd, even, 1);
+    if constexpr (usual) {
+      // As in forward_walk.h.
+      for (std::int32_t left = steps; left > 0; left -= 2) {
+        simt::note_step(steps - left);
+        walk(even, odd, 0);
+        if (left == 1) break;
+        simt::note_step(steps - left + 1);
+        walk(odd, even, 1);
+      }
+    } else {
+      for (std::int32_t step = 0; step < steps; ++step) {
+        simt::note_step(step);
+        walk(even, odd, step % 2);
+        even = odd;
+      }
     }
   }
 
@@ -120,7 +129,7 @@ class BackwardWalk : TileAccess<ResidentBackward<T>, typename Product::Own, Form
 
   SIMT_DEVICE void look_ahead(Token& token) {
     if constexpr (!usual) token = {};
-    this->template advance<Cell>(lanes_, token);
+    this->advance(lanes_, token, reads_gap(cell_));
     kept(args_.gates, token, token.gates);
     given(args_.d_hidden_out, token, token.d_h);
     if constexpr (Cell::has_cell) kept(args_.tape_c, token, token.cells);
@@ -214,7 +223,7 @@ class BackwardWalk : TileAccess<ResidentBackward<T>, typename Product::Own, Form
     for (int i = 0; i < pairs; ++i) {
       R d[Cell::gradient_gates], of_dt;
       const UnitState<R> direct =
-          Cell::backward(now.saved[i], state_of(now, i), UnitState<R>{R(d_h_[i]), R(d_c_[i])},
+          cell_.backward(now.saved[i], state_of(now, i), UnitState<R>{R(d_h_[i]), R(d_c_[i])},
                          R(token.dt_of(i)), d, of_dt);
       const bool fires = token.fires(i);
       d_h_[i] = fires ? direct.h.value() : d_h_[i];
@@ -285,7 +294,7 @@ class BackwardWalk : TileAccess<ResidentBackward<T>, typename Product::Own, Form
     R s[Cell::saved_gates];
     before.saved(s, pair);
     const UnitState<R> state{R(h_of(before, pair)), R(before.c(pair))};
-    return Cell::next_h(s, state, R(before.dt_of(pair))).value();
+    return cell_.next_h(s, state, R(before.dt_of(pair))).value();
   }
 
   // Back through what time did before the token, and out at a sequence's begin.
@@ -337,6 +346,7 @@ class BackwardWalk : TileAccess<ResidentBackward<T>, typename Product::Own, Form
                                                [&](int, int pair) { return d_target[pair]; });
   }
 
+  Cell cell_;
   UnitNumbers evolve_;
   Lanes<true, Own::lanes> lanes_;
   Product product_;

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "kernels/recurrence/cell_steps.h"
 #include "kernels/recurrence/resident/products.h"
 #include "kernels/recurrence/resident/tile.h"
 #include "lacuna/lacuna.h"
@@ -28,6 +29,11 @@ struct UsualOf {
   static constexpr bool usual = true;
   static constexpr int units = all_units;
 };
+
+// The cell of a Form's kernel. Where anything may be asked for, one kernel serves all of RnnStep: what it asks besides is
+// little beside the rest, and kernels are what the library takes longest to compile.
+template <class Cell, class Form>
+using CellOf = std::conditional_t<Form::usual, Cell, typename SomeCell<Cell>::type>;
 
 // Whether a thread's neighbours in each row of a caller's array, H wide, go by one access.
 template <class Own, class X>

@@ -231,7 +231,7 @@ void resident_forward(simt::Stream stream, const ResidentForward<T>& args) {
         resident::with_form<Cell, Some>(
             resident::is_usual<resident::Own>(args), args.hidden, [&]<class Form>(Form) {
               simt::launch(resident::launch_of_tiles(args.lanes, division, bytes(some)), stream,
-                           resident::forward<Cell, T, Some, Form>, args);
+                           resident::forward<resident::CellOf<Cell, Form>, T, Some, Form>, args);
             });
       });
     });

@@ -81,6 +81,7 @@ class ForwardWalk : TileAccess<ResidentForward<T>, typename Product::Own, Form> 
   SIMT_DEVICE ForwardWalk(const ResidentForward<T>& args, const Own& own, UnitNumbers biases,
                           UnitNumbers evolve, A&&... product)
       : Access(args, own),  // gcov: what would follow an exception
+        cell_(cell_of<Cell>(args.cell)),
         biases_(biases),
         evolve_(evolve),
         lanes_(args.sequences, this->first_lane(), args.lanes),
@@ -93,20 +94,33 @@ class ForwardWalk : TileAccess<ResidentForward<T>, typename Product::Own, Form> 
     prepare();
     if (steps == 0) return;
     Token even, odd;
-    Made made;
     look_ahead(even);
     begin(even);
     product_.publish(own_, 0, h_);
-    // In pairs, so that no number that is still on its way has to be moved from one token to the other.
-    for (std::int32_t left = steps; left > 0; left -= 2) {
-      simt::note_step(steps - left);
-      const bool has_made = left != steps;
-      walk<0>(even, odd, made, has_made, left > 1);
-      if (left == 1) return finish(even, made);
-      simt::note_step(steps - left + 1);
-      walk<1>(odd, even, made, true, left > 2);
+    if constexpr (usual) {
+      // In pairs, so that no number that is still on its way has to be moved from one token to the other.
+      Made made;
+      for (std::int32_t left = steps; left > 0; left -= 2) {
+        simt::note_step(steps - left);
+        const bool has_made = left != steps;
+        walk(even, odd, made, 0, has_made, left > 1);
+        if (left == 1) return finish(even, made);
+        simt::note_step(steps - left + 1);
+        walk(odd, even, made, 1, true, left > 2);
+      }
+      finish(odd, made);
+    } else {
+      // Half the code: what may be asked for makes much of it. By the end of a step such numbers have arrived.
+      Made made = {};
+      for (std::int32_t step = 0; step < steps; ++step) {
+        simt::note_step(step);
+        walk(even, odd, made, step % 2, step > 0, step + 1 < steps);
+        const Token before = even;
+        even = odd;
+        odd = before;
+      }
+      finish(odd, made);
     }
-    finish(odd, made);
   }
 
  private:
@@ -125,7 +139,7 @@ class ForwardWalk : TileAccess<ResidentForward<T>, typename Product::Own, Form> 
 
   SIMT_DEVICE void look_ahead(Token& token) {
     if constexpr (!usual) token = {};
-    this->template advance<Cell>(lanes_, token);
+    this->advance(lanes_, token, reads_gap(cell_));
     kept(args_.gx, token, token.x);
     if (args_.evolve.kind == LACUNA_EVOLVE_DECAY)
       kept(args_.evolve.exponent, token, token.exponents);
@@ -143,8 +157,8 @@ class ForwardWalk : TileAccess<ResidentForward<T>, typename Product::Own, Form> 
 
   // `next` is also the token before, whose numbers are stored, and the next one's asked for, while the tensor cores multiply:
   // nothing else would keep a warp busy then. has_made, goes_on: there is a step before this one, and one behind it.
-  template <int channel>
-  SIMT_DEVICE void walk(const Token& now, Token& next, Made& made, bool has_made, bool goes_on) {
+  SIMT_DEVICE void walk(const Token& now, Token& next, Made& made, int channel, bool has_made,
+                        bool goes_on) {
     // Found by trying, as kept_fragments.
     if constexpr (Form::units == 0)
       own_.template forget_addresses<Product::template forgets_thread<T>>();
@@ -217,7 +231,7 @@ class ForwardWalk : TileAccess<ResidentForward<T>, typename Product::Own, Form> 
       if constexpr (Cell::hidden_bias)
         p[Cell::product_gates - 1] = p[Cell::product_gates - 1] + R(biases_.of(own_, i)[3]);
       const UnitState<R> next =
-          Cell::forward(x, p, UnitState<R>{R(h_[i]), R(c_[i])}, R(token.dt_of(i)), s);
+          cell_.forward(x, p, UnitState<R>{R(h_[i]), R(c_[i])}, R(token.dt_of(i)), s);
       SIMT_UNROLL
       for (int g = 0; g < Cell::saved_gates; ++g) saved[g][i] = s[g].value();
       h_[i] = token.fires(i) ? next.h.value() : h_[i];
@@ -288,6 +302,7 @@ class ForwardWalk : TileAccess<ResidentForward<T>, typename Product::Own, Form> 
     }
   }
 
+  Cell cell_;
   UnitNumbers biases_, evolve_;  // of the input gates, and behind them b_hn; of the evolve
   Lanes<false, Own::lanes> lanes_;
   Product product_;

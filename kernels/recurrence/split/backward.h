@@ -36,10 +36,11 @@ void launch_backward(simt::Stream stream, const SplitBackward<T>& args) {
   resident::with_room<E>(args.shared_bytes, bytes, [&]<class Some>(Some some) {
     auto launch = resident::launch_of_tiles(args.lanes, args.division, bytes(some));
     Exchange::group(launch, args.division);
+    using resident::CellOf, resident::Usual, resident::Anything;
     simt::launch(launch, stream,
                  resident::is_usual<resident::Own>(args)
-                     ? backward<Cell, T, Some, Exchange, resident::Usual>
-                     : backward<Cell, T, Some, Exchange, resident::Anything>,
+                     ? backward<Cell, T, Some, Exchange, Usual>
+                     : backward<CellOf<Cell, Anything>, T, Some, Exchange, Anything>,
                  args);
   });
 }

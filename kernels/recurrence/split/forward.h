@@ -38,10 +38,11 @@ void launch_forward(simt::Stream stream, const SplitForward<T>& args) {
   resident::with_room<E>(args.shared_bytes, bytes, [&]<class Some>(Some some) {
     auto launch = resident::launch_of_tiles(args.lanes, args.division, bytes(some));
     Exchange::group(launch, args.division);
+    using resident::CellOf, resident::Usual, resident::Anything;
     simt::launch(launch, stream,
                  resident::is_usual<resident::Own>(args)
-                     ? forward<Cell, T, Some, Exchange, resident::Usual>
-                     : forward<Cell, T, Some, Exchange, resident::Anything>,
+                     ? forward<Cell, T, Some, Exchange, Usual>
+                     : forward<CellOf<Cell, Anything>, T, Some, Exchange, Anything>,
                  args);
   });
 }

@@ -91,14 +91,15 @@ SIMT_DEVICE Units<R> next_h(const StepBackward<T>& args, std::int64_t row, const
     SIMT_UNROLL
     for (int g = 0; g < Cell::saved_gates; ++g) saved[g] = saved_gate<Cell, T, R>(args, at, g);
     if constexpr (Cell::has_cell) c = load_units(args.tape_c, taped);
+    const Cell cell = cell_of<Cell>(args.cell);
     R dt = R(0);
-    if constexpr (Cell::reads_gap) dt = args.gaps[at.token];
+    if (reads_gap(cell)) dt = args.gaps[at.token];
     SIMT_UNROLL
     for (int i = 0; i < units_per_thread<R>; ++i) {
       R s[Cell::saved_gates];
       SIMT_UNROLL
       for (int g = 0; g < Cell::saved_gates; ++g) s[g] = saved[g][i];
-      h[i] = Cell::next_h(s, UnitState<R>{h[i], c[i]}, dt);
+      h[i] = cell.next_h(s, UnitState<R>{h[i], c[i]}, dt);
     }
   }
   if (args.noise.zoned != nullptr) zone_out(args.noise, at, 0, load_units(args.tape_h, taped), h);
@@ -169,8 +170,9 @@ template <class Cell, class T, class R>
 SIMT_DEVICE void update_backward(const StepBackward<T>& args, std::int64_t row, const UnitsAt& at,
                                  const TapedUpdate<Cell, R>& taped, Units<R>& d_h, Units<R>& d_c) {
   Units<R> d_gates[Cell::gradient_gates], d_dt;
+  const Cell cell = cell_of<Cell>(args.cell);
   R dt = R(0);
-  if constexpr (Cell::reads_gap) dt = args.gaps[at.token];
+  if (reads_gap(cell)) dt = args.gaps[at.token];
   Units<R> shown, d_shown;
   if constexpr (Cell::shows) {
     shown = load_units(args.shown, row * at.units + at.unit);
@@ -186,8 +188,8 @@ SIMT_DEVICE void update_backward(const StepBackward<T>& args, std::int64_t row, 
       d_c[i] = Cell::backward_c(s, taped.c[i], d_c[i] + d_shown[i], d_o, d);
       d_h[i] = R(0);
     } else {
-      const UnitState<R> d_state = Cell::backward(s, UnitState<R>{taped.h[i], taped.c[i]},
-                                                  UnitState<R>{d_h[i], d_c[i]}, dt, d, d_dt[i]);
+      const UnitState<R> d_state = cell.backward(s, UnitState<R>{taped.h[i], taped.c[i]},
+                                                 UnitState<R>{d_h[i], d_c[i]}, dt, d, d_dt[i]);
       d_h[i] = d_state.h;
       d_c[i] = d_state.c;
     }
@@ -199,7 +201,7 @@ SIMT_DEVICE void update_backward(const StepBackward<T>& args, std::int64_t row, 
   SIMT_UNROLL
   for (int g = 0; g < Cell::product_gates; ++g)
     store_d_step<Cell>(args, row, at, g, d_gates[Cell::product_gradient(g)]);
-  if constexpr (Cell::reads_gap)
+  if (reads_gap(cell))
     store_units(args.d_euler, at.token * at.units + at.unit, d_dt, at.template present<R>());
 }
 
@@ -230,7 +232,7 @@ SIMT_DEVICE void no_update_backward(const StepBackward<T>& args, std::int64_t ro
   SIMT_UNROLL
   for (int g = 0; g < Cell::product_gates; ++g) store_d_step<Cell>(args, row, at, g, zero);
   const int present = at.template present<R>();
-  if constexpr (Cell::reads_gap)
+  if (reads_gap(cell_of<Cell>(args.cell)))
     store_units(args.d_euler, at.token * at.units + at.unit, zero, present);
   if constexpr (Cell::reset_before)
     store_units(args.d_candidate, row * at.units + at.unit, zero, present);

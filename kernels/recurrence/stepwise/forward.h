@@ -135,8 +135,9 @@ SIMT_DEVICE void update(const StepForward<T>& args, std::int64_t row, const Unit
                         const Units<R> (&input)[Cell::input_gates],
                         const Units<R> (&product)[Cell::product_gates], Units<R>& h, Units<R>& c,
                         Units<R> (&saved)[Cell::saved_gates]) {
+  const Cell cell = cell_of<Cell>(args.cell);
   R dt = R(0);
-  if constexpr (Cell::reads_gap) dt = args.gaps[at.token];
+  if (reads_gap(cell)) dt = args.gaps[at.token];
   Units<R> shown;
   if constexpr (Cell::shows) shown = load_units(args.shown, row * at.units + at.unit);
   SIMT_UNROLL
@@ -150,7 +151,7 @@ SIMT_DEVICE void update(const StepForward<T>& args, std::int64_t row, const Unit
       c[i] = Cell::forward_c(x, p, c[i], s);
       h[i] = Cell::show(s[3], shown[i]);
     } else {
-      const UnitState<R> next = Cell::forward(x, p, UnitState<R>{h[i], c[i]}, dt, s);
+      const UnitState<R> next = cell.forward(x, p, UnitState<R>{h[i], c[i]}, dt, s);
       h[i] = next.h;
       c[i] = next.c;
     }

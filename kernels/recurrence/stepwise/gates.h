@@ -67,7 +67,7 @@ void recompute_reset(TokenGates<T> args, std::int64_t first, std::int64_t rows) 
 template <class T>
 void recompute_gates(simt::Stream stream, const TokenGates<T>& args, std::int64_t first,
                      std::int64_t rows) {
-  with_cell(args.cell, [&]<class Cell>(Cell) {
+  with_some_cell(args.cell, [&]<class Cell>(Cell) {
     stepwise::launch_rows<simt::Real<T>>(stream, stepwise::recompute_gates<Cell, T>, args, first,
                                          rows);
   });

@@ -237,7 +237,7 @@ SIMT_DEVICE Units<R> unprojected(const ProjectedBackward<T>& args, std::int64_t 
       R s[Cell::saved_gates];
       SIMT_UNROLL
       for (int g = 0; g < Cell::saved_gates; ++g) s[g] = saved[g][i];
-      result[i] = Cell::next_h(s, UnitState<R>{R(0), c[i]}, R(0));
+      result[i] = Cell{}.next_h(s, UnitState<R>{R(0), c[i]}, R(0));
     }
   }
   return result;
