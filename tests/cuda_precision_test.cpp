@@ -186,9 +186,12 @@ TEST(Precision, DISABLED_ErrorTable) {
   const Mode modes[] = {
       {"fp32", "f32", LACUNA_PRECISION_DEFAULT, LACUNA_REGIME_RESIDENT},
       {"fp32, stepwise", "f32", LACUNA_PRECISION_DEFAULT, LACUNA_REGIME_STEPWISE},
+      {"fp32, lone", "f32", LACUNA_PRECISION_DEFAULT, LACUNA_REGIME_LONE},
       {"tf32", "f32", LACUNA_PRECISION_TF32, LACUNA_REGIME_RESIDENT},
       {"fp16", "f16", LACUNA_PRECISION_DEFAULT, LACUNA_REGIME_RESIDENT},
+      {"fp16, lone", "f16", LACUNA_PRECISION_DEFAULT, LACUNA_REGIME_LONE},
       {"bf16", "bf16", LACUNA_PRECISION_DEFAULT, LACUNA_REGIME_RESIDENT},
+      {"bf16, lone", "bf16", LACUNA_PRECISION_DEFAULT, LACUNA_REGIME_LONE},
   };
   for (const auto& [model, rest] : {std::pair{"lstm", ""}, {"gru", ""}, {"grud", "_miss70"}})
     for (const Mode& mode : modes) {
