@@ -95,7 +95,7 @@ function(lacuna_generate_code variable least)
   set(${variable} "--generate-code=arch=compute_${lowest},code=[${codes}]" PARENT_SCOPE)
 endfunction()
 
-# The options that CMake itself gives: for sources that use CUB.
+# The options that CMake itself would give: for sources that use CUB, of a target whose CUDA_ARCHITECTURES are OFF.
 function(lacuna_generate_each_code variable)
   set(options)
   foreach(architecture IN LISTS CMAKE_CUDA_ARCHITECTURES)

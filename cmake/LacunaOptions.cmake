@@ -15,7 +15,7 @@ option(LACUNA_BUILD_EXAMPLES "Build the example programs" ${PROJECT_IS_TOP_LEVEL
 
 option(LACUNA_NATIVE "Compile everything for this machine's CPU; the library then runs on no older one" OFF)
 option(LACUNA_BASELINE_ONLY
-       "CPU backend without AVX2 and AVX-512: compiles in a third of the time, and is slower" OFF)
+       "CPU backend without AVX2 and AVX-512: its engines compile in a third of the time, and are slower" OFF)
 option(LACUNA_WERROR "Treat warnings in Lacuna's own code as errors" OFF)
 set(LACUNA_SANITIZE "" CACHE STRING "Sanitizers for all of Lacuna's code: address,undefined or thread")
 set_property(CACHE LACUNA_SANITIZE PROPERTY STRINGS "" "address,undefined" thread)
