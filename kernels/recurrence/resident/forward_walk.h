@@ -110,7 +110,7 @@ class ForwardWalk : TileAccess<ResidentForward<T>, typename Product::Own, Form> 
       }
       finish(odd, made);
     } else {
-      // Half the code: what may be asked for makes much of it. By the end of a step such numbers have arrived.
+      // Half the code: what may be asked for makes much of it. By the end of a step such numbers should have arrived (not timed).
       Made made = {};
       for (std::int32_t step = 0; step < steps; ++step) {
         simt::note_step(step);
