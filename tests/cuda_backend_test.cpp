@@ -50,10 +50,7 @@ TEST(CudaPlan, ExplainsItself) {
   const ContextHandle context = support::make_context();
   const support::Case c = support::parse_case("grud_f16_n4_d3_h9_len1-9_miss50_seed1");
   const auto plan = support::make_plan(context.get(), support::library_layer(c), {100, 10, 50});
-  std::string text(4000, '\0');
-  std::size_t length = text.size();
-  must(lacuna_plan_explain(plan.get(), text.data(), &length));
-  text.resize(length);
+  const std::string text = support::explained(plan.get());
   for (const char* part : {"100 tokens in 10 sequences of at most 50", "CUDA", "fp16", "resident"})
     EXPECT_NE(text.find(part), std::string::npos) << text;
 }

@@ -13,16 +13,8 @@ namespace {
 using support::ContextHandle;
 using support::must;
 
-std::string explained(lacuna_plan* plan) {
-  std::string text(8000, '\0');
-  std::size_t length = text.size();
-  must(lacuna_plan_explain(plan, text.data(), &length));
-  text.resize(length);
-  return text;
-}
-
-bool branches(lacuna_plan* plan) {
-  return explained(plan).find(" branches of the caller's") != std::string::npos;
+bool branches(const lacuna_plan* plan) {
+  return support::explained(plan).find(" branches of the caller's") != std::string::npos;
 }
 
 // Where one gradient alone is wanted, there is nothing to branch for, and it has the bits that it has among others. What is
@@ -154,7 +146,7 @@ TEST(BranchesOfAPlan, AreThereWhereTheyHelp) {
     lacuna_plan* plan = nullptr;
     must(lacuna_plan_create(context.get(), &layer, &room, &options, &plan));
     const support::PlanHandle made(plan);
-    return explained(plan);
+    return support::explained(plan);
   };
   const auto expect = [](const std::string& text, const char* line) {
     EXPECT_NE(text.find(std::string("streams    ") + line), std::string::npos) << text;

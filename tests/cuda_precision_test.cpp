@@ -37,12 +37,7 @@ lacuna_status create(const lacuna_layer& layer, lacuna_precision precision,
   const lacuna_status status =
       lacuna_plan_create(context.get(), &layer, &capacity, &options, &plan);
   const support::PlanHandle made(plan);
-  if (explanation != nullptr && plan != nullptr) {
-    char text[4096];
-    std::size_t length = sizeof text;
-    must(lacuna_plan_explain(plan, text, &length));
-    *explanation = text;
-  }
+  if (explanation != nullptr && plan != nullptr) *explanation = support::explained(plan);
   return status;
 }
 

@@ -10,7 +10,8 @@
 #ifndef LACUNA_TEST_ON_DEVICE
 #include "emulator/backend/backend.h"
 #include "emulator/emulator.h"
-#include "host/cuda/regime.h"
+#include "host/cuda/explain.h"
+#include "host/cuda/lanes.h"
 #include "kernels/recurrence/resident/lanes.h"
 #include "support/stack_run.h"
 #endif

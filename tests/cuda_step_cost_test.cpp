@@ -6,6 +6,7 @@
 #include <array>
 #include <string>
 
+#include "host/cuda/explain.h"
 #include "host/cuda/measured_chips.h"
 #include "host/cuda/regime.h"
 #include "kernels/recurrence/split/division.h"

@@ -61,6 +61,40 @@ TEST_F(TapeKind, FollowsTheBudget) {
   EXPECT_EQ(info.tape, LACUNA_TAPE_STATES);
 }
 
+// A plan and a tape that the limit leaves room for are made and run, whatever gates would have taken.
+TEST_F(TapeKind, FollowsTheContextsLimit) {
+  must(measure(LACUNA_TAPE_GATES));
+  const std::size_t with_gates = info.workspace_bytes + info.tape_bytes;
+  must(measure(LACUNA_TAPE_STATES));
+  const std::size_t without = info.workspace_bytes + info.tape_bytes;
+  ASSERT_LT(without, with_gates);
+  const auto limited_to = [&](std::size_t bytes) {
+    lacuna_context_options options{};
+    options.backend = LACUNA_BACKEND_CUDA;
+    options.memory_limit = bytes;
+    lacuna_context* limited = nullptr;
+    must(lacuna_context_create(&options, &limited));
+    context.reset(limited);
+  };
+  limited_to(with_gates);
+  must(measure(LACUNA_TAPE_BEST));
+  EXPECT_EQ(info.tape, LACUNA_TAPE_GATES);
+  limited_to(with_gates - 1);
+  must(measure(LACUNA_TAPE_GATES));  // what was asked for is not weighed
+  EXPECT_EQ(info.tape, LACUNA_TAPE_GATES);
+  must(measure(LACUNA_TAPE_BEST, with_gates));
+  EXPECT_EQ(info.tape, LACUNA_TAPE_STATES);
+  limited_to(without);
+  must(measure(LACUNA_TAPE_BEST));
+  EXPECT_EQ(info.tape, LACUNA_TAPE_STATES);
+  const auto plan = support::make_plan(context.get(), layer, capacity);
+  const auto tape = support::make_tape(plan.get());
+  const std::string text = support::explained(plan.get());
+  EXPECT_NE(text.find("not taped, for the context's memory_limit of " + std::to_string(without)),
+            std::string::npos)
+      << text;
+}
+
 TEST_F(TapeKind, IsNoneInInference) {
   must(measure(LACUNA_TAPE_STATES, 0, true));
   EXPECT_EQ(info.tape, LACUNA_TAPE_BEST);
@@ -82,10 +116,8 @@ TEST_F(TapeKind, IsExplained) {
                   "computed again from states and inputs, 1000 tokens at once"}}) {
     const InTape kept(kind);
     const auto plan = support::make_plan(context.get(), layer, capacity);
-    char text[4096];
-    std::size_t length = sizeof text;
-    must(lacuna_plan_explain(plan.get(), text, &length));
-    EXPECT_NE(std::string(text).find(words), std::string::npos) << text;
+    const std::string text = support::explained(plan.get());
+    EXPECT_NE(text.find(words), std::string::npos) << text;
   }
 }
 

@@ -35,13 +35,33 @@ void check_options(const lacuna_plan_options& options) {
 
 namespace {
 
+// What a plan and one tape take of the context's memory.
+std::size_t taken(const Recipe& recipe, const lacuna_plan_options& options) {
+  return recipe.tape_bytes + (options.workspace ? 0 : recipe.workspace_bytes);
+}
+
+// Within the context's limit, if a tape without gates makes it possible: its workspace may be larger.
+Recipe within_limit(const Backend& backend, std::size_t limit, Recipe with_gates,
+                    lacuna_plan_options options) {
+  if (limit == 0 || taken(with_gates, options) <= limit || options.tape != LACUNA_TAPE_BEST ||
+      with_gates.device.tape_kind != LACUNA_TAPE_GATES)
+    return with_gates;
+  options.tape = LACUNA_TAPE_STATES;
+  Recipe without = backend.plan(with_gates.layer, with_gates.capacity, options, /*sharers*/ 1);
+  if (taken(without, options) >= taken(with_gates, options)) return with_gates;
+  without.device.why_no_gates =
+      "the context's memory_limit of " + std::to_string(limit) + " bytes leaves no room for them";
+  return without;
+}
+
 Recipe recipe_for(const Context& context, const lacuna_layer* layer, const lacuna_capacity* given,
                   const lacuna_plan_options& options) {
   checked(layer, *context.backend);
   const lacuna_capacity& capacity = checked_capacity(given);
   check_options(options);
   try {
-    return context.backend->plan(*layer, capacity, options, /*sharers*/ 1);
+    return within_limit(*context.backend, context.backend->memory().limits().in_use,
+                        context.backend->plan(*layer, capacity, options, /*sharers*/ 1), options);
   } catch (const std::length_error&) {
     refuse(LACUNA_INVALID_ARGUMENT, "capacity: ", capacity.tokens, " tokens in ",
            capacity.sequences, " sequences, too many for any memory with a layer of ",

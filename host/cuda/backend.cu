@@ -9,6 +9,7 @@
 #include "host/cuda/caller.h"
 #include "host/cuda/device.h"
 #include "host/cuda/engine.h"
+#include "host/cuda/explain.h"
 #include "host/cuda/fork.h"
 #include "host/cuda/layout.h"
 #include "host/cuda/staged.h"

@@ -1,10 +1,7 @@
 #include "host/cuda/layout.h"
 
 #include <algorithm>
-#include <functional>
-#include <sstream>
 #include <stdexcept>
-#include <vector>
 
 #include "host/cuda/regime.h"
 #include "host/plan/shape.h"
@@ -331,8 +328,11 @@ Recipe make_recipe(const lacuna_layer& layer, const lacuna_capacity& capacity,
     };
     with(options.tape == LACUNA_TAPE_STATES ? LACUNA_TAPE_STATES : LACUNA_TAPE_GATES);
     const std::size_t budget = options.tape_budget;
-    if (options.tape == LACUNA_TAPE_BEST && budget > 0 && lay.tape.bytes > budget)
+    if (options.tape == LACUNA_TAPE_BEST && budget > 0 && lay.tape.bytes > budget) {
       with(LACUNA_TAPE_STATES);
+      lay.why_no_gates =
+          "options.tape_budget of " + std::to_string(budget) + " bytes leaves no room for them";
+    }
   }
 
   Arena workspace;
@@ -357,31 +357,6 @@ DeviceFacts facts_of(const Device& device) {
           .clusters = device.clusters(),
           .group = device.group_blocks(),
           .costs = constants_of(device.capability(), device.multiprocessors())};
-}
-
-std::string explain(const Recipe& recipe, const std::string& device) {
-  const DeviceLayout& lay = recipe.device;
-  std::ostringstream text;
-  text << explain_task(recipe) << "backend    CUDA, " << device << '\n'
-       << explain_regime(recipe) << explain_memory(recipe);
-  if (lay.tape_kind == LACUNA_TAPE_STATES)
-    text << "gates      not taped: computed again from states and inputs, " << lay.recomputed_tokens
-         << " tokens at once\n";
-  if (lay.tape_kind == LACUNA_TAPE_GATES) text << "gates      taped\n";
-  text << "products   " << mebibytes(lay.workspace.product_scratch_bytes) << " of the workspace\n";
-  if (lay.branches > 1)
-    text << "streams    " << lay.branches
-         << " branches of the caller's for what does not wait for each other\n";
-  else
-    text << "streams    the caller's alone: " << lay.one_stream << '\n';
-  return text.str();
-}
-
-std::string explain_batch(const Recipe& recipe, std::span<const std::int64_t> offsets) {
-  std::vector<std::int64_t> lengths;
-  for (std::size_t b = 1; b < offsets.size(); ++b) lengths.push_back(offsets[b] - offsets[b - 1]);
-  std::sort(lengths.begin(), lengths.end(), std::greater<>());
-  return explain_lengths(offsets) + explain_lanes(recipe.device, lengths);
 }
 
 }  // namespace lacuna::cuda

@@ -2,8 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
-#include <string>
 
 #include "host/cuda/device.h"
 #include "host/cuda/measured_chips.h"
@@ -31,8 +29,5 @@ DeviceFacts facts_of(const Device& device);
 // asked for does not serve.
 Recipe make_recipe(const lacuna_layer& layer, const lacuna_capacity& capacity,
                    const lacuna_plan_options& options, int sharers, const DeviceFacts& facts);
-std::string explain(const Recipe& recipe, const std::string& device);
-// What becomes of a batch with these offsets, [B+1], where the host knows them.
-std::string explain_batch(const Recipe& recipe, std::span<const std::int64_t> offsets);
 
 }  // namespace lacuna::cuda

@@ -3,15 +3,13 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cmath>
-#include <iomanip>
 #include <limits>
-#include <numeric>
-#include <sstream>
 #include <string>
 #include <type_traits>
 
 #include "host/backend.h"
+#include "host/cuda/explain.h"
+#include "host/cuda/lanes.h"
 #include "host/cuda/step_cost.h"
 #include "host/plan/shape.h"
 #include "kernels/recurrence/lone/backward.h"
@@ -21,10 +19,6 @@
 
 namespace lacuna::cuda {
 namespace {
-
-std::int64_t lanes_per_tile(lacuna_regime regime) {
-  return regime == LACUNA_REGIME_LONE ? lone::Own::lanes_per_tile : resident::lanes_per_tile;
-}
 
 const char* name_of(lacuna_type type) {
   switch (type) {
@@ -375,22 +369,6 @@ const Way& quickest(std::span<const Way> ways, bool measured) {
   return *best_of([](const Way&) { return true; });  // stepwise always serves
 }
 
-const char* name_of(lacuna_regime regime) {
-  switch (regime) {
-    case LACUNA_REGIME_RESIDENT: return "resident";
-    case LACUNA_REGIME_CLUSTER: return "cluster";
-    case LACUNA_REGIME_GRID: return "grid";
-    case LACUNA_REGIME_LONE: return "lone";
-    default: return "stepwise";
-  }
-}
-
-std::string microseconds(double us) {
-  std::ostringstream text;
-  text << std::fixed << std::setprecision(2) << us << " us";
-  return text.str();
-}
-
 std::string times(std::int64_t factor) {
   return factor == 2 ? "twice" : std::to_string(factor) + " times";
 }
@@ -408,26 +386,6 @@ std::string why_not_taken(const Way& way, const Way& chosen, bool measured) {
                 : " for " + times(way.groups / blocks) + " the blocks");
   }
   return measured ? std::string() : ", but the model's constants are not measured on this chip";
-}
-
-std::int64_t steps_of_lane(std::span<const std::int64_t> lengths, std::int64_t lane,
-                           std::int64_t lanes) {
-  const auto count = static_cast<std::int64_t>(lengths.size());
-  std::int64_t steps = 0, round = 0;
-  for (std::int64_t row = lane; row < count; row = resident::dealt_row(++round, lane, lanes))
-    steps += lengths[static_cast<std::size_t>(row)];
-  return steps;
-}
-
-// Of lengths, a plan knows what its capacity says.
-std::string most_idle_share(const DeviceLayout& lay, const lacuna_capacity& capacity) {
-  if (capacity.max_length == 0 || capacity.tokens == 0) return {};
-  std::ostringstream text;
-  text << "           of " << capacity.tokens << " tokens in sequences of at most "
-       << capacity.max_length << ", lanes are idle for at most "
-       << std::lround(100 * most_idle(capacity.tokens, capacity.max_length, lay.most_lanes))
-       << " % of their steps\n";
-  return text.str();
 }
 
 }  // namespace
@@ -501,148 +459,6 @@ std::size_t exchange_bytes(const DeviceLayout& lay, const lacuna_layer& layer, b
       return inference ? forward : std::max(forward, split::GridSums::room(division));
     });
   });
-}
-
-double most_idle(std::int64_t tokens, std::int64_t longest, std::int64_t lanes) {
-  const auto fair = static_cast<double>(tokens) / static_cast<double>(lanes);
-  const auto more = static_cast<double>(longest);
-  return more > 0 ? more / (fair + more) : 0;
-}
-
-namespace {
-
-// Of the products of a step, where few rows are to fill a device.
-std::string explain_parts(const DeviceLayout& lay) {
-  std::string text;
-  const auto add = [&](const char* which, int parts) {
-    if (parts == 1) return;
-    text += (text.empty() ? "           sums of a step's products are made in parts: " : ", ") +
-            std::string(which) + " in " + std::to_string(parts);
-  };
-  add("forward", lay.product_parts);
-  add("of r h", lay.candidate_parts);
-  add("backward", lay.d_product_parts);
-  return text.empty() ? text : text + '\n';
-}
-
-}  // namespace
-
-std::string explain_regime(const Recipe& recipe) {
-  const DeviceLayout& lay = recipe.device;
-  const lacuna_capacity& capacity = recipe.capacity;
-  std::ostringstream text;
-  const std::int64_t tile = lanes_per_tile(lay.regime);
-  text << "regime     ";
-  const std::string turns =
-      "a lane takes its next sequence as it ends one, longest first\n"
-      "           where the host knows the lengths, no more blocks run than they keep busy\n";
-  switch (lay.regime) {
-    case LACUNA_REGIME_RESIDENT:
-      text << "resident: one kernel of at most " << lay.most_lanes / tile
-           << " blocks (tiles), each with all of W_h and " << tile << " lanes, " << lay.most_lanes
-           << " in all; " << turns << most_idle_share(lay, capacity);
-      break;
-    case LACUNA_REGIME_LONE:
-      text << "lone: one kernel of at most " << lay.most_lanes
-           << " blocks, each with all of W_h and one lane, in plain fp32 arithmetic; " << turns
-           << most_idle_share(lay, capacity);
-      break;
-    case LACUNA_REGIME_CLUSTER:
-    case LACUNA_REGIME_GRID: {
-      const resident::Division division = split::division_of(lay.hidden, lay.blocks);
-      const bool clusters = lay.regime == LACUNA_REGIME_CLUSTER;
-      text << name_of(lay.regime) << ": one kernel of at most " << lay.most_lanes / tile
-           << (clusters ? " clusters (tiles) of " : " groups (tiles) of ") << division.blocks
-           << " blocks, which hold W_h together, " << division.slice << " units each, exchange "
-           << (clusters ? "states through each other's shared memory"
-                        : "states through global memory")
-           << " and walk " << tile << " lanes, " << lay.most_lanes << " in all; " << turns
-           << most_idle_share(lay, capacity);
-      break;
-    }
-    default:
-      text << "stepwise: per time step a product [sequences, " << lay.output_units << "] x ["
-           << lay.output_units << ", " << lay.product_gates * lay.units << "]"
-           << (lay.projected ? ", another that projects, and kernels" : " and a kernel")
-           << " over sequences that still have tokens, longest first\n"
-           << explain_parts(lay);
-  }
-  if (lay.block_bytes > 0) {
-    text << "           a block takes at most " << lay.block_bytes << " bytes of shared memory";
-    if (lay.backward_block_bytes > 0)
-      text << " on the way forward and " << lay.backward_block_bytes << " on the way back";
-    text << '\n';
-  }
-  if (lay.step_us > 0)
-    text << "           a step of all sequences is expected to take " << microseconds(lay.step_us)
-         << ", and cannot take less than " << microseconds(lay.floor_us) << '\n'
-         << "           constants of the prediction: " << lay.constants << '\n';
-  if (lay.start_us > 0)
-    text << "           before the first step pass " << microseconds(lay.start_us) << ", which "
-         << capacity.max_length << " step(s) hardly hide\n";
-  if (lay.most_multiprocessors > 0)
-    text << "           takes at most " << lay.most_multiprocessors << " of " << lay.multiprocessors
-         << " multiprocessors\n";
-  if (lay.sharers > 1)
-    text << "           chosen as one of " << lay.sharers << " plans that share the device\n";
-  text << lay.considered;
-  if (recipe.layer.type == LACUNA_F32 && !lay.tf32 && lay.regime != LACUNA_REGIME_STEPWISE)
-    text << "           fp32 products of a step: "
-         << (lay.regime == LACUNA_REGIME_LONE ? "plain fp32 arithmetic\n"
-                                              : "three of tf32 parts each, by tensor cores\n");
-  if (lay.tf32)
-    text << "           products of weights in tf32: operands of 11 bits"
-         << (lay.regime == LACUNA_REGIME_LONE ? ", but for those of a step\n" : "\n");
-  text << "           all that does not depend on the state is done for all tokens at once\n";
-  return text.str();
-}
-
-std::int64_t stepwise_rows(std::span<const std::int64_t> lengths, std::int64_t step) {
-  const auto sequences = static_cast<std::int64_t>(lengths.size());
-  const auto shorter =
-      std::partition_point(lengths.begin(), lengths.end(), [&](auto l) { return l > step; });
-  const std::int64_t count = shorter - lengths.begin();
-  const std::int64_t grain = std::max<std::int64_t>(8, (sequences + 15) / 16);
-  return std::min(sequences, (count + grain - 1) / grain * grain);
-}
-
-std::string explain_lanes(const DeviceLayout& lay, std::span<const std::int64_t> lengths) {
-  const std::int64_t tokens = std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0});
-  std::int64_t steps = 0;
-  if (lay.regime == LACUNA_REGIME_STEPWISE) {
-    const std::int64_t longest = lengths.empty() ? 0 : lengths.front();
-    for (std::int64_t step = 0; step < longest; ++step) steps += stepwise_rows(lengths, step);
-    return "rows       idle are " + idle_share(tokens, steps) + " that " + std::to_string(longest) +
-           " products cover\n";
-  }
-  const std::int64_t lanes = lanes_for(lay, lengths), tile = lanes_per_tile(lay.regime);
-  std::int64_t latest = 0;
-  for (std::int64_t lane = 0; lane < lanes; ++lane)
-    latest = std::max(latest, steps_of_lane(lengths, lane, lanes));
-  steps = lanes * latest;
-  std::ostringstream text;
-  text << "lanes      " << lanes << " in " << lanes / tile << " tile(s) of " << lay.blocks
-       << " block(s); idle are " << idle_share(tokens, steps) << " steps of lanes\n";
-  return text.str();
-}
-
-std::int32_t lanes_for(const DeviceLayout& lay, std::span<const std::int64_t> lengths) {
-  const std::int64_t tile = lanes_per_tile(lay.regime), most = lay.most_lanes;
-  const auto whole_tiles = [&](std::int64_t lanes) { return (lanes + tile - 1) / tile * tile; };
-  if (lengths.empty() || lengths.front() == 0) return static_cast<std::int32_t>(tile);
-  const auto count = static_cast<std::int64_t>(lengths.size());
-  const std::int64_t tokens = std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0});
-  // No schedule ends before the longest sequence does, nor with fewer lanes than this.
-  const std::int64_t longest = lengths.front(), bound = longest + longest / 50;
-  for (std::int64_t lanes = whole_tiles((tokens + longest - 1) / longest); lanes < most;
-       lanes += whole_tiles(std::max(tile, lanes / 16))) {
-    std::int64_t latest = 0;
-    for (std::int64_t lane = 0; lane < lanes && latest <= bound; ++lane) {
-      latest = std::max(latest, steps_of_lane(lengths, lane, lanes));
-    }
-    if (latest <= bound) return static_cast<std::int32_t>(lanes);
-  }
-  return static_cast<std::int32_t>(std::min<std::int64_t>(most, whole_tiles(count)));
 }
 
 }  // namespace lacuna::cuda

@@ -8,7 +8,7 @@
 
 #include "host/cuda/engine.h"
 #include "host/cuda/fork.h"
-#include "host/cuda/regime.h"
+#include "host/cuda/lanes.h"
 #include "host/cuda/walks.h"
 #include "host/plan/shape.h"
 #include "kernels/recurrence/cell_steps.h"

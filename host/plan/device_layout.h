@@ -30,6 +30,7 @@ struct DeviceLayout {
   bool whole_scratch = false;
   bool tf32 = false;  // operands of products of T are rounded to 11 bits
   lacuna_tape_kind tape_kind = LACUNA_TAPE_BEST;  // BEST: no tape
+  std::string why_no_gates;                       // in a tape of STATES; empty: the caller says so
 
   // Widths, in elements. Strides are multiples of 8, so that rows of any type are aligned to 16 bytes.
   std::int64_t features = 0, hidden = 0, input = 0;

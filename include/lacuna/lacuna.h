@@ -393,7 +393,9 @@ typedef enum lacuna_precision {
 /* What the CUDA backend keeps of the gates for the backward run. Results agree within rounding;
  * each kind repeats its own bits. */
 typedef enum lacuna_tape_kind {
-  LACUNA_TAPE_BEST = 0,  /* GATES where such a tape fits into options.tape_budget, else STATES */
+  /* GATES where such a tape fits into options.tape_budget and, beside the plan's workspace, into
+   * the context's memory_limit; else STATES, which for the limit has to take less together */
+  LACUNA_TAPE_BEST = 0,
   LACUNA_TAPE_GATES = 1, /* all of them */
   /* none: the backward run computes them again, from states and inputs, by products over all
    * tokens. Its workspace may be larger. */
