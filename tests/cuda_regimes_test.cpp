@@ -244,7 +244,7 @@ TEST_F(OnLargeDevice, ThePlanSaysWhatAStepTakes) {
   const std::string text = explained(layer_of("lstm_bf16_n1_h256_len1_seed1"), {10'000, 64, 0});
   for (const char* words :
        {"cluster: one kernel of at most 8 clusters (tiles) of ", "64 in all",
-        "a step of all sequences is expected to take 0.",
+        "a step forward of all sequences is expected to take 0.",
         "constants of the prediction: defaults, published for an H100 or guessed",
         "not resident, for hidden is 256, and", "not grid, for a step would take ",
         "not stepwise, for a step would take "})

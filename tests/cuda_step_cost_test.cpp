@@ -5,6 +5,7 @@
 
 #include <array>
 #include <string>
+#include <tuple>
 
 #include "host/cuda/explain.h"
 #include "host/cuda/measured_chips.h"
@@ -126,18 +127,21 @@ TEST(StepCost, OfLoneLanesIsGatesAndWhatTheirMultiprocessorMultiplies) {
   EXPECT_NEAR(lone_step(lstm(64), 2, h100).us, gates + cycle * 256, 1e-9);
   EXPECT_NEAR(lone_step(lstm(60), 2, h100).floor_us, cycle * 2 * 4 * 60 * 60 / 128, 1e-9);
   EXPECT_LE(lone_step(lstm(60), 1, h100).floor_us, lone_step(lstm(60), 1, h100).us);
-  // What registers do not hold of 128 by 128 comes from shared memory, 28 of 64 columns of 4 matrices for 256 threads: as
-  // floats it takes longer than the product.
+  // What registers do not hold of 128 by 128 comes from shared memory, 28 of 64 columns of 4 matrices for 256 threads, and so
+  // does the state, 16 bytes for two threads: as floats it takes longer than the product.
   StepShape floats = lstm(128);
   floats.operand_bytes = 4;
-  EXPECT_NEAR(lone_step(floats, 1, h100).us, gates + cycle * 28 * 4 * 256 * 4 / 128, 1e-9);
-  EXPECT_NEAR(lone_step(lstm(128), 1, h100).us, gates + cycle * 512, 1e-9);
+  EXPECT_NEAR(lone_step(floats, 1, h100).us,
+              gates + cycle * (28 * 4 * 256 * 4 + 2 * 128 * 128) / 128, 1e-9);
+  EXPECT_NEAR(lone_step(lstm(128), 1, h100).us,
+              gates + cycle * (28 * 4 * 256 * 2 + 2 * 128 * 128) / 128, 1e-9);
   // Kernels that do not know the size hold 32 columns.
   floats.hidden = 112;
-  EXPECT_NEAR(lone_step(floats, 1, h100).us, gates + cycle * 24 * 4 * 224 * 4 / 128, 1e-9);
+  EXPECT_NEAR(lone_step(floats, 1, h100).us,
+              gates + cycle * (24 * 4 * 224 * 4 + 2 * 112 * 112) / 128, 1e-9);
   StepShape rnn = lstm(128);
   rnn.matrices = 1;
-  EXPECT_NEAR(lone_step(rnn, 1, h100).us, gates + cycle * 128, 1e-9);
+  EXPECT_NEAR(lone_step(rnn, 1, h100).us, gates + cycle * 2 * 128 * 128 / 128, 1e-9);
   // An A100 has half the multipliers.
   Machine fewer = h100;
   fewer.limits = limits_of(80);
@@ -151,6 +155,29 @@ TEST(StepCost, AsManyLoneLanesShareAMultiprocessorAsItsRegistersHold) {
   EXPECT_EQ(lone_blocks_at_once(64), 2);
   EXPECT_EQ(lone_blocks_at_once(80), 1);
   EXPECT_EQ(lone_blocks_at_once(128), 1);
+}
+
+// Tensor cores' full rates, by data sheets.
+TEST(StepCost, LimitsAreThoseOfTheArchitecture) {
+  for (const auto& [capability, cycles] :
+       {std::pair{80, 8}, {86, 16}, {89, 16}, {90, 4}, {100, 2}, {120, 16}})
+    EXPECT_EQ(limits_of(capability).mma_cycles, cycles) << capability;
+}
+
+// cuBLASLt multiplies floats by multiply-adds, and no batch is quicker than all multipliers of the chip.
+TEST(StepCost, OfPlainProductsIsWhatAllMultipliersTake) {
+  StepShape floats = lstm(512);
+  floats.operand_bytes = 4;
+  floats.plain = true;
+  const double peak = 1e-3 / 1.755 / (132 * 128.0) * 4096 * 4 * 512 * 512;
+  const StepCost large = stepwise_step(floats, 4096, h100);
+  EXPECT_NEAR(large.us, 2 * 2.7 + peak, 1e-9 * peak);
+  EXPECT_NEAR(large.floor_us, peak, 1e-9 * peak);
+  Machine ampere = h100;
+  ampere.limits = limits_of(80);
+  EXPECT_NEAR(stepwise_step(floats, 4096, ampere).floor_us, 2 * peak, 1e-9 * peak);
+  // Of few rows it is W_h on its way.
+  EXPECT_NEAR(stepwise_step(floats, 1, h100).us, 2 * 2.7 + 4 * 4 * 512 * 512 / 5500e3, 1e-9);
 }
 
 TEST(StepCost, OfProductsGrowsWithTheBatch) {
@@ -181,10 +208,28 @@ TEST(Constants, AreThoseOfTheChipOrTheDefaults) {
   EXPECT_EQ(constants_of(90, 132, chips).constants, slow);
   EXPECT_EQ(constants_of(90, 132, chips).source, "measured on A at commit abc");
   EXPECT_EQ(constants_of(90, 114, chips).source, "measured on B at commit def, but for lone_gates");
-  for (const auto& [capability, multiprocessors] : {std::pair{80, 132}, std::pair{90, 100}}) {
-    EXPECT_EQ(constants_of(capability, multiprocessors, chips).constants, StepConstants{});
-    EXPECT_NE(constants_of(capability, multiprocessors, chips).source.find("defaults"),
-              std::string::npos);
+  EXPECT_TRUE(constants_of(90, 132, chips).measured);
+  // Of no GPU, and where nothing was measured.
+  for (const auto& none : {constants_of(0, 132, chips), constants_of(90, 132, {})}) {
+    EXPECT_EQ(none.constants, StepConstants{});
+    EXPECT_FALSE(none.measured);
+    EXPECT_NE(none.source.find("defaults"), std::string::npos);
+  }
+}
+
+TEST(Constants, OfAChipThatWasNotMeasuredAreTheNearestOnes) {
+  const StepConstants slow{.mma_cycles = 9, .lone_gates = 0.5}, quick{.mma_cycles = 5};
+  const std::array<MeasuredChip, 3> chips{MeasuredChip{"A", 80, 108, "abc", slow},
+                                          MeasuredChip{"B", 90, 132, "def", quick},
+                                          MeasuredChip{"C", 90, 78, "ghi", slow}};
+  for (const auto& [capability, multiprocessors, nearest] :
+       {std::tuple{90, 114, "B"}, {90, 80, "C"}, {80, 124, "A"}, {100, 140, "B"}, {89, 58, "C"}}) {
+    const auto found = constants_of(capability, multiprocessors, chips);
+    EXPECT_FALSE(found.measured);
+    EXPECT_TRUE(found.source.starts_with(std::string("measured on ") + nearest + " at commit"))
+        << capability << ' ' << multiprocessors << ": " << found.source;
+    EXPECT_NE(found.source.find(", not on this chip"), std::string::npos);
+    EXPECT_EQ(found.constants, nearest == std::string("B") ? quick : slow);
   }
 }
 
@@ -212,7 +257,7 @@ TEST(Constants, DecideTheChoice) {
   const StepConstants slow_blocks{.mma_cycles = 60, .lone_gates = 90};
   EXPECT_EQ(chosen_by(slow_blocks, 128).regime, LACUNA_REGIME_CLUSTER);
   EXPECT_EQ(chosen_by(slow_blocks, 128, false).regime, LACUNA_REGIME_RESIDENT);
-  EXPECT_EQ(chosen_by({.mma_cycles = 60}, 128).regime, LACUNA_REGIME_LONE);
+  EXPECT_EQ(chosen_by({.mma_cycles = 60, .lone_gates = 0.3}, 128).regime, LACUNA_REGIME_LONE);
   EXPECT_EQ(chosen_by({.mma_cycles = 60}, 128, false).regime, LACUNA_REGIME_LONE);
   EXPECT_EQ(chosen_by({.lone_gates = 90, .store_hop_us = 9, .flag_hop_us = 9}, 128).regime,
             LACUNA_REGIME_RESIDENT);
@@ -284,14 +329,50 @@ TEST(Unmeasured, ABlockWithAllOfTheWeightsIsTakenWhileThereAreBlocksForAll) {
 TEST(Unmeasured, OfManyRoundsProductsAreQuicker) {
   const lacuna_layer layer = layer_of(LACUNA_F32, 128);
   const auto step_us = [&](lacuna_regime regime) {
-    return chosen_on(an_a100, layer, 16'384, {regime}).step_us;
+    return chosen_on(an_a100, layer, 16'384, {.regime = regime, .tf32 = true}).step_us;
   };
   EXPECT_LT(step_us(LACUNA_REGIME_STEPWISE), step_us(LACUNA_REGIME_GRID));
   EXPECT_LT(step_us(LACUNA_REGIME_GRID), step_us(LACUNA_REGIME_LONE));
-  EXPECT_EQ(chosen_on(an_a100, layer, 16'384).regime, LACUNA_REGIME_STEPWISE);
-  EXPECT_EQ(chosen_on(an_h100, layer_of(LACUNA_F32, 128), 131'072).regime, LACUNA_REGIME_STEPWISE);
+  EXPECT_EQ(chosen_on(an_a100, layer, 16'384, {.tf32 = true}).regime, LACUNA_REGIME_STEPWISE);
   // Two rounds of residents take less than two launches.
   EXPECT_EQ(chosen_on(an_h100, layer_of(LACUNA_BF16, 64), 2'000).regime, LACUNA_REGIME_RESIDENT);
+}
+
+// cuBLASLt multiplies floats by multiply-adds, which are slower than three products of an A100's tensor cores.
+TEST(Unmeasured, OfFloatsNoProductIsQuickerThanAllMultipliers) {
+  for (const std::int64_t hidden : {64, 128, 256, 512})
+    for (const std::int64_t sequences : {256, 4'096, 16'384}) {
+      const double peak_us = 4e-3 * hidden * hidden * sequences / (108 * 64 * an_a100.gigahertz);
+      EXPECT_GT(
+          chosen_on(an_a100, layer_of(LACUNA_F32, hidden), sequences, {LACUNA_REGIME_STEPWISE})
+              .step_us,
+          peak_us)
+          << hidden << ' ' << sequences;
+    }
+  EXPECT_EQ(chosen_on(an_a100, layer_of(LACUNA_F32, 128), 16'384).regime, LACUNA_REGIME_GRID);
+}
+
+// Not more lone lanes than there is room for where tiles need one round, whatever is quicker for fewer and for more.
+TEST(Unmeasured, OneRoundIsTakenBeforeSeveral) {
+  for (const std::int64_t hidden : {100, 112, 128})
+    for (std::int64_t sequences = 133; sequences <= 8 * 132; sequences += 33)
+      EXPECT_EQ(chosen_on(an_h100, layer_of(LACUNA_F32, hidden), sequences).regime,
+                LACUNA_REGIME_RESIDENT)
+          << hidden << ' ' << sequences;
+}
+
+// Defaults are an H100's; of the tensor cores of smaller chips data sheets know better.
+TEST(Unmeasured, TensorCoresAreNotQuickerThanTheirDataSheet) {
+  const lacuna_layer layer = layer_of(LACUNA_BF16, 128);
+  const auto resident_us = [&](int capability) {
+    DeviceFacts facts = an_h100;
+    facts.capability = capability;
+    return chosen_on(facts, layer, 64, {LACUNA_REGIME_RESIDENT}).step_us;
+  };
+  const double cycle = 1e-3 / 1.755;
+  EXPECT_NEAR(resident_us(90), 0.1 + cycle * 64 * 6.3, 1e-9);
+  EXPECT_NEAR(resident_us(80), 0.1 + cycle * 64 * 8, 1e-9);
+  EXPECT_NEAR(resident_us(89), 0.1 + cycle * 64 * 16, 1e-9);
 }
 
 // Of groups only where they would save a third, for what they exchange by is a guess.
@@ -332,6 +413,7 @@ const DeviceFacts an_h200{.multiprocessors = 132,
 // Not even by constants that promise too much.
 TEST(Explained, NothingIsExpectedBelowItsFloor) {
   DeviceFacts dreamt = an_h100;
+  dreamt.costs.measured = true;
   dreamt.costs.constants = {.mma_cycles = 0.1,
                             .shared_bytes = 1e6,
                             .remote_bytes = 1e6,
@@ -360,7 +442,9 @@ TEST(Explained, NothingIsExpectedBelowItsFloor) {
 TEST(Explained, WhatIsQuickerAndNotTaken) {
   const std::string doubtful = explained_on(an_h100, layer_of(LACUNA_F32, 128), 256);
   EXPECT_TRUE(says(doubtful, "regime     resident"));
-  EXPECT_TRUE(says(doubtful, " us, but saves less than a quarter for 4 times the blocks\n"));
+  EXPECT_TRUE(says(doubtful,
+                   " us, but in several rounds, and the model's constants are not measured on this "
+                   "chip\n           not cluster"));
   EXPECT_TRUE(says(doubtful,
                    " us, but the model's constants are not measured on this chip\n"
                    "           not grid"));
@@ -382,6 +466,53 @@ TEST(Explained, WhatIsQuickerAndNotTaken) {
       found = found || quicker;
     }
   EXPECT_TRUE(found);
+}
+
+// A lone lane for each of 64 sequences takes eight times the multiprocessors of their tiles.
+TEST(Explained, WhyLoneLanesAreNotTaken) {
+  const lacuna_layer layer = layer_of(LACUNA_BF16, 128);
+  const auto with_gates = [](double lone_gates) {
+    DeviceFacts facts = an_h200;
+    facts.costs.constants.lone_gates = lone_gates;
+    return facts;
+  };
+  const auto step_us = [&](const DeviceFacts& facts, lacuna_regime regime) {
+    return chosen_on(facts, layer, 64, {regime}).step_us;
+  };
+  const double resident = step_us(with_gates(0.1), LACUNA_REGIME_RESIDENT);
+  for (double lone_gates = 0.1; lone_gates < 6; lone_gates += 0.1) {
+    const DeviceFacts facts = with_gates(lone_gates);
+    const double lone = step_us(facts, LACUNA_REGIME_LONE);
+    const lacuna::DeviceLayout lay = chosen_on(facts, layer, 64);
+    EXPECT_EQ(lay.regime,
+              lone < 0.9 * 0.9 * 0.9 * resident ? LACUNA_REGIME_LONE : LACUNA_REGIME_RESIDENT)
+        << lone_gates;
+    EXPECT_EQ(lay.considered.find("us, but saves less than a tenth for each doubling of the "
+                                  "multiprocessors it takes\n") != std::string::npos,
+              lay.regime == LACUNA_REGIME_RESIDENT && lone < resident)
+        << lay.considered;
+    // As many tiles as lanes: nothing has to be saved.
+    EXPECT_EQ(chosen_on(facts, layer, 1).regime,
+              lone < resident ? LACUNA_REGIME_LONE : LACUNA_REGIME_RESIDENT);
+  }
+  // Of a chip whose line lacks the constant it is a guess, and has to save a third.
+  bool doubted = false;
+  for (double mma_cycles = 10; mma_cycles < 30; ++mma_cycles) {
+    DeviceFacts facts = an_h200;
+    facts.costs.constants.gates_us = 0.5;
+    facts.costs.constants.mma_cycles = mma_cycles;
+    const double lone = step_us(facts, LACUNA_REGIME_LONE),
+                 tiles = step_us(facts, LACUNA_REGIME_RESIDENT);
+    ASSERT_LT(lone, tiles);
+    const lacuna::DeviceLayout lay = chosen_on(facts, layer, 64);
+    EXPECT_EQ(lay.regime, 1.5 * lone < tiles ? LACUNA_REGIME_LONE : LACUNA_REGIME_RESIDENT);
+    if (lay.regime == LACUNA_REGIME_LONE) continue;
+    EXPECT_TRUE(says(lay.considered,
+                     "us, but saves less than a third, and lone_gates is not "
+                     "measured on this chip\n"));
+    doubted = true;
+  }
+  EXPECT_TRUE(doubted);
 }
 
 TEST(Explained, HowMuchOfTheDeviceIsTaken) {

@@ -104,8 +104,9 @@ std::string explain_regime(const Recipe& recipe) {
     text << '\n';
   }
   if (lay.step_us > 0)
-    text << "           a step of all sequences is expected to take " << microseconds(lay.step_us)
-         << ", and cannot take less than " << microseconds(lay.floor_us) << '\n'
+    text << "           a step forward of all sequences is expected to take "
+         << microseconds(lay.step_us) << ", and cannot take less than "
+         << microseconds(lay.floor_us) << '\n'
          << "           constants of the prediction: " << lay.constants << '\n';
   if (lay.start_us > 0)
     text << "           before the first step pass " << microseconds(lay.start_us) << ", which "

@@ -1,7 +1,9 @@
 #include "host/cuda/measured_chips.h"
 
+#include <cstdlib>
 #include <initializer_list>
 #include <limits>
+#include <utility>
 
 namespace lacuna::cuda {
 namespace {
@@ -38,13 +40,20 @@ std::span<const MeasuredChip> measured_chips() { return {chips.begin(), chips.si
 
 ChipConstants constants_of(int capability, int multiprocessors,
                            std::span<const MeasuredChip> table) {
+  const MeasuredChip* nearest = nullptr;
+  // Of the same capability before others, then with the nearest number of multiprocessors.
+  const auto distance = [&](const MeasuredChip& chip) {
+    return std::pair(chip.capability != capability,
+                     std::abs(chip.multiprocessors - multiprocessors));
+  };
   for (const MeasuredChip& chip : table)
-    if (chip.capability == capability && chip.multiprocessors == multiprocessors)
-      return {.constants = chip.constants,
-              .measured = true,
-              .source = std::string("measured on ") + chip.name + " at commit " + chip.commit +
-                        left_out(chip.constants)};
-  return {};
+    if (!nearest || distance(chip) < distance(*nearest)) nearest = &chip;
+  if (!nearest || capability == 0) return {};
+  const bool same = distance(*nearest) == std::pair(false, 0);
+  return {.constants = nearest->constants,
+          .measured = same,
+          .source = std::string("measured on ") + nearest->name + " at commit " + nearest->commit +
+                    (same ? "" : ", not on this chip") + left_out(nearest->constants)};
 }
 
 }  // namespace lacuna::cuda

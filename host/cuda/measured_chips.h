@@ -1,5 +1,6 @@
 // The constants of the cost model (step_cost.h) for the chip at hand: from the table of those that `./dev gpu tune` has been
-// run on, else the defaults.
+// run on. A chip that is not there has the nearest one's: what these kernels wait for is nearer to the truth than what is
+// published of single instructions.
 #pragma once
 
 #include <span>
@@ -23,8 +24,11 @@ struct ChipConstants {
   StepConstants constants;
   bool measured = false;                                              // on this chip
   std::string source = "defaults, published for an H100 or guessed";  // for people
+
+  // Of all others, but not of lone lanes, whose default is a guess.
+  bool lacks_lone() const { return measured && constants.lone_gates == StepConstants{}.lone_gates; }
 };
-// The first of `chips` with this capability and number of multiprocessors.
+// capability 0, of no GPU, has the defaults.
 ChipConstants constants_of(int capability, int multiprocessors,
                            std::span<const MeasuredChip> chips = measured_chips());
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cmath>
 #include <limits>
 #include <string>
 #include <type_traits>
@@ -133,8 +134,13 @@ struct Wish {
     });
   }
   Machine machine() const {
-    return {facts.multiprocessors, facts.gigahertz, facts.costs.constants,
-            limits_of(facts.capability)};
+    Machine machine{facts.multiprocessors, facts.gigahertz, facts.costs.constants,
+                    limits_of(facts.capability)};
+    // The default is an H100's, and there are slower tensor cores.
+    if (!facts.costs.measured)
+      machine.constants.mma_cycles =
+          std::max(machine.constants.mma_cycles, machine.limits.mma_cycles);
+    return machine;
   }
   // How much of what comes before the first step counts for each.
   double starts_of_step() const {
@@ -337,35 +343,56 @@ Way stepwise_way(const Wish& wish) {
   Machine share = wish.machine();
   share.multiprocessors = std::max(share.multiprocessors / wish.sharers, 1);
   share.constants.cache_bytes /= wish.sharers;
-  way.step = stepwise_step(wish.shape(false), wish.capacity.sequences, share);
+  StepShape shape = wish.shape(false);
+  shape.plain = wish.layer.type == LACUNA_F32 && !wish.tf32;
+  way.step = stepwise_step(shape, wish.capacity.sequences, share);
   return way;
 }
 
-// How many times a group's step has to be shorter than that of a block with all of W_h, where constants were not measured:
-// what the defaults say of a hop from block to block is in part a guess. Of launches and products they are published.
-constexpr double doubt_of_hops = 1.5;
+// How many times shorter a step has to be than that of a block with all of W_h, where the model rests on a guess: a group's on
+// a chip that was not measured, for the defaults of a hop from block to block; one of a lone lane where everything was measured
+// but its gates. What launches and products take is published.
+constexpr double doubt = 1.5;
+
+double expected_us(const Way& way) { return told_us(way.step) + way.start_us; }
+
+// What a lone lane's step has to save for the multiprocessors that it takes beyond another way's: as much for twice as many as
+// twice the blocks of a group. Both may have all of them.
+double handicap_of_lone(const Way& lone, const Way& other) {
+  const bool more = other.multiprocessors > 0 && lone.multiprocessors > other.multiprocessors;
+  return more ? std::pow(worthwhile, -std::log2(static_cast<double>(lone.multiprocessors) /
+                                                other.multiprocessors))
+              : 1;
+}
 
 // Unless constants were measured, a way without groups where one serves and needs one round. Of more rounds it is compared:
-// a step's time grows with them, and then no doubt about a constant outweighs the difference. Lone lanes take up to eight
-// times the blocks of tiles, and have to save as much as if that were three doublings.
-const Way& quickest(std::span<const Way> ways, bool measured) {
-  bool doubts = false;  // hops
-  const auto handicapped = [&](const Way& way) {
-    constexpr double of_lone = worthwhile * worthwhile * worthwhile;
-    if (way.regime == LACUNA_REGIME_LONE) return way.step.us / of_lone + way.start_us;
-    return (doubts && in_groups(way.regime) ? way.step.us * doubt_of_hops : way.step.us) +
-           way.start_us;
+// a step's time grows with them, and then no doubt about a constant outweighs the difference.
+const Way& quickest(std::span<const Way> ways, const ChipConstants& costs) {
+  const auto serves = [](const Way& way) { return way.why_not.empty(); };
+  const auto serves_whole = [&](const Way& way) { return serves(way) && is_whole(way.regime); };
+  const bool doubts_hops = !costs.measured && std::any_of(ways.begin(), ways.end(), serves_whole);
+  const auto weighed_us = [&](const Way& way) {
+    return (doubts_hops && in_groups(way.regime) ? doubt : 1) * told_us(way.step) + way.start_us;
   };
   const auto best_of = [&](auto&& is_meant) {
-    const Way* best = nullptr;
-    for (const Way& way : ways)
-      if (way.why_not.empty() && is_meant(way) && (!best || handicapped(way) < handicapped(*best)))
+    const Way *best = nullptr, *lone = nullptr;
+    for (const Way& way : ways) {
+      if (!serves(way) || !is_meant(way)) continue;
+      if (way.regime == LACUNA_REGIME_LONE)
+        lone = &way;
+      else if (!best || weighed_us(way) < weighed_us(*best))
         best = &way;
-    return best;
+    }
+    if (!lone || !best) return lone ? lone : best;
+    const double guess = costs.lacks_lone() ? doubt : 1;
+    const double lone_us =
+        std::max(guess, handicap_of_lone(*lone, *best)) * told_us(lone->step) + lone->start_us;
+    return lone_us < weighed_us(*best) ? lone : best;
   };
-  const Way* const whole = best_of([](const Way& way) { return is_whole(way.regime); });
-  if (whole && !measured && whole->rounds <= 1) return *whole;
-  doubts = whole && !measured;
+  if (!costs.measured)
+    if (const Way* const whole =
+            best_of([](const Way& way) { return is_whole(way.regime) && way.rounds <= 1; }))
+      return *whole;
   return *best_of([](const Way&) { return true; });  // stepwise always serves
 }
 
@@ -374,18 +401,19 @@ std::string times(std::int64_t factor) {
 }
 
 // Of a way that serves and was not chosen by what it takes. Empty: it takes no less.
-std::string why_not_taken(const Way& way, const Way& chosen, bool measured) {
+std::string why_not_taken(const Way& way, const Way& chosen, const ChipConstants& costs) {
   if (told_us(way.step) >= told_us(chosen.step)) return {};
-  if (way.step.us + way.start_us >= chosen.step.us + chosen.start_us)
+  if (expected_us(way) >= expected_us(chosen))
     return ", but " + microseconds(way.step.start_us) + " pass before the first";
+  if (!costs.measured && is_whole(way.regime) && way.rounds > 1 && chosen.rounds <= 1)
+    return ", but in several rounds, and the model's constants are not measured on this chip";
   if (way.regime == LACUNA_REGIME_LONE) {
-    const std::int64_t blocks = chosen.groups * chosen.blocks;
-    return ", but saves less than a quarter" +
-           (chosen.regime == LACUNA_REGIME_STEPWISE || way.groups <= blocks
-                ? std::string()
-                : " for " + times(way.groups / blocks) + " the blocks");
+    if (costs.lacks_lone())
+      return ", but saves less than a third, and lone_gates is not measured on this chip";
+    return ", but saves less than a tenth for each doubling of the multiprocessors it takes";
   }
-  return measured ? std::string() : ", but the model's constants are not measured on this chip";
+  return costs.measured ? std::string()
+                        : ", but the model's constants are not measured on this chip";
 }
 
 }  // namespace
@@ -412,7 +440,7 @@ void choose_regime(DeviceLayout& lay, const lacuna_layer& layer, const lacuna_ca
                                                  std::string(name_of(chosen->regime)) +
                                                  " regime does not serve: " + chosen->why_not);
   } else {
-    chosen = &quickest(ways, facts.costs.measured);
+    chosen = &quickest(ways, facts.costs);
   }
   lay.regime = chosen->regime;
   lay.blocks = chosen->blocks;
@@ -441,7 +469,7 @@ void choose_regime(DeviceLayout& lay, const lacuna_layer& layer, const lacuna_ca
       lay.considered += "options.regime says so";
     else
       lay.considered += "a step would take " + microseconds(told_us(way.step)) +
-                        why_not_taken(way, *chosen, facts.costs.measured);
+                        why_not_taken(way, *chosen, facts.costs);
     lay.considered += '\n';
   }
   if (chosen->passed_blocks > 0)

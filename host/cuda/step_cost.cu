@@ -119,8 +119,9 @@ StepCost tile_step(const StepShape& shape, lacuna_regime regime, const resident:
           .start_us = start_us(shape, shape.matrices * division.slice * units, machine)};
 }
 
-// Forward. Blocks wait for their own gates and barriers at the same time, but share what multiplies. That reads of the
-// state hide behind products is assumed.
+// Forward. Blocks wait for their own gates and barriers at the same time, but share what multiplies and reads. An access of 16
+// bytes a thread takes two cycles where two neighbours read the same: of every unit's half of the state that is twice units by
+// units bytes.
 StepCost lone_step(const StepShape& shape, int sharing, const Machine& machine) {
   const StepConstants& constants = machine.constants;
   const int units = resident::padded_units(shape.hidden);
@@ -128,7 +129,8 @@ StepCost lone_step(const StepShape& shape, int sharing, const Machine& machine) 
       static_cast<double>(shape.matrices) * units * units / machine.limits.multipliers;
   const double beyond = static_cast<double>(
       lone::weights_beyond(shape.matrices, units, lone::knows_size(shape.matrices, shape.hidden)));
-  const double shared = beyond * shape.operand_bytes / constants.shared_bytes;
+  const double state_bytes = 2.0 * units * units;
+  const double shared = (beyond * shape.operand_bytes + state_bytes) / constants.shared_bytes;
   const double gates = constants.lone_gates * constants.gates_us;
   const double cycle_us = 1e-3 / machine.gigahertz;
   return {
@@ -146,18 +148,22 @@ int lone_blocks_at_once(int units) {
 StepCost stepwise_step(const StepShape& shape, std::int64_t sequences, const Machine& machine) {
   const StepConstants& constants = machine.constants;
   const double hidden = static_cast<double>(shape.hidden);
-  const double weights = shape.matrices * hidden * hidden * shape.operand_bytes;
-  const double products = static_cast<double>(sequences) / resident::lanes_per_tile * hidden /
-                          resident::units_per_warp * hidden / shape.depth * shape.matrices *
-                          shape.products;
-  const double cycle_us = 1e-3 / machine.gigahertz;
-  const double turns = cycle_us * products / (machine.multiprocessors * tensor_cores);
+  const double numbers = shape.matrices * hidden * hidden;
+  const double weights = numbers * shape.operand_bytes;
+  const double share_us = 1e-3 / machine.gigahertz / machine.multiprocessors;  // a cycle of all
+  const double multiplications = static_cast<double>(sequences) * numbers;
+  const double of_fragment =
+      resident::lanes_per_tile * resident::units_per_warp * static_cast<double>(shape.depth);
+  // So many cycles a product of fragments.
+  const auto multiplied_us = [&](double mma_cycles) {
+    if (shape.plain) return share_us * multiplications / machine.limits.multipliers;
+    return share_us * multiplications / of_fragment * shape.products / tensor_cores * mma_cycles;
+  };
   const double kernels = 2 * shape.exchanges;
-  const double least_read = cycle_us * weights / (machine.multiprocessors * cache_cycle_bytes);
   return {.us = kernels * constants.launch_us +
-                std::max(turns * constants.mma_cycles, weights / constants.cache_bytes),
-          .floor_us =
-              std::max({kernels * graph_node_us, turns * machine.limits.mma_cycles, least_read})};
+                std::max(multiplied_us(constants.mma_cycles), weights / constants.cache_bytes),
+          .floor_us = std::max({kernels * graph_node_us, multiplied_us(machine.limits.mma_cycles),
+                                share_us * weights / cache_cycle_bytes})};
 }
 
 }  // namespace lacuna::cuda
