@@ -205,6 +205,6 @@ if(TARGET lacuna_cuda_emulated)
   target_link_libraries(training_fp16_emulated_snippet PRIVATE lacuna_cuda_emulated lacuna_objects
                                                                lacuna_compile)
   lacuna_run_page_program(training_fp16_emulated)
-  set_tests_properties(package.training_fp16_emulated_snippet PROPERTIES FAIL_REGULAR_EXPRESSION
-                                                                         "needs the CUDA backend")
+  set_tests_properties(package.training_fp16_emulated_snippet
+                       PROPERTIES FAIL_REGULAR_EXPRESSION "needs the CUDA backend" TIMEOUT 300)
 endif()
