@@ -1,6 +1,6 @@
 # Tests of what is delivered rather than of what it computes: each public header compiles alone,
 # the shared library exports the C ABI and nothing else, no code of a wider instruction set can stand
-# in for plain code, and the programs in README and docs work.
+# in for plain code, the programs in README and docs work, and what pages name is there.
 set(header_dir ${PROJECT_SOURCE_DIR}/include)
 file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE ${header_dir} ${header_dir}/*.h
      ${header_dir}/*.hpp)
@@ -118,6 +118,16 @@ if(Python3_FOUND)
   lacuna_add_planted_step_loop(no_step "no step loop in")
 endif()
 
+# What README, CONTRIBUTING and docs name: commands of ./dev, presets, test programs, other pages.
+if(Python3_FOUND)
+  add_test(NAME package.pages COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/cmake/check_pages.py
+                                      ${PROJECT_SOURCE_DIR})
+  add_test(NAME package.pages_planted
+           COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/cmake/check_pages.py --planted
+                   ${PROJECT_SOURCE_DIR})
+  set_tests_properties(package.pages package.pages_planted PROPERTIES LABELS "package" TIMEOUT 60)
+endif()
+
 # The benchmarks' Python knows the C ABI by heart.
 if(Python3_FOUND AND "cpu" IN_LIST LACUNA_TESTS)
   add_test(NAME package.python_abi
@@ -147,19 +157,54 @@ if(Python3_FOUND AND TARGET lacuna_step_cost)
                        PASS_REGULAR_EXPRESSION "the table stays as it is: nothing was measured on a GPU")
 endif()
 
-# The C++ program in a page, built against the shared library as a user would build it, and run.
-function(lacuna_add_page_program name page)
-  set(snippet ${CMAKE_CURRENT_BINARY_DIR}/${name}_snippet.cpp)
+# Leaves the path of the program in `snippet`. Arguments are those of lacuna_add_page_program.
+function(lacuna_extract_page_program name page)
+  set(language cpp)
+  set(mark "")
+  if(ARGC GREATER 2)
+    set(language ${ARGV2})
+  endif()
+  if(ARGC GREATER 3)
+    set(mark ${ARGV3})
+  endif()
+  set(snippet ${CMAKE_CURRENT_BINARY_DIR}/${name}_snippet.${language})
   add_custom_command(
     OUTPUT ${snippet}
-    COMMAND ${CMAKE_COMMAND} -DPAGE=${PROJECT_SOURCE_DIR}/${page} -DOUTPUT=${snippet} -P
+    COMMAND ${CMAKE_COMMAND} -DPAGE=${PROJECT_SOURCE_DIR}/${page} -DOUTPUT=${snippet} -DMARK=${mark} -P
             ${PROJECT_SOURCE_DIR}/cmake/extract_snippet.cmake
     DEPENDS ${PROJECT_SOURCE_DIR}/${page} ${PROJECT_SOURCE_DIR}/cmake/extract_snippet.cmake)
-  add_executable(${name}_snippet ${snippet})
-  target_link_libraries(${name}_snippet PRIVATE lacuna::lacuna lacuna_compile)
+  set(snippet ${snippet} PARENT_SCOPE)
+endfunction()
+
+function(lacuna_run_page_program name)
+  # A sanitizer's run-time library for C++ holds what the library wants of it, that for C does not.
+  set_target_properties(${name}_snippet PROPERTIES LINKER_LANGUAGE CXX)
   add_test(NAME package.${name}_snippet COMMAND ${name}_snippet
            WORKING_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
   set_tests_properties(package.${name}_snippet PROPERTIES LABELS "package" TIMEOUT 60)
 endfunction()
+
+# lacuna_add_page_program(NAME PAGE [LANGUAGE [MARK]]): a program in a page, C++ unless LANGUAGE is c, built against the shared
+# library as a user would build it, and run.
+function(lacuna_add_page_program name page)
+  lacuna_extract_page_program(${ARGV})
+  add_executable(${name}_snippet ${snippet})
+  target_link_libraries(${name}_snippet PRIVATE lacuna::lacuna lacuna_compile)
+  lacuna_run_page_program(${name})
+endfunction()
 lacuna_add_page_program(readme README.md)
 lacuna_add_page_program(schedule docs/schedule.md)
+lacuna_add_page_program(training docs/training.md)
+lacuna_add_page_program(training_c docs/training.md c)
+lacuna_add_page_program(training_fp16 docs/training.md cpp fp16)
+
+# fp16 is the CUDA backend's alone. Without a GPU that program ends at once, so that it runs over the emulator, too.
+if(TARGET lacuna_cuda_emulated)
+  lacuna_extract_page_program(training_fp16_emulated docs/training.md cpp fp16)
+  add_executable(training_fp16_emulated_snippet ${snippet} emulator/backend/host_arrays.cpp)
+  target_link_libraries(training_fp16_emulated_snippet PRIVATE lacuna_cuda_emulated lacuna_objects
+                                                               lacuna_compile)
+  lacuna_run_page_program(training_fp16_emulated)
+  set_tests_properties(package.training_fp16_emulated_snippet
+                       PROPERTIES FAIL_REGULAR_EXPRESSION "needs the CUDA backend" TIMEOUT 300)
+endif()

@@ -1,15 +1,23 @@
-# Writes the C++ block that PAGE holds between `<!-- program -->` and `<!-- /program -->` to OUTPUT.
-# Run with -DPAGE= -DOUTPUT=.
+# Writes the block of code that PAGE holds between `<!-- program MARK -->` and the next `<!-- /program -->` to OUTPUT: C++
+# where OUTPUT ends in .cpp, C where it ends in .c. Without a MARK the first line is `<!-- program -->`.
+# Run with -DPAGE= -DOUTPUT= [-DMARK=].
 cmake_minimum_required(VERSION 3.25)
 file(READ ${PAGE} text)
+cmake_path(GET OUTPUT EXTENSION LAST_ONLY language)
+string(SUBSTRING ${language} 1 -1 language)
 set(fence "```")
-string(FIND "${text}" "<!-- program -->\n${fence}cpp\n" start)
-string(FIND "${text}" "${fence}\n<!-- /program -->" end)
-if(start EQUAL -1 OR end EQUAL -1)
-  message(FATAL_ERROR "${PAGE} holds no program between its markers")
+string(STRIP "program ${MARK}" name)
+set(opening "<!-- ${name} -->\n${fence}${language}\n")
+string(FIND "${text}" "${opening}" start)
+if(start EQUAL -1)
+  message(FATAL_ERROR "${PAGE} holds no '<!-- ${name} -->' with a block of ${language} behind it")
 endif()
-string(LENGTH "<!-- program -->\n${fence}cpp\n" skip)
+string(LENGTH "${opening}" skip)
 math(EXPR start "${start} + ${skip}")
-math(EXPR length "${end} - ${start}")
-string(SUBSTRING "${text}" ${start} ${length} program)
+string(SUBSTRING "${text}" ${start} -1 rest)
+string(FIND "${rest}" "${fence}\n<!-- /program -->" end)
+if(end EQUAL -1)
+  message(FATAL_ERROR "${PAGE} does not end '<!-- ${name} -->' with '<!-- /program -->'")
+endif()
+string(SUBSTRING "${rest}" 0 ${end} program)
 file(WRITE ${OUTPUT} "${program}")

@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "examples/common/arguments.h"
+#include "examples/common/backend.h"
 #include "examples/common/progress.h"
 #include "examples/long_sequence/budget.h"
 #include "examples/long_sequence/picture.h"
@@ -23,6 +24,7 @@ Trains two layers of GRU, LSTM and plain RNN on it within a memory budget. Ends 
   --steps N         steps of training (default 300)
   --length N        tokens of a sequence, give or take a tenth; 20 to 7000 (default 1000)
   --budget N        train within 1/N of the memory that is used without a budget (default 20)
+  --backend NAME    cpu, cuda, or best: cuda where build and machine have it (default cpu)
   --threads N       CPU threads, 0 for all (default 2)
   --seed N          of the sequences and of everything random (default 1)
   --pictures DIR    where the pictures go (default out/long_sequence)
@@ -31,8 +33,9 @@ Trains two layers of GRU, LSTM and plain RNN on it within a memory budget. Ends 
 
 struct Settings {
   Rules rules;
-  int budget, compared, threads;
+  int budget, compared;
   std::string pictures;
+  lacuna::ContextOptions context;
 };
 
 Settings read_settings(examples::Arguments& arguments) {
@@ -45,7 +48,7 @@ Settings read_settings(examples::Arguments& arguments) {
   if (quick) rules.tested = 64;
   settings.budget = arguments.integer("--budget", 20, 1, 1000);
   settings.compared = quick ? 2 : 12;
-  settings.threads = arguments.integer("--threads", 2, 0, 1024);
+  settings.context = examples::read_backend(arguments, 2);
   settings.pictures = arguments.text("--pictures", "out/long_sequence");
   arguments.finish();
   return settings;
@@ -118,7 +121,7 @@ void save(const std::string& path, const std::string& text) {
 void run(examples::Arguments& arguments) {
   const Settings settings = read_settings(arguments);
   const Rules& rules = settings.rules;
-  const auto context = lacuna::Context::cpu({.threads = settings.threads});
+  const lacuna::Context context(settings.context);
   const auto contestants = make_contestants();
 
   std::printf(

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "examples/common/arguments.h"
+#include "examples/common/backend.h"
 #include "examples/common/progress.h"
 #include "examples/pbc/last_values.h"
 #include "examples/pbc/portrait.h"
@@ -19,6 +20,7 @@ by GRU-D, and by simpler models beside it. Ends with a table and a picture.
   --horizon YEARS   how far ahead to look, 1 to 5 (default 2)
   --repeats N       how often to repeat the 5-fold cross-validation, with other folds (default 3)
   --seed N          of the folds and of everything random (default 1)
+  --backend NAME    cpu, cuda, or best: cuda where build and machine have it (default cpu)
   --threads N       CPU threads, 0 for all (default 1: these batches are small)
   --data FILE       the table of visits (default examples/data/pbcseq.csv)
   --picture FILE    where the picture goes (default out/pbc.svg)
@@ -28,9 +30,10 @@ by GRU-D, and by simpler models beside it. Ends with a table and a picture.
 constexpr int folds = 5;
 
 struct Settings {
-  int horizon, repeats, seed, threads;
+  int horizon, repeats, seed;
   bool quick;
   std::string data, picture;
+  lacuna::ContextOptions context;
 };
 
 Settings read_settings(examples::Arguments& arguments) {
@@ -39,7 +42,7 @@ Settings read_settings(examples::Arguments& arguments) {
   settings.horizon = arguments.integer("--horizon", 2, 1, 5);
   settings.repeats = arguments.integer("--repeats", settings.quick ? 1 : 3, 1, 100);
   settings.seed = arguments.integer("--seed", 1, 0, 1'000'000);
-  settings.threads = arguments.integer("--threads", 1, 0, 1024);
+  settings.context = examples::read_backend(arguments, 1);
   settings.data = arguments.text("--data", "examples/data/pbcseq.csv");
   settings.picture = arguments.text("--picture", "out/pbc.svg");
   arguments.finish();
@@ -190,7 +193,7 @@ void run(examples::Arguments& arguments) {
   const Settings settings = read_settings(arguments);
   const auto patients = pbc::read_patients(settings.data);
   const auto options = recipe(settings);
-  const auto context = lacuna::Context::cpu({.threads = settings.threads});
+  const lacuna::Context context(settings.context);
   auto entrants = make_entrants();
   std::optional<pbc::Portrait> portrait;
   std::string details;

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "examples/common/arguments.h"
+#include "examples/common/backend.h"
 #include "examples/common/committee.h"
 #include "examples/common/plot.h"
 #include "examples/common/progress.h"
@@ -24,6 +25,7 @@ DIR holds PhysioNet/CC 2012 as published: set-a/*.txt and Outcomes-a.txt.
   --epochs N     epochs per network (default 8)
   --series-only  leave out age, sex, height and kind of intensive care unit: the 37 series alone
   --seed N       of the folds and of everything random (default 1)
+  --backend NAME cpu, cuda, or best: cuda where build and machine have it (default cpu)
   --threads N    CPU threads, 0 for all (default 0)
   --picture FILE where the picture goes (default out/physionet2012.svg)
   --validate     test nothing; hold out parts of each fold's training patients as well, and print the
@@ -36,8 +38,9 @@ constexpr int validation_parts = 5;
 
 struct Settings {
   bool quick, statics, validate;
-  int folds, members, epochs, seed, threads;
+  int folds, members, epochs, seed;
   std::string folder, picture;
+  lacuna::ContextOptions context;
 };
 
 Settings read_settings(examples::Arguments& arguments) {
@@ -49,7 +52,7 @@ Settings read_settings(examples::Arguments& arguments) {
   settings.members = arguments.integer("--members", settings.quick ? 1 : 5, 1, 10);
   settings.epochs = arguments.integer("--epochs", settings.quick ? 2 : 8, 1, 1000);
   settings.seed = arguments.integer("--seed", 1, 0, 1'000'000);
-  settings.threads = arguments.integer("--threads", 0, 0, 1024);
+  settings.context = examples::read_backend(arguments, 0);
   settings.picture = arguments.text("--picture", "out/physionet2012.svg");
   if (settings.validate && settings.members > validation_parts)
     throw examples::UsageError("--members is " + std::to_string(settings.members) +
@@ -173,7 +176,7 @@ void run(examples::Arguments& arguments) {
   const auto details = describe(task, features);
   std::printf("%s\n", details.c_str());
   const auto options = recipe(settings);
-  const auto context = lacuna::Context::cpu({.threads = settings.threads});
+  const lacuna::Context context(settings.context);
   auto entrants = make_entrants(static_cast<std::int64_t>(features));
 
   std::vector<std::string> cells;

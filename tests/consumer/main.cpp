@@ -18,6 +18,8 @@ int main() {
 
   for (const float state : states)
     if (!std::isfinite(state) || state == 0) return 1;
-  std::cout << "C++: lacuna " << lacuna_version() << ", h[0] = " << states[0] << '\n';
+  const bool on_gpu = context.info().backend == lacuna::Backend::cuda;
+  std::cout << "C++: lacuna " << lacuna::version() << " on the " << (on_gpu ? "GPU" : "CPU")
+            << ", h[0] = " << states[0] << '\n';
   return 0;
 }
