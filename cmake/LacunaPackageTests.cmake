@@ -126,6 +126,13 @@ if(Python3_FOUND AND "cpu" IN_LIST LACUNA_TESTS)
   set_tests_properties(package.python_abi PROPERTIES LABELS "package" TIMEOUT 60)
 endif()
 
+# tests/device/run.py (./dev gpu) around programs and tools that are made up.
+if(Python3_FOUND)
+  add_test(NAME package.gpu_steps COMMAND ${Python3_EXECUTABLE}
+                                          ${CMAKE_CURRENT_SOURCE_DIR}/device/run_test.py)
+  set_tests_properties(package.gpu_steps PROPERTIES LABELS "package" TIMEOUT 120)
+endif()
+
 # bench/gpu.py around workers that are made up, and its judgement where there is torch.
 if(Python3_FOUND)
   add_test(NAME package.gpu_bench COMMAND ${Python3_EXECUTABLE}
