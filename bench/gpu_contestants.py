@@ -6,6 +6,7 @@ import gc
 
 import lacuna_abi as abi
 import torch
+from gpu_cases import halved
 from peers_torch import GruDHoisted, GruDLoop, Inputs, Module, Peer, padded_rows
 from torch.nn.functional import linear
 
@@ -174,6 +175,17 @@ class Lacuna:
                 getattr(self.lib, f"lacuna_{name}_destroy")(handle)
 
 
+def first_steps(tensor, case, half):
+    """Of each sequence's tokens those that a run over fewer steps has."""
+    steps = max(half.lengths)
+    return tensor.reshape(len(case.lengths), -1, tensor.shape[-1])[:, :steps].reshape(-1, tensor.shape[-1])
+
+
+def first_half(inputs, case, half):
+    tokens = {name: first_steps(inputs[name], case, half) for name in ("values", "d_hidden")}
+    return Inputs(offsets=half.offsets, tensors={**inputs.tensors, **tokens})
+
+
 class PlainLoop(Peer):
     """LSTM, GRU and RNN token by token from the textbook, computed in the type of its inputs: in fp64 the
     reference, in 16 bits the yardstick of what that type can do. Parameters of 16 bits are held in
@@ -278,7 +290,9 @@ def contestants(case, library, inputs, device):
     def peer(cls, *first, **how):
         return lambda: Torch(cls(*first, converted(inputs, device, REAL[case.type]), **how), case.forward)
 
-    result = {"lacuna": (True, False, lacuna())}
+    result, half = {"lacuna": (True, False, lacuna())}, halved(case)
+    if half:  # the same over half the steps, for what a further step takes
+        result["lacuna_half"] = (True, False, lambda: Lacuna(library, half, first_half(inputs, case, half), device))
     if case.ragged:
         result["lacuna_device_lengths"] = (True, True, lacuna(lengths_on_device=True))
     if case.cell == "grud":
