@@ -85,9 +85,10 @@ def summary(findings):
     about = findings["libraries"]
     what = findings["machine"]["cpu"]
     if about["device"] == "cuda":
-        what = (f"{about['gpu']}, driver {about['driver'] or 'unknown'}, CUDA {about['cuda']}, "
-                f"cuDNN {about['cudnn']}")
-    lines = [f"{what}; PyTorch {about['torch']}; Lacuna {about['lacuna']} at {findings['commit']}; "
+        what = f"{about['gpu']}, driver {about['driver'] or 'unknown'}, CUDA {about['cuda']}" + (
+            f", cuDNN {about['cudnn']}" if about["cudnn"] else "")
+    torch = f"PyTorch {about['torch']}" if about["torch"] else "no PyTorch, so no peers"
+    lines = [f"{what}; {torch}; Lacuna {about['lacuna']} at {findings['commit']}; "
              f"{about['math']}; {findings['date']}.",
              "One training step: forward, and backward to inputs, weights and biases; where a case says so, a forward "
              f"run alone. Medians of {findings['repeats']} alternated samples (fewer where it says so), caches warm. A "
@@ -98,6 +99,9 @@ def summary(findings):
              "against Lacuna, in the tensor that is worst off; who is off by more than 1 is refused: not timed."]
     if about["device"] == "cpu":
         lines.append("**On the CPU, to try the program: these times mean nothing.**")
+    if not about["torch"]:
+        lines.append("**Without peers**: nothing here says how fast others are. The last column compares with the CPU "
+                     "backend of the same library, in fp64.")
     return lines + [f"- {note}" for note in findings["notes"]]
 
 
@@ -132,6 +136,7 @@ def write(findings, folder):
     print("\n" + text)
     os.makedirs(folder, exist_ok=True)
     kind = "gpu" if device == "cuda" else "gpu-on-cpu"
+    kind += "" if findings["libraries"]["torch"] else "-alone"
     name = f"{kind}-{findings['date']}" + ("" if findings["set"] == "usual" else f"-{findings['set']}")
     name += f"-{findings['part']}" if findings.get("part") else ""
     base = os.path.join(folder, name)

@@ -140,6 +140,14 @@ if(Python3_FOUND)
   set_tests_properties(package.gpu_bench PROPERTIES LABELS "package" TIMEOUT 120)
 endif()
 
+# bench/gpu.py --alone, which needs no torch, all of it on the CPU.
+if(Python3_FOUND)
+  add_test(NAME package.gpu_alone
+           COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/bench/gpu_alone_test.py
+                   ${CMAKE_CXX_COMPILER} $<TARGET_FILE:lacuna>)
+  set_tests_properties(package.gpu_alone PROPERTIES LABELS "package" TIMEOUT 240)
+endif()
+
 # ./dev gpu tune: its fit and its table, and all of it on the CPU.
 if(Python3_FOUND AND TARGET lacuna_step_cost)
   add_test(NAME package.tune

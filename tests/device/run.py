@@ -5,7 +5,7 @@
 
 Steps, each leaning on those before: conformance (the wrappers of CUDA beside the emulator), tests (of every source
 in lacuna_device_tests, which stands for a program of its own), the four tools of compute-sanitizer over some of
-them, bench (bench/gpu.py). Only where asked for: tune (bench/tune.py), which writes into the source tree, and
+them, bench (bench/gpu.py; of Lacuna alone where no Python has torch). Only where asked for: tune (bench/tune.py), which writes into the source tree, and
 deepbench, bars and large (sets of bench/gpu.py).
 Tests, in shards of some cases each, and sanitizers run N processes at once on the one GPU, which helps since most of
 their time is the processor's; whatever holds a clock runs alone.
@@ -259,14 +259,17 @@ def bench(runner, options, name="bench", more=()):
     script = ROOT / "bench" / "gpu.py"
     if not script.is_file():
         return [step(name, "skipped", why="there is no bench/gpu.py")]
-    python = python_with_torch(runner)
+    python, without = python_with_torch(runner), ""
     if python is None:
-        return [step(name, "skipped", why="no python3 here has torch with CUDA")]
+        python, without = sys.executable, "without peers: no python3 here has torch with CUDA"
+        more = ("--alone", *more)
     status, output, seconds = runner.run(
         [python, str(script), "--library", str(options.build / "host" / "liblacuna.so"), "--output",
          str(options.output), *more], 1800)
-    return [step(name, "failed" if status else "passed", seconds,
-                 f"status {status}: {last_line(output)}" if status else "")]
+    why = [without] if without else []
+    if status:
+        why.append(f"status {status}: {last_line(output)}")
+    return [step(name, "failed" if status else "passed", seconds, "; ".join(why))]
 
 
 def find_programs(runner, paths):

@@ -162,5 +162,31 @@ class Run(unittest.TestCase):
         self.assertEqual(steps["memcheck"]["why"], "cuda_types_device_test: no case passed, status 0")
 
 
+class Bench(unittest.TestCase):
+    """Which words bench/gpu.py is called with."""
+
+    def called(self, python, status=0):
+        runner = unittest.mock.Mock()
+        runner.run.return_value = (status, "said", 1.0)
+        options = unittest.mock.Mock(build=pathlib.Path("/build"), output=pathlib.Path("/out"))
+        with unittest.mock.patch.object(device_run, "python_with_torch", return_value=python):
+            (one,) = device_run.bench(runner, options, "bars", ("--set", "bars"))
+        return one, list(map(str, runner.run.call_args.args[0]))
+
+    def test_has_peers_where_there_is_torch(self):
+        one, words = self.called("/with/torch")
+        self.assertEqual((one["step"], one["outcome"], one.get("why")), ("bars", "passed", None))
+        self.assertEqual((words[0], words[-2:]), ("/with/torch", ["--set", "bars"]))
+        self.assertNotIn("--alone", words)
+
+    def test_is_of_lacuna_alone_where_there_is_none(self):
+        one, words = self.called(None)
+        self.assertEqual((one["outcome"], one["why"]), ("passed", "without peers: no python3 here has torch with CUDA"))
+        self.assertEqual((words[0], "--alone" in words), (sys.executable, True))
+        one, _ = self.called(None, status=1)
+        self.assertEqual((one["outcome"], one["why"]), (
+            "failed", "without peers: no python3 here has torch with CUDA; status 1: said"))
+
+
 if __name__ == "__main__":
     unittest.main()
