@@ -3,7 +3,7 @@ graph and replayed between two events.
 
     cuda = cudart.Cuda()
     graph = cuda.capture(lambda: work_on(cuda.stream))
-    seconds = cuda.seconds(graph)
+    seconds = cuda.seconds(graph)  # or, of work that is not captured, cuda.seconds_of(work)
 
 A call that fails raises CudaError with its name and CUDA's own word for what was wrong. The library at hand has a
 runtime of its own inside: both work on the device's primary context, so that memory and streams are good in either.
@@ -16,7 +16,7 @@ import sys
 from ctypes import POINTER, c_char_p, c_float, c_int, c_size_t, c_uint, c_ulonglong, c_void_p
 
 NAMES = ("libcudart.so.13", "libcudart.so.12", "libcudart.so")
-HOST_TO_DEVICE = 1
+HOST_TO_DEVICE, DEVICE_TO_HOST = 1, 2
 NON_BLOCKING = 1
 CAPTURE_GLOBAL = 0
 HANDLE = c_void_p  # cudaStream_t, cudaEvent_t, cudaGraph_t, cudaGraphExec_t
@@ -24,7 +24,9 @@ HANDLE = c_void_p  # cudaStream_t, cudaEvent_t, cudaGraph_t, cudaGraphExec_t
 CALLS = {
     "cudaMalloc": [POINTER(c_void_p), c_size_t],
     "cudaFree": [c_void_p],
+    "cudaMemsetAsync": [c_void_p, c_int, c_size_t, HANDLE],
     "cudaMemcpy": [c_void_p, c_void_p, c_size_t, c_int],
+    "cudaRuntimeGetVersion": [POINTER(c_int)],
     "cudaStreamCreateWithFlags": [POINTER(HANDLE), c_uint],
     "cudaStreamSynchronize": [HANDLE],
     "cudaStreamBeginCapture": [HANDLE, c_int],
@@ -80,11 +82,30 @@ class Cuda:
         getattr(self.lib, call)(ctypes.byref(handle), *words)
         return handle.value
 
+    def version(self):
+        """Of the runtime: 13.0."""
+        number = c_int()
+        self.lib.cudaRuntimeGetVersion(ctypes.byref(number))
+        return f"{number.value // 1000}.{number.value % 1000 // 10}"
+
     def copied(self, address, count):
         """The address of `count` bytes on the device that hold what is at `address` of the host."""
         there = self.create("cudaMalloc", count)
-        self.lib.cudaMemcpy(there, address, count, HOST_TO_DEVICE)
+        self.put(there, address, count)
         return there
+
+    def put(self, there, address, count):
+        self.lib.cudaMemcpy(there, address, count, HOST_TO_DEVICE)
+        # It may return before the copy is there, for which a stream that does not block would not wait.
+        self.lib.cudaStreamSynchronize(None)
+
+    def fetch(self, address, there, count):
+        """Into the host's memory at `address`."""
+        self.lib.cudaMemcpy(address, there, count, DEVICE_TO_HOST)
+
+    def fill(self, there, byte, count):
+        """Queued on the stream."""
+        self.lib.cudaMemsetAsync(there, byte, count, self.stream)
 
     def free(self, there):
         self.lib.cudaFree(there)
@@ -103,10 +124,17 @@ class Cuda:
         self.lib.cudaGraphDestroy(graph)
         return replayed
 
+    def replay(self, replayed):
+        self.lib.cudaGraphLaunch(replayed, self.stream)
+
     def seconds(self, replayed):
         """That one replay takes on the device."""
+        return self.seconds_of(lambda: self.replay(replayed))
+
+    def seconds_of(self, work):
+        """That what `work` queues takes on the device."""
         self.lib.cudaEventRecord(self.begin, self.stream)
-        self.lib.cudaGraphLaunch(replayed, self.stream)
+        work()
         self.lib.cudaEventRecord(self.end, self.stream)
         self.lib.cudaEventSynchronize(self.end)
         milliseconds = c_float()

@@ -3,6 +3,7 @@
 
     bench/gpu.py --library build/gpu/host/liblacuna.so --output DIR [--quick] [--filter REGEX]
                  [--set deepbench|bars|large] [--slice I/N] [--from CASE] [--seconds S] [--limit S]
+    bench/gpu.py --alone ...                      Lacuna without peers, for a Python that has no PyTorch
     bench/gpu.py --merge FILE... --output DIR     one report of what several runs found of a set; needs no GPU
 
 A training step is one forward and backward run, replayed from a CUDA graph by whoever can be captured.
@@ -38,6 +39,8 @@ def arguments():
     parser.add_argument("--python", default=os.environ.get("LACUNA_BENCH_PYTHON") or sys.executable,
                         help="a Python that has torch")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--alone", action="store_true", help="Lacuna alone, by the CUDA runtime: needs no torch, has no "
+                        "peers, and compares results with the CPU backend's")
     parser.add_argument("--filter", default="", help="regular expression on case strings")
     parser.add_argument("--case", action="append", help="any case string, instead of the usual ones")
     parser.add_argument("--set", choices=SETS, default="usual",
@@ -96,7 +99,8 @@ class Harness(WatchedWorker):
     """Asks again, without a CUDA graph, for who could not be captured in one."""
 
     def __init__(self, options):
-        super().__init__([options.python, os.path.join(HERE, "gpu_worker.py"), "--library", options.library,
+        worker = "gpu_alone_worker.py" if options.alone else "gpu_worker.py"
+        super().__init__([options.python, os.path.join(HERE, worker), "--library", options.library,
                           "--device", options.device], options.limit, START_LIMIT)
         self.repeats = options.repeats
         self.eager = {}  # contestant: why it is not captured in a CUDA graph
@@ -163,7 +167,7 @@ def main():
     try:
         libraries = harness.start()
     except WorkerError as error:
-        sys.exit(f"{options.python} cannot begin: {error}")
+        sys.exit(f"{options.python} cannot begin: {error}" + ("" if options.alone else " (--alone needs no torch)"))
     try:
         run_all(harness, cases, options.seconds, results, notes)
     except KeyboardInterrupt:

@@ -6,7 +6,7 @@ import math
 import random
 import re
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 SHAPES = ["n64_t200_d41_h64", "n128_t100_d76_h128", "n64_t100_d128_h256", "n16_t50_d512_h512",
           "n64_t25_d1024_h1024"]
@@ -177,6 +177,16 @@ def half_as_long(name):
         return ""
     begin, end = found.span("length")
     return f"{name[:begin]}{int(found['length']) // 2}{name[end:]}"
+
+
+LEAST_HALF = 8  # steps, from which on plans of other lengths choose alike
+
+
+def halved(case):
+    """A dense case over half the steps, of which plans think as of the whole; or None."""
+    steps = max(case.lengths) // 2
+    return None if case.ragged or case.cell == "grud" or steps < LEAST_HALF else replace(
+        case, lengths=(steps,) * len(case.lengths))
 
 
 def shape(name):

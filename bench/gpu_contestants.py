@@ -6,15 +6,12 @@ import gc
 
 import lacuna_abi as abi
 import torch
+from gpu_cases import halved
+from gpu_layers import GATES, GRADIENTS, explained, layer_of, plan_options
 from peers_torch import GruDHoisted, GruDLoop, Inputs, Module, Peer, padded_rows
 from torch.nn.functional import linear
 
 REAL = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
-TYPE = {"f32": abi.F32, "f16": abi.F16, "bf16": abi.BF16}
-CELL = {"lstm": abi.LSTM, "gru": abi.GRU, "grud": abi.GRU_RESET_BEFORE, "rnn": abi.RNN_TANH}
-GATES = {"lstm": 4, "gru": 3, "grud": 3, "rnn": 1}
-GRADIENTS = ("weights_x", "weights_h", "bias", "bias_hn", "impute_weight", "impute_bias",
-             "evolve_weight", "evolve_bias")
 
 
 def make_inputs(case):
@@ -65,17 +62,12 @@ class Lacuna:
         self.lib, self.device = library, device
         real, cuda = REAL[case.type], device.type == "cuda"
         grud = case.cell == "grud"
-        layer = abi.Layer(type=TYPE[case.type], features=case.features, hidden=case.hidden)
-        layer.cell = CELL[case.cell]
-        if grud:
-            layer.impute, layer.evolve, layer.mask_input = abi.IMPUTE_DECAY, abi.EVOLVE_DECAY, 1
+        layer, how = layer_of(case), plan_options(case)
         self.context = self.plan = self.tape = None
         options = abi.ContextOptions(backend=abi.BACKEND_CUDA if cuda else abi.BACKEND_CPU,
                                      threads=torch.get_num_threads(), device=device.index or 0)
         self.context = abi.create(library.lacuna_context_create, ctypes.byref(options))
         self.forward_only = case.forward
-        how = abi.PlanOptions(inference=int(case.forward), precision=abi.PRECISION_TF32 if case.tf32 else abi.PRECISION_DEFAULT,
-                              regime=abi.REGIME_OF[case.regime])
         capacity = abi.Capacity(case.tokens, len(case.lengths), max(case.lengths))
         self.plan = abi.create(library.lacuna_plan_create, self.context, ctypes.byref(layer),
                                ctypes.byref(capacity), ctypes.byref(how))
@@ -149,12 +141,7 @@ class Lacuna:
         return info
 
     def explain(self):
-        length = ctypes.c_size_t()
-        self.lib.lacuna_plan_explain(self.plan, None, ctypes.byref(length))
-        text = ctypes.create_string_buffer(length.value + 1)
-        length = ctypes.c_size_t(len(text))
-        self.lib.lacuna_plan_explain(self.plan, text, ctypes.byref(length))
-        return text.value.decode()
+        return explained(self.lib, self.plan)
 
     def peak_bytes(self):
         """Workspace, tape, outputs and gradients: a step takes nothing else."""
@@ -172,6 +159,17 @@ class Lacuna:
             setattr(self, name, None)
             if handle:
                 getattr(self.lib, f"lacuna_{name}_destroy")(handle)
+
+
+def first_steps(tensor, case, half):
+    """Of each sequence's tokens those that a run over fewer steps has."""
+    steps = max(half.lengths)
+    return tensor.reshape(len(case.lengths), -1, tensor.shape[-1])[:, :steps].reshape(-1, tensor.shape[-1])
+
+
+def first_half(inputs, case, half):
+    tokens = {name: first_steps(inputs[name], case, half) for name in ("values", "d_hidden")}
+    return Inputs(offsets=half.offsets, tensors={**inputs.tensors, **tokens})
 
 
 class PlainLoop(Peer):
@@ -278,7 +276,9 @@ def contestants(case, library, inputs, device):
     def peer(cls, *first, **how):
         return lambda: Torch(cls(*first, converted(inputs, device, REAL[case.type]), **how), case.forward)
 
-    result = {"lacuna": (True, False, lacuna())}
+    result, half = {"lacuna": (True, False, lacuna())}, halved(case)
+    if half:  # the same over half the steps, for what a further step takes
+        result["lacuna_half"] = (True, False, lambda: Lacuna(library, half, first_half(inputs, case, half), device))
     if case.ragged:
         result["lacuna_device_lengths"] = (True, True, lacuna(lengths_on_device=True))
     if case.cell == "grud":

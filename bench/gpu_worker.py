@@ -14,8 +14,9 @@ import time
 import gpu_compare
 import lacuna_abi as abi
 import torch
-from gpu_cases import parse
-from gpu_contestants import contestants, make_inputs, plain, reference
+from gpu_bars import told_floor
+from gpu_cases import halved, parse
+from gpu_contestants import contestants, first_steps, make_inputs, plain, reference
 from nvml import Nvml
 
 LEAST_SAMPLES = 5
@@ -154,6 +155,10 @@ def judge(case, inputs, device, seats, phases):
                 raise Refused(f"refused: {seat.who} differs from the fp64 reference in {name} by {share:.3g} "
                               "times what is allowed")
             ours = results
+        elif seat.who == "lacuna_half":  # gradients are sums over other steps
+            half = halved(case)
+            seat.facts["steps"] = max(half.lengths)
+            ok, name, share = gpu_compare.compare({"hidden": first_steps(truth["hidden"], case, half)}, results, bounds)
         else:
             ok, name, share = gpu_compare.compare(ours, results, gpu_compare.twice(bounds))
         seat.facts["difference"] = {"tensor": name, "of_allowed": share}
@@ -176,8 +181,9 @@ def run_case(name, repeats, eager, library, device, nvml):
         for turn in range(repeats):  # A B C, C B A, ...: drifting clocks hit all alike
             for seat in timed if turn % 2 == 0 else reversed(timed):
                 seat.sample()
+        plan = seats[0].contestant.explain()
         result = {"case": name, "tokens": case.tokens, "steps": max(case.lengths),
-                  "tolerances": bounds, "plan": seats[0].contestant.explain(), "clocks": nvml.now(),
+                  "tolerances": bounds, "plan": plan, "floor_us": told_floor(plan), "clocks": nvml.now(),
                   "runs": [seat.result() for seat in timed],
                   "refused": [{"who": seat.who, **seat.facts} for seat in seats if seat.refused]}
     except Refused as error:

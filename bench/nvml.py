@@ -29,6 +29,11 @@ class Nvml:
         known = self.gpu is not None and self.lib.nvmlSystemGetDriverVersion(text, len(text)) == 0
         return text.value.decode() if known else ""
 
+    def name(self):
+        text = ctypes.create_string_buffer(96)
+        known = self.gpu is not None and self.lib.nvmlDeviceGetName(self.gpu, text, len(text)) == 0
+        return text.value.decode() if known else ""
+
     def most(self):
         return {"sm_mhz": self.number("nvmlDeviceGetMaxClockInfo", SM),
                 "memory_mhz": self.number("nvmlDeviceGetMaxClockInfo", MEMORY),

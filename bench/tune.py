@@ -11,7 +11,8 @@ Plans of the shapes in tune_sweep.py are timed in the ways that serve and are no
 runs, to which the constants are fitted, and training steps, by which the choice that follows is judged. Runs are
 replayed from CUDA graphs; where that cannot be they are eager, and no table is written, for launches then take
 longer. What tells most comes first, so that an early end (--seconds, SIGINT, SIGTERM) leaves a smaller sweep of all
-shapes. Says of each point what was measured and what the model predicts, and writes it to
+shapes. A point whose samples lie far apart, or whose training step takes hardly more than its forward run, is timed
+once more and then left out, of a recorded file at once. Says of each point what was measured and what the model predicts, and writes it to
 OUTPUT/tune-CHIP-DATE.json. Three sets of constants are judged by the same training steps: what was fitted, what the
 table says of the chip, and the defaults of a chip without a line. The table gets, keeps or loses its line
 accordingly; it is left as it is when more than a tenth of the points are missing.
@@ -32,6 +33,7 @@ import tune_sweep
 import tune_table
 from report import commit
 from tune_model import REGIMES, Model, Shape, Way
+from tune_slope import LEAST_TRAINING, WIDE, plausible, spread
 from watched import Hung, WatchedWorker, finish_when_told
 from workers import HERE, WorkerError
 
@@ -78,16 +80,17 @@ def steps_for(shape, expected_us, device):
 
 
 class Sweep:
-    """`forward` and `training`: {point: microseconds of a step}. What fails is noted and missing. `timed`: graph, or
-    eager where no run can be captured."""
+    """`forward` and `training`: {point: microseconds of a step}. What fails is noted and missing. `samples`:
+    {(point, training): what the worker said}. `timed`: graph, or eager where no run can be captured."""
 
     def __init__(self, options, model, points):
         self.options, self.points = options, points
-        self.timed = "graph" if options.device == "cuda" else "eager"
+        self.doubted = options.device == "cuda"  # elsewhere times mean nothing, and all are kept
+        self.timed = "graph" if self.doubted else "eager"
         self.expected = dict(zip(points, model.predict(model.defaults, points)))
         self.until = time.monotonic() + options.seconds
         self.worker = self.new_worker()
-        self.forward, self.training, self.notes = {}, {}, []
+        self.forward, self.training, self.samples, self.notes = {}, {}, {}, []
         self.hangs = collections.Counter()
         self.slower = {}  # (regime, training): how many times what the defaults say the last such point took
 
@@ -108,6 +111,12 @@ class Sweep:
             self.worker = self.new_worker()
             self.begin()
 
+    @property
+    def kept(self):
+        """The samples, for a JSON file."""
+        return [[*map(str, point), "training" if training else "forward", one["steps"], one["short_us"], one["long_us"]]
+                for (point, training), one in self.samples.items()]
+
     def run(self):
         """A point's training step right after its forward run, so that an early end leaves as many of both."""
         try:
@@ -116,17 +125,43 @@ class Sweep:
                     self.notes.append(f"{self.options.seconds:.0f} s were over: the last {len(self.points) - number} "
                                       f"of {len(self.points)} points were not timed")
                     break
-                for training, times in ((False, self.forward), (True, self.training)):
-                    us = self.time(point, training)
-                    if us is None:
-                        break
-                    times[point] = us
+                self.time_both(point)
         except KeyboardInterrupt:
             self.notes.append(f"interrupted: {len(self.forward)} of {len(self.points)} points were timed")
         self.worker.stop()
 
+    def time_both(self, point):
+        """What cannot be true of a training step and its forward run is timed once more, and then left out: nobody
+        knows which of them is wrong."""
+        for again in (False, True):
+            forward = self.time(point, False)
+            training = None if forward is None else self.time(point, True)
+            if training is None or not self.doubted or plausible(forward, training):
+                break
+            if again:
+                self.notes.append(implausible(point, forward, training) + " once more: left out")
+                return
+        if forward is not None:
+            self.forward[point] = forward
+        if training is not None:
+            self.training[point] = training
+
     def time(self, point, training):
-        """Microseconds of a step, or None."""
+        """Microseconds of a step, or None. Samples that lie far apart are taken once more."""
+        for _ in range(2):
+            reply = self.ask(point, training)
+            if reply is None or reply["us"] <= 0:
+                return None
+            apart = spread(reply["short_us"], reply["long_us"])
+            if apart <= WIDE or not self.doubted:
+                self.samples[point, training] = reply
+                return reply["us"]
+        self.notes.append(f"{called(point)}, {'training' if training else 'forward'}: samples lie {100 * apart:.0f} % "
+                          "of what is measured apart, twice: left out")
+        return None
+
+    def ask(self, point, training):
+        """What the worker says of a point, or None."""
         shape, way = point
         alike = way.regime, training
         what = "training" if training else "forward"
@@ -150,9 +185,18 @@ class Sweep:
             return None
         if reply["us"] > 0:
             self.slower[alike] = reply["us"] / self.expected[point]
-            return reply["us"]
-        self.notes.append(f"{shape}, {way}, {what}: a run of twice the steps took no longer")
-        return None
+        else:
+            self.notes.append(f"{shape}, {way}, {what}: a run of twice the steps took no longer")
+        return reply
+
+
+def called(point):
+    return ", ".join(map(str, point))
+
+
+def implausible(point, forward, training):
+    return (f"{called(point)}: {training:.2f} us for a training step and {forward:.2f} for its forward run, less than "
+            f"{LEAST_TRAINING} times,")
 
 
 def constants_table(model, found):
@@ -180,8 +224,16 @@ def choices_table(rows):
     return [f"the model's choice is within 10 % of the quickest for {good} of {len(rows)} shapes", *lines]
 
 
-def losses_table(losses, shapes):
-    return [f"choices by {whose} take {loss:.3f} times the best, of {shapes} shapes" for whose, loss in losses.items()]
+def losses_table(losses, shapes, rows):
+    """`rows`: of tune_sweep.judge() for each set of constants."""
+    lines = []
+    for whose, loss in losses.items():
+        of_all = [ratio for *_, ratio in rows[whose]]
+        timed = [ratio for ratio in of_all if ratio is not None]
+        good = sum(ratio <= tune_sweep.WITHIN for ratio in timed)
+        lines.append(f"choices by {whose} take {loss:.3f} times the best, of {shapes} shapes; {good} are within 10 % of "
+                     f"{len(timed)} that were timed, {len(of_all) - len(timed)} were not, the worst takes {max(timed):.2f}")
+    return lines
 
 
 class Recorded:
@@ -200,10 +252,15 @@ class Recorded:
         self.notes = [*data["notes"], f"nothing was timed now: the times are those of {path}"]
         model.use(self.facts)
         self.forward, self.training = times(data["forward"]), times(data["training"])
+        self.kept = data.get("samples", [])
+        for point in [one for one in self.training if one in self.forward]:
+            if not plausible(self.forward[point], self.training[point]):
+                self.notes.append(implausible(point, self.forward.pop(point), self.training.pop(point))
+                                  + " cannot be: left out")
         self.points = tune_sweep.ordered(model, tune_sweep.SHAPES)
         serving = set(model.serving(dict.fromkeys(shape for shape, _ in self.forward)))
         for point in self.forward.keys() - serving:
-            self.notes.append(f"{', '.join(map(str, point))}: does not serve any more, and is left out")
+            self.notes.append(f"{called(point)}: does not serve any more, and is left out")
             del self.forward[point]
             self.training.pop(point, None)
 
@@ -272,7 +329,8 @@ def report(options, model, facts, sweep):
             f"{'replays of CUDA graphs' if sweep.timed == 'graph' else 'eager runs'}", ""]
     data = {"chip": facts, "commit": options.commit, "device": options.device, "timed": sweep.timed,
             "notes": sweep.notes,
-            "training": [[str(shape), str(way), us] for (shape, way), us in sweep.training.items()]}
+            "training": [[str(shape), str(way), us] for (shape, way), us in sweep.training.items()],
+            "samples": sweep.kept}
     if len(times) <= len(model.defaults) + 1:
         outcome, ratios = "too few points were timed to fit anything", [None] * len(times)
     else:
@@ -283,7 +341,7 @@ def report(options, model, facts, sweep):
         why_not = why_not_settled(options, sweep, losses)
         outcome = f"the table stays as it is: {why_not}" if why_not else table.settle(found, losses, options.commit)
         text += [*points_table(times, ratios), "", *constants_table(model, found), "", *choices_table(rows[FITTED]),
-                 *losses_table(losses, shapes), ""]
+                 *losses_table(losses, shapes, rows), ""]
         data |= {"constants": dict(zip(model.names, found.constants)),
                  "errors": dict(zip(model.names, found.errors)),
                  "choices": [[str(shape), str(chosen), str(best), ratio]

@@ -1,7 +1,8 @@
 """The process of bench/tune.py that runs plans. One command per line in, one line of JSON out:
   time CELL TYPE PRECISION HIDDEN SEQUENCES REGIME BLOCKS STEPS REPEATS TRAINING | about | quit
 Microseconds of a time step: how much longer a run over 2 STEPS takes than one over STEPS, so that packing of
-weights and all else that happens once cancel. `about` runs something small, with which CUDA loads what it needs.
+weights and all else that happens once cancel; and the samples of both, REPEATS or, where they lie far apart, up to four
+times as many. `about` runs something small, with which CUDA loads what it needs.
 Nothing is asked for whose size grows with the steps but the values.
 
 --timed graph: arrays are the device's, a run is captured as a CUDA graph, and what counts is the device's time of a
@@ -14,17 +15,17 @@ import array
 import ctypes
 import json
 import random
-import statistics
 import sys
 import time
 
 import cudart
 import lacuna_abi as abi
 from tune_model import Shape, Way
+from tune_slope import CALM, MORE, slope, spread
 
 REAL = {abi.F32: ("f", 4), abi.F16: ("H", 2), abi.BF16: ("H", 2)}
 ONE_HALF = {abi.F32: 0.5, abi.F16: 0x3800, abi.BF16: 0x3f00}  # in the type's own bits
-SMALL = (abi.LSTM, abi.F32, abi.PRECISION_DEFAULT, 16, 1, abi.REGIME_STEPWISE, 0, 10, 1, 0)
+SMALL = (abi.LSTM, abi.F32, abi.PRECISION_DEFAULT, 16, 1, abi.REGIME_STEPWISE, 0, 10, 2, 0)
 ref = ctypes.byref
 
 
@@ -162,15 +163,14 @@ def time_step(lib, context, backend, timed, words):
     *shape, regime, blocks, steps, repeats, training = map(int, words)
     runs = Runs(lib, context, backend, timed, Shape(*shape), Way(regime, blocks), 2 * steps, training)
     timers = runs.timer(steps), runs.timer(2 * steps)
+    for seconds in timers:  # the first warms up
+        seconds()
     short, long = [], []
-    for turn in range(-1, repeats):
-        samples = [seconds() for seconds in timers]
-        if turn >= 0:  # the first warms up
-            short.append(samples[0])
-            long.append(samples[1])
+    while len(short) < repeats or (len(short) < MORE * repeats and spread(short, long) > CALM):
+        for seconds, samples in zip(timers, (short, long)):
+            samples.append(round(1e6 * seconds(), 3))
     runs.close()  # not after an error, which costs the process
-    slope = (statistics.median(long) - statistics.median(short)) / steps
-    return {"us": 1e6 * slope, "run_us": 1e6 * statistics.median(long), "timed": timed.name}
+    return {"us": slope(short, long, steps), "steps": steps, "short_us": short, "long_us": long, "timed": timed.name}
 
 
 def main():

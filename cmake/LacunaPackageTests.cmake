@@ -136,11 +136,26 @@ if(Python3_FOUND AND "cpu" IN_LIST LACUNA_TESTS)
   set_tests_properties(package.python_abi PROPERTIES LABELS "package" TIMEOUT 60)
 endif()
 
+# tests/device/run.py (./dev gpu) around programs and tools that are made up.
+if(Python3_FOUND)
+  add_test(NAME package.gpu_steps COMMAND ${Python3_EXECUTABLE}
+                                          ${CMAKE_CURRENT_SOURCE_DIR}/device/run_test.py)
+  set_tests_properties(package.gpu_steps PROPERTIES LABELS "package" TIMEOUT 120)
+endif()
+
 # bench/gpu.py around workers that are made up, and its judgement where there is torch.
 if(Python3_FOUND)
   add_test(NAME package.gpu_bench COMMAND ${Python3_EXECUTABLE}
                                           ${CMAKE_CURRENT_SOURCE_DIR}/bench/gpu_test.py)
   set_tests_properties(package.gpu_bench PROPERTIES LABELS "package" TIMEOUT 120)
+endif()
+
+# bench/gpu.py --alone, which needs no torch, all of it on the CPU.
+if(Python3_FOUND)
+  add_test(NAME package.gpu_alone
+           COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/bench/gpu_alone_test.py
+                   ${CMAKE_CXX_COMPILER} $<TARGET_FILE:lacuna>)
+  set_tests_properties(package.gpu_alone PROPERTIES LABELS "package" TIMEOUT 240)
 endif()
 
 # ./dev gpu tune: its fit and its table, and all of it on the CPU.

@@ -19,6 +19,7 @@ import unittest.mock
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "bench"))
 
+import gpu_bars  # noqa: E402
 import gpu_cases  # noqa: E402
 import gpu_report  # noqa: E402
 from watched import Hung, WatchedWorker  # noqa: E402
@@ -262,11 +263,13 @@ class Order(unittest.TestCase):
 class Report(unittest.TestCase):
     """Of a measured step and the plan's floor."""
 
-    def case(self, name, steps, ours, theirs, plan="a step cannot take less than 2.00 us\n"):
-        return {"case": name, "steps": steps, "plan": plan, "refused": [], "runs": [
+    def case(self, name, steps, ours, theirs, floor=2.0, half=None):
+        """`half`: what Lacuna takes over half the steps."""
+        runs = [("lacuna", ours), ("torch", theirs)] + ([("lacuna_half", half)] if half else [])
+        return {"case": name, "steps": steps, "floor_us": floor, "refused": [], "runs": [
             {"who": who, "graph": True, "median_us": median, "quartiles_us": [median, median], "samples_us": [median],
-             "peak_bytes": None, "difference": {"of_allowed": 0.5}} for who, median in
-            (("lacuna", ours), ("torch", theirs))]}
+             "peak_bytes": None, "difference": {"of_allowed": 0.5},
+             **({"steps": steps // 2} if who == "lacuna_half" else {})} for who, median in runs]}
 
     def columns(self, case, *others):
         """Microseconds of a further step, over the floor: of Lacuna and of its peer."""
@@ -287,8 +290,76 @@ class Report(unittest.TestCase):
         self.assertEqual(self.columns(long, short), [("5.00", "2.50"), ("12.00", "-")])
 
     def test_a_plan_without_a_floor_has_none(self):
-        self.assertEqual(self.columns(self.case("lstm_f16_n2_t4_d1_h8", 4, 30.0, 60.0, "on the CPU")),
+        self.assertEqual(self.columns(self.case("lstm_f16_n2_t4_d1_h8", 4, 30.0, 60.0, None)),
                          [("-", "-"), ("-", "-")])
+
+    def test_a_run_over_half_the_steps_tells_what_a_further_step_takes(self):
+        whole = self.case("lstm_f16_n2_t25_d1_h8", 25, 55.0, 60.0, half=29.0)
+        self.assertEqual(self.columns(whole), [("2.00", "0.50"), ("-", "-")])
+        self.assertEqual(self.columns(self.case("lstm_f16_n2_t25_d1_h8", 25, 28.0, 60.0, half=29.0)),
+                         [("-", "≤ 0.28"), ("-", "-")])
+        for name, steps in (("lstm_f16_n3_t25_d1_h8", 12), ("rnn_f16_n3_t16_d1_h8_forward", 8),
+                            ("gru_f32_n3_t15_d1_h8", None), ("gru_f32_n3_len8-32_d1_h8", None),
+                            ("grud_f32_n3_t50_d1_h8_miss5", None)):
+            half = gpu_cases.halved(gpu_cases.parse(name))
+            self.assertEqual(half and half.lengths, steps and 3 * (steps,))
+
+    def test_every_dense_case_of_bars_and_large_has_a_run_over_half_the_steps(self):
+        for which in ("bars", "large"):
+            for name in gpu_cases.SETS[which]("cuda"):
+                one = gpu_cases.parse(name)
+                self.assertEqual(gpu_cases.halved(one) is None, one.ragged, name)
+
+    def verdicts(self, *cases, which="bars", device="cuda"):
+        return {(one["quantity"], one["case"]): (one["verdict"], one["value"] and round(one["value"], 3), one.get("why"))
+                for one in gpu_bars.verdicts({"set": which, "libraries": {"device": device}, "cases": list(cases)})}
+
+    def test_bars_are_met_missed_or_not_decided(self):
+        name, other = "lstm_f16_n64_t100_d41_h64", "gru_f16_n64_t100_d41_h64"
+        for ours, half, floor, of_floor in ((200.0, 100.0, 0.6, ("met", 1.667, None)),
+                                            (200.0, 100.0, 0.4, ("missed", 2.5, None)),
+                                            (200.0, None, 0.6, ("met", 1.667, None)),
+                                            (200.0, None, 0.4, ("undecided", 2.5, "at most so much: what is done once is in it")),
+                                            (200.0, 100.0, None, ("undecided", None, "no floor is told"))):
+            found = self.verdicts(self.case(name, 100, ours, 300.0, floor, half), self.case(other, 100, 400.0, 300.0))
+            self.assertEqual(found["of_floor", name], of_floor)
+            self.assertEqual(found["over_torch", name], ("met", 1.5, None))
+            self.assertEqual(found["over_torch", other], ("missed", 0.75, None))
+        self.assertEqual(self.verdicts(self.case(name, 100, 200.0, 300.0), device="cpu"), {})
+
+    def test_a_bar_beside_who_has_no_time_is_not_decided(self):
+        name = "gru_f16_n64_len25-100_d128_h512"
+        one = self.case(name, 100, 200.0, 300.0)
+        self.assertEqual(self.verdicts(one, which="large")["over_torch_packed", name],
+                         ("undecided", None, "torch_packed was not timed"))
+        one["refused"] = [{"who": "torch_packed"}]
+        self.assertEqual(self.verdicts(one, which="large")["over_torch_packed", name][2], "torch_packed was refused")
+
+    def test_bars_are_about_the_cases_they_name(self):
+        long = "lstm_f16_n16_t1024_d768_h768_forward"
+        self.assertEqual(self.verdicts(self.case(long, 1024, 2000.0, 3000.0, half=900.0), which="large")["further_us", long],
+                         ("missed", 2.148, None))
+        for which in gpu_cases.SETS:
+            cases = [self.case(name, 50, 10.0, 20.0) for name in gpu_cases.SETS[which]("cuda")]
+            judged = gpu_bars.verdicts({"set": which, "libraries": {"device": "cuda"}, "cases": cases})
+            found = self.verdicts(*cases, which=which)
+            self.assertEqual(len(judged), len(found))  # no case has two bars on one quantity
+            self.assertEqual({name for quantity, name in found if quantity == "of_floor"}, {one["case"] for one in cases})
+        found = self.verdicts(self.case("gru_f16_n32_t187_d2048_h2048", 187, 10.0, 20.0), which="deepbench")
+        self.assertEqual({quantity for quantity, _ in found}, {"over_torch", "of_floor"})
+
+    def test_names_the_bars_and_what_came_of_them(self):
+        one = self.case("lstm_f16_n64_t100_d41_h64", 100, 200.0, 300.0, 0.6, 100.0)
+        two = self.case("lstm_f32_n64_t100_d41_h64", 100, 400.0, 300.0, 0.6, 100.0)
+        findings = {"set": "bars", "libraries": {"device": "cuda"}, "cases": [one, two]}
+        judged = gpu_bars.verdicts(findings)
+        table = gpu_report.bars_table(judged)
+        self.assertRegex(table, r"dense, up to 128 units, beside cuDNN +\| ≥ 1 +\| 1 \(1.50\) +\| 1 \(0.75\) +\| 0 ")
+        self.assertRegex(table, r"a step beside its floor +\| ≤ 2 +\| 1 \(1.67\) +\| 1 \(5.00\) +\| 0 ")
+        rows = gpu_report.rows(one, [one, two], 1, "cuda", [bar for bar in judged if bar["case"] == one["case"]])
+        self.assertEqual([row[-1] for row in rows], ["≤ 2: met", "≥ 1: met"])
+        (short,) = gpu_report.short_tables({"cases": [one, two, {**two, "case": "gru_f32_n64_t100_d41_h64"}]})
+        self.assertRegex(short, r"64 x 100, D 41, H 64 +\| lstm +\| 400, 0.75, 5.0 +\| 200, 1.50, 1.7 \|")
 
 
 @unittest.skipUnless(importlib.util.find_spec("torch"), "no torch in this Python")

@@ -5,12 +5,14 @@
 
 Steps, each leaning on those before: conformance (the wrappers of CUDA beside the emulator), tests (of every source
 in lacuna_device_tests, which stands for a program of its own), the four tools of compute-sanitizer over some of
-them, bench (bench/gpu.py). Only where asked for: tune (bench/tune.py), which writes into the source tree, and
+them, bench (bench/gpu.py; of Lacuna alone where no Python has torch). Only where asked for: tune (bench/tune.py), which writes into the source tree, and
 deepbench, bars and large (sets of bench/gpu.py).
 Tests, in shards of some cases each, and sanitizers run N processes at once on the one GPU, which helps since most of
 their time is the processor's; whatever holds a clock runs alone.
 Writes OUTPUT/gpu-NAME-TIME.json, .txt (the same, to be read) and .log (all that the programs said).
-Exit code 0: nothing failed, and of the steps that were asked for conformance and tests have run.
+Exit code 0: nothing failed, and of the steps that were asked for conformance and tests have run. A program that
+leaves all of its cases out is skipped, which says nothing of the library; one without any case has failed, and so
+have the tests where no program passed.
 """
 
 import argparse
@@ -123,12 +125,13 @@ def count_cases(runner, program):
 
 
 def one_shard(runner, program, shard, shards, limit):
-    """The cases of one shard by outcome, its status, last line and seconds, and the GPU it says it ran on."""
+    """The cases of one shard by outcome, its status, last line and seconds, the GPU it says it ran on, and why it left
+    a case out."""
     with tempfile.TemporaryDirectory() as folder:
         report = os.path.join(folder, "report.xml")
         status, output, seconds = runner.run([*program, f"--gtest_output=xml:{report}"], limit,
                                              GTEST_SHARD_INDEX=str(shard), GTEST_TOTAL_SHARDS=str(shards))
-        passed, skipped, failures = 0, 0, []
+        passed, skipped, failures, reason = 0, 0, [], ""
         try:
             for case in xml.etree.ElementTree.parse(report).iter("testcase"):
                 if case.find("failure") is not None:
@@ -136,18 +139,37 @@ def one_shard(runner, program, shard, shards, limit):
                 elif case.get("result") in ("skipped", "suppressed") or \
                         case.find("skipped") is not None:
                     skipped += 1
+                    reason = reason or said_of_skipping(case)
                 elif case.get("status") != "notrun":  # which is what other shards' cases are
                     passed += 1
         except (OSError, xml.etree.ElementTree.ParseError):
             pass  # it crashed or never began; its status tells
     on = re.search(r"^on (.*), (sm_\d+), CUDA runtime (\S+), driver's CUDA (\S+)$", output, re.M)
-    return passed, skipped, failures, status, last_line(output), seconds, on and on.groups()
+    return passed, skipped, failures, status, last_line(output), seconds, on and on.groups(), reason
+
+
+def said_of_skipping(case):
+    """The last line of a skipped case's message, which stands behind the file that skips."""
+    element = case.find("skipped")
+    lines = (element.get("message", "") if element is not None else "").strip().splitlines()
+    return lines[-1][:200] if lines else ""
+
+
+def outcome_of(failures, crashed, passed, skipped, reason, line):
+    """What becomes of a program, and why."""
+    if failures or crashed:
+        return "failed", "; ".join(crashed)
+    if passed:
+        return "passed", ""
+    if skipped:  # for all of them want what this machine has not, as a second GPU
+        return "skipped", f"all of its {skipped} cases are left out here" + (f": {reason}" if reason else "")
+    return "failed", f"no case ran: {line}"
 
 
 def tests(runner, programs, jobs, limit, add):
     """A step for each source's *_device_test; returns the releases of CUDA that one of them names."""
     names = [name for name in programs if name.endswith("_device_test")]
-    releases = None
+    releases, outcomes = None, []
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         counts = dict(zip(names, pool.map(lambda name: count_cases(runner, programs[name]), names)))
         shards = {name: -(-counts[name] // CASES_OF_A_SHARD) for name in names}
@@ -161,14 +183,17 @@ def tests(runner, programs, jobs, limit, add):
             crashed = [f"status {status}: {line}" for _, _, bad, status, line, *_ in results if status and not bad]
             passed = sum(one[0] for one in results)
             releases = next((one[6] for one in results if one[6]), releases)
-            good = passed > 0 and not failures and not crashed
-            one = step(name, "passed" if good else "failed", sum(one[5] for one in results),
-                       "; ".join(crashed) or ("" if passed else f"no case passed: {results[0][4]}"),
-                       cases_passed=passed, cases_failed=len(failures),
-                       cases_skipped=sum(one[1] for one in results))
+            skipped = sum(one[1] for one in results)
+            reason = next((one[7] for one in results if one[7]), "")
+            outcome, why = outcome_of(failures, crashed, passed, skipped, reason, results[0][4])
+            outcomes.append(outcome)
+            one = step(name, outcome, sum(one[5] for one in results), why, cases_passed=passed,
+                       cases_failed=len(failures), cases_skipped=skipped)
             if failures:
                 one["failures"] = failures
             add([one])
+    if not {"passed", "failed"} & set(outcomes):
+        add([step("tests", "failed", why="no program had a case that could run")])
     return releases
 
 
@@ -234,14 +259,17 @@ def bench(runner, options, name="bench", more=()):
     script = ROOT / "bench" / "gpu.py"
     if not script.is_file():
         return [step(name, "skipped", why="there is no bench/gpu.py")]
-    python = python_with_torch(runner)
+    python, without = python_with_torch(runner), ""
     if python is None:
-        return [step(name, "skipped", why="no python3 here has torch with CUDA")]
+        python, without = sys.executable, "without peers: no python3 here has torch with CUDA"
+        more = ("--alone", *more)
     status, output, seconds = runner.run(
         [python, str(script), "--library", str(options.build / "host" / "liblacuna.so"), "--output",
          str(options.output), *more], 1800)
-    return [step(name, "failed" if status else "passed", seconds,
-                 f"status {status}: {last_line(output)}" if status else "")]
+    why = [without] if without else []
+    if status:
+        why.append(f"status {status}: {last_line(output)}")
+    return [step(name, "failed" if status else "passed", seconds, "; ".join(why))]
 
 
 def find_programs(runner, paths):

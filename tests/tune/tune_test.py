@@ -26,6 +26,7 @@ import cudart  # noqa: E402
 import lacuna_abi as abi  # noqa: E402
 import tune  # noqa: E402
 import tune_fit  # noqa: E402
+import tune_slope  # noqa: E402
 import tune_sweep  # noqa: E402
 import tune_table  # noqa: E402
 import tune_worker  # noqa: E402
@@ -171,6 +172,61 @@ class Order(WithModel):
                     self.assertEqual(point in points, us <= 8 * best, point)
 
 
+def answered(steps, us, apart=0.0):
+    """As the worker does: a step takes `us`, and the middle halves of the samples are `apart` of that."""
+    short = [steps * us * (1 + share * apart / 2) for share in (-1, 0, 1)]
+    return {"us": us, "steps": steps, "short_us": short, "long_us": [2 * steps * us] * 3}
+
+
+class Doubtful(WithModel):
+    """A worker that is made up, and what it says of one point the first and the second time."""
+
+    POINT = Shape(abi.LSTM, abi.BF16, 0, 256, 8), Way(abi.REGIME_GRID, 4)
+
+    def asked(self, forward, training):
+        """Of each what is answered in turn: (microseconds, how far apart)."""
+        options = unittest.mock.Mock(seconds=60, library="", device="cuda", repeats=3)
+        sweep, answers = tune.Sweep(options, self.model, [self.POINT]), {0: list(forward), 1: list(training)}
+
+        def ask(_, *words, limit):
+            us, apart = answers[words[9]].pop(0)
+            return answered(words[7], us, apart)
+
+        with unittest.mock.patch.object(sweep.worker, "ask", ask):
+            sweep.run()
+        self.assertEqual(answers, {0: [], 1: []})  # no more was asked
+        return sweep
+
+    def test_a_training_step_of_its_forward_run_alone_is_timed_once_more(self):
+        good = self.asked([(2.0, 0)], [(4.0, 0)])
+        self.assertEqual((good.forward, good.training, good.notes), ({self.POINT: 2.0}, {self.POINT: 4.0}, []))
+        self.assertEqual([row[:3] for row in good.kept],
+                         [["lstm_bf16_n8_h256", "grid 4", "forward"], ["lstm_bf16_n8_h256", "grid 4", "training"]])
+        again = self.asked([(2.0, 0), (2.1, 0)], [(2.2, 0), (4.1, 0)])
+        self.assertEqual((again.forward, again.training, again.notes), ({self.POINT: 2.1}, {self.POINT: 4.1}, []))
+        bad = self.asked([(2.0, 0), (2.0, 0)], [(2.2, 0), (2.3, 0)])
+        self.assertEqual((bad.forward, bad.training), ({}, {}))
+        self.assertEqual(bad.notes, ["lstm_bf16_n8_h256, grid 4: 2.30 us for a training step and 2.00 for its forward "
+                                     "run, less than 1.2 times, once more: left out"])
+
+    def test_samples_that_lie_far_apart_are_taken_once_more(self):
+        again = self.asked([(2.0, 0.5), (2.1, 0.1)], [(4.0, 0)])
+        self.assertEqual((again.forward, again.notes), ({self.POINT: 2.1}, []))
+        bad = self.asked([(2.0, 0)], [(4.0, 0.5), (4.0, 0.4)])
+        self.assertEqual((bad.forward, bad.training), ({self.POINT: 2.0}, {}))
+        self.assertEqual(bad.notes, ["lstm_bf16_n8_h256, grid 4, training: samples lie 40 % of what is measured apart, "
+                                     "twice: left out"])
+        self.assertEqual(self.asked([(2.0, 0.5), (2.0, 0.5)], []).training, {})
+
+    def test_of_samples(self):
+        short, long = [10, 11, 12], [30, 32, 31]
+        self.assertEqual(tune_slope.slope(short, long, 10), 2)
+        self.assertEqual(tune_slope.spread(short, long), 0.2)
+        self.assertEqual(tune_slope.spread(long, short), math.inf)
+        # One of a dozen that went wrong does not matter.
+        self.assertLess(tune_slope.spread([*short * 4, 900], long * 4), 0.25)
+
+
 class Hanging(WithModel):
     """A worker that is made up: clusters of 8 hang, and so do training steps of a grid; the rest takes its time."""
 
@@ -184,7 +240,7 @@ class Hanging(WithModel):
             asked.append((shape, Way(regime, blocks), steps, training))
             if hangs(Way(regime, blocks), training):
                 raise Hung("no answer within 4 s: killed")
-            return {"us": 3 * sweep.expected[shape, Way(regime, blocks)]}
+            return answered(steps, (2 if training else 1) * 3 * sweep.expected[shape, Way(regime, blocks)])
 
         with unittest.mock.patch.object(sweep.worker, "ask", ask):
             sweep.run()
@@ -262,7 +318,7 @@ class Whole(WithModel):
         forward = self.planted(truth, 0.02, 3, 5)
         steps = self.model.predict(constants_of_training, list(forward))
 
-        training_steps = dict(zip(forward, steps))
+        training_steps = {point: 9 * us for point, us in zip(forward, steps)}
         there = list(forward)[:points]
 
         def time(_, point, training):
@@ -381,6 +437,12 @@ class Whole(WithModel):
             self.assertIn("nothing was measured on a GPU", said)
             said, _, _ = again(forward=[*found["forward"], ["lstm_f32_n8_h4096", "resident", 1.0, 1.0]])
             self.assertIn("lstm_f32_n8_h4096, resident: does not serve any more, and is left out", said)
+            (shape, way, us, _), *others = found["forward"]
+            said, _, again_found = again(training=[[shape, way, 1.1 * us], *found["training"][1:]])
+            self.assertIn(f"{shape}, {way}: {1.1 * us:.2f} us for a training step and {us:.2f} for its forward run, "
+                          "less than 1.2 times, cannot be: left out", said)
+            self.assertEqual([row[:2] for row in again_found["forward"]], [row[:2] for row in others])
+            self.assertEqual(again_found["samples"], found["samples"])
 
     def test_leaves_the_table_where_points_are_missing(self):
         said, chips, found = self.run_it(Fit.TRUTHS[0], points=100)
@@ -440,16 +502,19 @@ class Worker(unittest.TestCase):
         self.assertEqual(worker.start()["timed"], "graph")
         for training in (0, 1):
             reply = worker.ask("time", *self.SMALL, training)
-            self.assertGreater(reply["run_us"], 0)
-            self.assertLess(abs(reply["us"]), reply["run_us"])
+            self.assertGreater(min(reply["short_us"]), 0)
+            self.assertLess(abs(reply["us"]), max(reply["long_us"]))
+            self.assertIn(len(reply["long_us"]), range(3, 13))
+            self.assertEqual(reply["us"], tune_slope.slope(reply["short_us"], reply["long_us"], reply["steps"]))
 
     def test_times_calls(self):
         worker = self.worker("--timed", "eager")
         self.assertEqual(worker.start()["timed"], "eager")
-        self.assertGreater(worker.ask("time", *self.SMALL, 1)["run_us"], 0)
+        self.assertGreater(min(worker.ask("time", *self.SMALL, 1)["long_us"]), 0)
 
     def test_names_the_call_that_fails(self):
-        for call in set(cudart.CALLS) - {"cudaFree", "cudaGraphExecDestroy"}:
+        not_called = {"cudaFree", "cudaGraphExecDestroy", "cudaMemsetAsync", "cudaRuntimeGetVersion"}
+        for call in set(cudart.CALLS) - not_called:
             with unittest.mock.patch.dict(os.environ, LACUNA_FAILING=call), \
                     self.assertRaisesRegex(WorkerError, rf"CudaError: {call}: cudaErrorPlanted \(1\)"):
                 self.worker("--timed", "graph", "--cudart", self.cudart).start()
