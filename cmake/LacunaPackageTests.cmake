@@ -192,8 +192,6 @@ function(lacuna_extract_page_program name page)
 endfunction()
 
 function(lacuna_run_page_program name)
-  # A sanitizer's run-time library for C++ holds what the library wants of it, that for C does not.
-  set_target_properties(${name}_snippet PROPERTIES LINKER_LANGUAGE CXX)
   add_test(NAME package.${name}_snippet COMMAND ${name}_snippet
            WORKING_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR})
   set_tests_properties(package.${name}_snippet PROPERTIES LABELS "package" TIMEOUT 60)
