@@ -25,6 +25,7 @@ from nvml import Nvml
 LEAST_SAMPLES = 5
 SAMPLING = 1.5  # seconds of a contestant, beyond which no more than the least are taken
 OPERATIONS = 1e10  # that the reference may take, which is computed twice
+AS_LONG_AS = 6  # sequences fewer ones take, for each step reads all weights
 
 
 class CaptureFailed(Exception):
@@ -55,17 +56,17 @@ class Phases:
 
 def checked_part(case):
     """(that of a case which the reference computes, whether its gradients too)."""
-    budget, kept = OPERATIONS, 0
-    for length in case.lengths:
-        budget -= operations(case, length, not case.forward)
-        if budget < 0 and kept:
+    part, taken = None, 0
+    for kept, length in enumerate(case.lengths, 1):
+        taken += operations(case, length, not case.forward)
+        if taken * max(1, AS_LONG_AS / kept) <= OPERATIONS:
+            part = dataclasses.replace(case, lengths=case.lengths[:kept], regime="")
+        elif kept >= AS_LONG_AS:
             break
-        kept += 1
-    part = dataclasses.replace(case, lengths=case.lengths[:kept], regime="")
-    if kept > 1 or budget >= 0:
+    if part:
         return part, not case.forward
-    steps = max(1, min(case.lengths[0], int(OPERATIONS / operations(case, 1, False))))
-    return dataclasses.replace(part, lengths=(steps,), forward=True), False
+    steps = max(1, min(case.lengths[0], int(OPERATIONS / AS_LONG_AS / operations(case, 1, False))))
+    return dataclasses.replace(case, lengths=(steps,), forward=True, regime=""), False
 
 
 def reference(lib, case, numbers):

@@ -81,12 +81,11 @@ class Judgement(unittest.TestCase):
         case = parse("lstm_f32_n6_t10_d4_h8")
         self.assertEqual(gpu_alone_worker.checked_part(case), (case, True))
         one = gpu_numbers.operations(case, 10, True)
-        with unittest.mock.patch.object(gpu_alone_worker, "OPERATIONS", 2.5 * one):
-            part, backward = gpu_alone_worker.checked_part(case)
-            self.assertEqual((part.lengths, backward), ((10, 10), True))
-        with unittest.mock.patch.object(gpu_alone_worker, "OPERATIONS", 0.2 * one):
-            part, backward = gpu_alone_worker.checked_part(case)
-            self.assertEqual((part.lengths, part.forward, backward), ((6,), True, False))
+        for share, apart, lengths in ((2.5, 1, (10, 10)), (6.1, 6, 6 * (10,)), (5.9, 6, (10,)), (0.2, 1, (6,)),
+                                      (1e-9, 6, (1,))):
+            with unittest.mock.patch.multiple(gpu_alone_worker, OPERATIONS=share * one, AS_LONG_AS=apart):
+                part, backward = gpu_alone_worker.checked_part(case)
+            self.assertEqual((part.lengths, part.forward, backward), (lengths, len(lengths) == 1, len(lengths) > 1))
 
 
 class Program(unittest.TestCase):
@@ -157,7 +156,7 @@ class Replays(unittest.TestCase):
         one = gpu_numbers.operations(parse(SMALL), 20, True)
         for share, checked in ((2.5, {"sequences": 2, "steps": 20, "gradients": True}),
                                (0.1, {"sequences": 1, "steps": 6, "gradients": False})):
-            with unittest.mock.patch.object(gpu_alone_worker, "OPERATIONS", share * one):
+            with unittest.mock.patch.multiple(gpu_alone_worker, OPERATIONS=share * one, AS_LONG_AS=1):
                 found = self.bench.run(SMALL, 2, [])
             self.assertEqual((found["checked"], found["refused"]), (checked, []))
 
