@@ -98,4 +98,39 @@ TEST(PaddedApi, APaddedBatchRuns) {
   for (std::size_t i = 4 * H; i < 8 * H; ++i) EXPECT_EQ(padded_hidden[i], 0);
 }
 
+// Whether the cell fires, states, and what is drawn come along.
+TEST(PaddedApi, APaddedBatchOfALayerThatOnlyEvolves) {
+  lacuna::Layer layer = lacuna::gru(2, 3);
+  layer.evolve = lacuna::Evolve::decay_step;
+  layer.empty_rows = lacuna::EmptyRows::evolve_only;
+  layer.zoneout_hidden = 0.5;
+  const lacuna::Parameters<float> parameters(layer, 2);
+  lacuna::Plan plan(context(), layer, {.tokens = 6, .sequences = 2});
+  lacuna::Tape tape(plan);
+  const std::vector<std::int64_t> lengths{3, 1}, offsets{0, 3, 4}, names{7, 9};
+  const std::vector<float> values{1, 2, 3, 4, 5, 6, 7, 8, -1, -1, -1, -1},
+      gaps{0, 1, 2, 0.5f, -1, -1}, initial{.1f, .2f, .3f, .4f, .5f, .6f};
+  const std::vector<std::uint8_t> fires{1, 0, 1, 0, 9, 9};
+  const auto packed = lacuna::pack<float>(context(), {.lengths = lengths,
+                                                      .max_length = 3,
+                                                      .features = 2,
+                                                      .values = values,
+                                                      .fires = fires,
+                                                      .delta_t = gaps,
+                                                      .initial_hidden = initial,
+                                                      .noise = {.seed = 5, .sequence = names}});
+  EXPECT_EQ(packed.fires, (std::vector<std::uint8_t>{1, 0, 1, 0}));
+  std::vector<float> hidden(12), expected(12);
+  plan.forward(parameters, packed.view(), {.hidden = hidden}, tape);
+  plan.forward(parameters,
+               {.offsets = offsets,
+                .values = std::span(values).first(8),
+                .fires = std::span(fires).first(4),
+                .delta_t = std::span(gaps).first(4),
+                .initial_hidden = initial,
+                .noise = {.seed = 5, .sequence = names}},
+               {.hidden = expected}, tape);
+  EXPECT_EQ(hidden, expected);
+}
+
 }  // namespace

@@ -168,6 +168,16 @@ TEST(CudaMemory, ThatAPlanDoesNotGetIsSaidAndTheContextTrains) {
   support::expect_same_bits(run, expected);
 }
 
+TEST(CudaMemory, MoreSequencesThanTheDeviceSorts) {
+  const support::Case c = support::parse_case("gru_f32_n4_d3_h8_len1-7_seed2");
+  const ContextHandle context = support::make_context();
+  const support::LibraryRun<float> run(c);
+  EXPECT_TRUE(refused(support::plan_status(context.get(), run.layer(), LACUNA_REGIME_BEST,
+                                           {100, std::int64_t{1} << 31, 0}),
+                      LACUNA_INVALID_ARGUMENT,
+                      "capacity.sequences: 2147483648, expected 0 to 2147483647 on CUDA"));
+}
+
 #ifndef LACUNA_TEST_ON_DEVICE
 // Kernels of a forward and a backward run, products apart.
 struct Launches {

@@ -138,7 +138,7 @@ TEST_F(TapeKind, IsThatOfThePlanThatUsesIt) {
   const lacuna_input_gradients d_inputs{};
   EXPECT_TRUE(refused(lacuna_backward(states.get(), &parameters, &batch, &given, tape.get(),
                                       &d_parameters, &d_inputs, nullptr),
-                      LACUNA_MISMATCH, "tape: made for a plan of another layer, capacity, kind"));
+                      LACUNA_MISMATCH, "tape: made for a plan of another layer, capacity or kind"));
 }
 
 // ---- Against the oracle ----

@@ -186,6 +186,44 @@ TEST(LayerErrors, HalfPrecisionIsDescribedButNotRunOnTheCpu) {
   }
 }
 
+// ---- Handles ----
+
+// Whatever the failure, a handle is null behind it, so that destroying it is right.
+TEST(HandleErrors, AreNullWhereNothingWasMade) {
+  const Context context;
+  lacuna_layer layer = api_tests::gru_d();
+  const lacuna_capacity capacity{8, 4, 0};
+  const Plan plan(context, layer, capacity);
+  int something = 0;
+  const auto expect_null = [&]<class Handle>(Handle*, auto create) {
+    auto* handle = reinterpret_cast<Handle*>(&something);
+    EXPECT_EQ(create(&handle), LACUNA_INVALID_ARGUMENT);
+    EXPECT_EQ(handle, nullptr) << lacuna_last_error();
+  };
+  lacuna_context_options options{};
+  options.threads = -1;
+  expect_null(static_cast<lacuna_context*>(nullptr),
+              [&](auto** out) { return lacuna_context_create(&options, out); });
+  expect_null(static_cast<lacuna_plan*>(nullptr), [&](auto** out) {
+    return lacuna_plan_create(nullptr, &layer, &capacity, nullptr, out);
+  });
+  expect_null(static_cast<lacuna_tape*>(nullptr),
+              [&](auto** out) { return lacuna_tape_create(nullptr, nullptr, 0, out); });
+  expect_null(static_cast<lacuna_tape*>(nullptr),
+              [&](auto** out) { return lacuna_tape_create(plan, nullptr, 64, out); });
+  const lacuna_stack stack{.layers = &layer, .count = 0};
+  expect_null(static_cast<lacuna_stack_plan*>(nullptr), [&](auto** out) {
+    return lacuna_stack_plan_create(nullptr, &stack, &capacity, nullptr, out);
+  });
+  expect_null(static_cast<lacuna_stack_plan*>(nullptr), [&](auto** out) {
+    return lacuna_stack_plan_create(context, &stack, &capacity, nullptr, out);
+  });
+  layer.hidden = 0;
+  expect_null(static_cast<lacuna_plan*>(nullptr), [&](auto** out) {
+    return lacuna_plan_create(context, &layer, &capacity, nullptr, out);
+  });
+}
+
 // ---- Plans and tapes ----
 
 class PlanErrors : public testing::Test {

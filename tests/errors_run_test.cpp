@@ -358,11 +358,15 @@ TEST_P(RunErrors, TapeOfAnotherPlan) {
   const Plan other_capacity(refusals.context, layer, {capacity.tokens + 1, capacity.sequences});
   const Context other_threads(api_tests::with_threads(1));
   const Plan other_context(other_threads, layer, capacity);
-  for (const Plan* other : {&other_layer, &other_zoneout, &other_capacity, &other_context}) {
-    if (other == &other_context && !support::on_cpu) continue;  // threads are the CPU's
+  const Context as_many_threads(api_tests::with_threads(2));
+  const Plan same_threads(as_many_threads, layer, capacity);
+  for (const Plan* other :
+       {&other_layer, &other_zoneout, &other_capacity, &other_context, &same_threads}) {
     const Tape tape(*other);
     refusals.both(
-        "tape: made for a plan of another layer, capacity, kind of tape or context (",
+        other == &other_context || other == &same_threads
+            ? "tape: made for a plan of another context, expected one of this plan's"
+            : "tape: made for a plan of another layer, capacity or kind of tape (",
         [&](Call& call) { call.tape = tape; }, {}, LACUNA_MISMATCH);
   }
 }

@@ -70,6 +70,8 @@ TEST_F(SizeErrors, Batch) {
             "batch.carry_in.first_gap: 7 elements, expected sequences 2");
   const std::vector<std::int64_t> falling{0, 1, -3};
   EXPECT_EQ(with(&B::offsets, falling), "batch.offsets: ends in -3, expected >= 0");
+  const std::vector<std::int64_t> alone{5};
+  EXPECT_EQ(with(&B::offsets, alone), "batch.offsets[0]: 5, expected 0");
 }
 
 TEST_F(SizeErrors, Outputs) {
@@ -172,11 +174,44 @@ TEST_F(SizeErrors, LayersThatDoNotBelongTogether) {
   other.hidden = 5;
   const lacuna::Parameters<float> others(other, 1);
   EXPECT_EQ(refusal([&] { plan.forward(others, good, {}); }, lacuna::Status::mismatch),
-            "parameters: made for a layer other than the plan's");
+            "parameters: made for a layer other than the plan's: hidden is 5, expected 4");
   lacuna::Gradients<float> other_gradients(others);
   EXPECT_EQ(refusal([&] { plan.backward(parameters, good, {}, tape, other_gradients); },
                     lacuna::Status::mismatch),
-            "d_parameters: made for a layer other than the plan's");
+            "d_parameters: made for a layer other than the plan's: hidden is 5, expected 4");
+  EXPECT_EQ(refusal([&] { (void)other_gradients.c(parameters); }, lacuna::Status::mismatch),
+            "gradients: made for a layer other than the parameters': hidden is 5, expected 4");
+}
+
+// Whichever field it is, the message names it and both values.
+TEST(LayerDifferences, NameTheFirstField) {
+  const auto difference = [](auto change) {
+    lacuna::Layer changed = lacuna::lstm(3, 4);
+    change(changed);
+    EXPECT_NE(changed, lacuna::lstm(3, 4));
+    return lacuna::detail::difference(changed, lacuna::lstm(3, 4));
+  };
+  using L = lacuna::Layer;
+  EXPECT_EQ(difference([](L& l) { l.cell = lacuna::Cell::gru_reset_before; }),
+            "cell is gru_reset_before, expected lstm");
+  EXPECT_EQ(difference([](L& l) { l.impute = lacuna::Impute::forward; }),
+            "impute is forward, expected none");
+  EXPECT_EQ(difference([](L& l) { l.evolve = lacuna::Evolve::decay_step; }),
+            "evolve is decay_step, expected none");
+  EXPECT_EQ(difference([](L& l) { l.empty_rows = lacuna::EmptyRows::evolve_only; }),
+            "empty_rows is evolve_only, expected update");
+  EXPECT_EQ(difference([](L& l) { l.features = 9, l.hidden = 9; }), "features is 9, expected 3");
+  EXPECT_EQ(difference([](L& l) { l.mask_input = true; }), "mask_input is true, expected false");
+  EXPECT_EQ(difference([](L& l) { l.gap_input = true; }), "gap_input is true, expected false");
+  EXPECT_EQ(difference([](L& l) { l.reverse = true; }), "reverse is true, expected false");
+  EXPECT_EQ(difference([](L& l) { l.type = lacuna::Type::bf16; }), "type is bf16, expected f32");
+  EXPECT_EQ(difference([](L& l) { l.zoneout_hidden = 0.25; }),
+            "zoneout_hidden is 0.25, expected 0");
+  EXPECT_EQ(difference([](L& l) { l.zoneout_cell = 0.5; }), "zoneout_cell is 0.5, expected 0");
+  EXPECT_EQ(difference([](L& l) { l.recurrent_dropout = 0.1; }),
+            "recurrent_dropout is 0.1, expected 0");
+  EXPECT_EQ(difference([](L& l) { l.layer_norm = true; }), "layer_norm is true, expected false");
+  EXPECT_EQ(difference([](L& l) { l.projection = 2; }), "projection is 2, expected 0");
 }
 
 TEST_F(SizeErrors, TheLibrarysOwnChecksComeThroughAsExceptions) {
@@ -227,13 +262,52 @@ TEST_F(SizeErrors, Training) {
   adam.options.learning_rate = -1;
   EXPECT_EQ(refusal([&] { adam.step(context, eight, x); }),
             "parameters: 12 elements, expected count 8");
+  EXPECT_EQ(refusal([&] { adam.set_steps(-1); }), "steps: -1, expected >= 0");
+}
+
+// As many numbers in all do not make two layers one.
+TEST_F(SizeErrors, GradientsOfAnotherLayer) {
+  lacuna::Parameters<float> of_narrow(lacuna::rnn(4, 3), 1);
+  const lacuna::Gradients<float> of_wide(lacuna::rnn(9, 2));
+  ASSERT_EQ(of_narrow.count(), of_wide.count());
+  const std::string message =
+      "gradients: made for a layer other than the parameters': features is 9, expected 4";
+  lacuna::Adam<float> adam(of_narrow.count());
+  EXPECT_EQ(refusal([&] { adam.step(context, of_wide, of_narrow); }, lacuna::Status::mismatch),
+            message);
+  lacuna::AdamArrays<float> arrays;
+  EXPECT_EQ(refusal([&] { arrays.add(of_wide, of_narrow); }, lacuna::Status::mismatch), message);
+  EXPECT_EQ(arrays.count(), 0u);
+}
+
+TEST(LossScalers, RefuseWhatAStepWouldRefuse) {
+  using lacuna::LossScaler;
+  EXPECT_EQ(refusal([] { LossScaler({.growth = 0.5}); }),
+            "options.growth: 0.5, expected a finite number > 1");
+  EXPECT_EQ(refusal([] { LossScaler({.backoff = 1}); }),
+            "options.backoff: 1, expected 0 < backoff < 1");
+  EXPECT_EQ(refusal([] { LossScaler({.interval = 0}); }), "options.interval: 0, expected >= 1");
+  EXPECT_EQ(refusal([] { LossScaler({.initial_scale = 0}); }),
+            "scale: 0, expected 2^-126 to 2^126");
+  EXPECT_EQ(refusal([] {
+              LossScaler(lacuna_loss_scale{-2, 0, 0});
+            }),
+            "scale: -2, expected 2^-126 to 2^126");
+  EXPECT_EQ(refusal([] {
+              LossScaler(lacuna_loss_scale{2, -1, 0});
+            }),
+            "state.finite_steps: -1, expected >= 0");
+  EXPECT_EQ(refusal([] {
+              LossScaler(lacuna_loss_scale{2, 0, -1});
+            }),
+            "state.steps: -1, expected >= 0");
 }
 
 TEST_F(SizeErrors, PaddedBatches) {
   const std::vector<std::int64_t> lengths{2, 1}, negative{2, -1}, long_one{2, 4};
   std::vector<float> padded(18, 1), packed(9);
   EXPECT_EQ(refusal([&] { lacuna::pack<float>(context, 3, 3, negative, padded, packed); }),
-            "lengths[1]: -1, expected >= 0");
+            "lengths[1]: -1, expected 0 to max_length = 3");
   EXPECT_EQ(refusal([&] { lacuna::pack<float>(context, 3, 3, lengths, wrong, packed); }),
             "padded: 7 elements, expected sequences * max_length 6 x columns 3");
   EXPECT_EQ(refusal([&] { lacuna::pack<float>(context, 3, 3, lengths, padded, wrong); }),
@@ -247,6 +321,47 @@ TEST_F(SizeErrors, PaddedBatches) {
             "packed: 7 elements, expected tokens 3 x columns 3");
   EXPECT_EQ(refusal([&] { lacuna::unpack<float>(context, 3, 3, offsets, packed, wrong); }),
             "padded: 7 elements, expected sequences * max_length 6 x columns 3");
+  const std::vector<std::int64_t> alone{5};
+  EXPECT_EQ(refusal([&] { lacuna::unpack<float>(context, 3, 3, alone, packed, padded); }),
+            "offsets[0]: 5, expected 0");
+}
+
+// Of a whole batch: every message names the member.
+TEST_F(SizeErrors, PaddedBatchesByMember) {
+  const std::vector<std::int64_t> lengths{2, 1};
+  const std::vector<float> all(18, 1), of_rows(6, 1);
+  const auto pack = [&](auto change) {
+    lacuna::PaddedBatch<float> padded{
+        .lengths = lengths, .max_length = 3, .features = 3, .values = all, .delta_t = of_rows};
+    change(padded);
+    return refusal([&] { (void)lacuna::pack<float>(context, padded); });
+  };
+  using P = lacuna::PaddedBatch<float>;
+  EXPECT_EQ(pack([](P&) {}), "nothing was thrown");
+  const std::string shape = " elements, expected sequences * max_length 6 x features 3";
+  EXPECT_EQ(pack([&](P& p) { p.values = wrong; }), "padded.values: 7" + shape);
+  EXPECT_EQ(pack([&](P& p) { p.mask = wrong_mask; }), "padded.mask: 8" + shape);
+  EXPECT_EQ(pack([&](P& p) { p.delta = wrong; }), "padded.delta: 7" + shape);
+  const std::string row = " elements, expected sequences * max_length 6";
+  EXPECT_EQ(pack([&](P& p) { p.fires = wrong_mask; }), "padded.fires: 8" + row);
+  EXPECT_EQ(pack([&](P& p) { p.delta_t = wrong; }), "padded.delta_t: 7" + row);
+  EXPECT_EQ(pack([&](P& p) { p.times = wrong_times; }), "padded.times: 4" + row);
+  EXPECT_EQ(pack([](P& p) { p.features = 0; }),
+            "padded.values: 18 elements, expected sequences * max_length 6 x features 0");
+  EXPECT_EQ(pack([](P& p) { p.max_length = 0; }),
+            "padded.lengths[0]: 2, expected 0 to max_length = 0");
+  EXPECT_EQ(pack([](P& p) { p.max_length = -1; }), "padded.max_length: -1, expected >= 0");
+  const std::vector<std::int64_t> long_one{2, 4}, negative{2, -5},
+      vast(2, std::numeric_limits<std::int64_t>::max());
+  EXPECT_EQ(pack([&](P& p) { p.lengths = long_one; }),
+            "padded.lengths[1]: 4, expected 0 to max_length = 3");
+  EXPECT_EQ(pack([&](P& p) { p.lengths = negative; }),
+            "padded.lengths[1]: -5, expected 0 to max_length = 3");
+  EXPECT_EQ(pack([&](P& p) { p.lengths = vast, p.max_length = vast[0]; }),
+            "padded.max_length: 9223372036854775807 of 2 sequences, which do not fit in memory");
+  EXPECT_EQ(refusal([&] { (void)lacuna::offsets_of(vast); }),
+            "lengths[1]: 9223372036854775807 more tokens than the 9223372036854775807 before do "
+            "not fit in memory");
 }
 
 }  // namespace

@@ -205,9 +205,10 @@ class ClipErrors : public TrainingErrors {
 };
 
 TEST_F(ClipErrors, EveryArgument) {
-  double norm = -7;
+  double norms[2] = {-7, -7};
+  double* norm = norms;
   const auto call = [&] {
-    return lacuna_clip_gradient_norm(used, real_type(), arrays, gradients, counts, max_norm, &norm,
+    return lacuna_clip_gradient_norm(used, real_type(), arrays, gradients, counts, max_norm, norm,
                                      nullptr);
   };
   ASSERT_EQ(call(), LACUNA_OK);
@@ -221,15 +222,55 @@ TEST_F(ClipErrors, EveryArgument) {
   refuse_with("gradients[0]: address 0x", list[0], misaligned(list[0]), call);
   refuse_with("gradients[1]: overlaps gradients[0]", list[1],
               static_cast<void*>(written.data() + 63), call);
+  refuse_with("gradients[0]: 4611686018427387904 elements do not fit in memory", sizes[0],
+              std::int64_t{1} << 62, call);
+  refuse_with("gradients[0]: 4611686018427387903 elements do not fit in memory", sizes[0],
+              (std::int64_t{1} << 62) - 1, call);  // the product fits, not behind the address
+  refuse_with("norm: address 0x", norm, misaligned(norm), call);
+  refuse_with("norm: overlaps gradients[1]", norm, reinterpret_cast<double*>(written_too.data()),
+              call);
   refuse_with("max_norm: 0, expected > 0", max_norm, 0, call);
   refuse_with("max_norm: -1, expected > 0", max_norm, -1, call);
   refuse_with("max_norm: nan, expected > 0", max_norm, nan, call);
   EXPECT_EQ(lacuna_clip_gradient_norm(context, LACUNA_F32, 2, list, sizes, 1, nullptr, nullptr),
             LACUNA_OK)
       << "a norm is optional";
-  EXPECT_EQ(lacuna_clip_gradient_norm(context, LACUNA_F32, 0, nullptr, nullptr, 1, &norm, nullptr),
+  EXPECT_EQ(lacuna_clip_gradient_norm(context, LACUNA_F32, 0, nullptr, nullptr, 1, norm, nullptr),
             LACUNA_OK);
-  EXPECT_EQ(norm, 0);
+  EXPECT_EQ(norms[0], 0);
+  EXPECT_EQ(norms[1], -7);
+}
+
+// More arrays than the checks have room for without memory of their own, in no order.
+TEST_F(ClipErrors, OverlapsInALongList) {
+  constexpr std::size_t many = 1000;
+  std::vector<float> all(4 * many, 1);
+  std::vector<void*> places;
+  for (std::size_t a = 0; a < many; ++a) places.push_back(&all[4 * (a * 377 % many)]);
+  std::vector<std::int64_t> lengths(many, 4);
+  const auto clip = [&] {
+    return lacuna_clip_gradient_norm(context, LACUNA_F32, many, places.data(), lengths.data(), 1e9,
+                                     nullptr, nullptr);
+  };
+  EXPECT_EQ(clip(), LACUNA_OK) << lacuna_last_error();
+  std::size_t last = 0;  // which of them lies at the end; the one before it reaches into it
+  std::size_t before = 0;
+  for (std::size_t a = 0; a < many; ++a) {
+    if (places[a] == &all[4 * (many - 1)]) last = a;
+    if (places[a] == &all[4 * (many - 2)]) before = a;
+  }
+  lengths[before] = 5;
+  EXPECT_TRUE(refused(clip(), LACUNA_INVALID_ARGUMENT,
+                      {"gradients[" + std::to_string(std::max(last, before)) +
+                       "]: overlaps gradients[" + std::to_string(std::min(last, before)) + "]"}));
+  // One that spans many is found however far away the other begins.
+  lengths[before] = 4;
+  std::size_t first = 0;
+  while (places[first] != all.data()) ++first;
+  lengths.assign(many, 0);
+  lengths[first] = 4 * many;
+  lengths[last] = 1;
+  EXPECT_TRUE(refused(clip(), LACUNA_INVALID_ARGUMENT, {"]: overlaps gradients["}));
 }
 
 // ---- Adam ----
@@ -300,14 +341,15 @@ class ClippedAdamErrors : public AdamErrors {
 };
 
 TEST_F(ClippedAdamErrors, EveryArgument) {
-  double norm = -7;
+  double norms[2] = {-7, -7};
+  double* norm = norms;
   const auto call = [&] {
     written_too.assign(64, untouched == written_too[0] ? untouched : 0);
     return lacuna_adam_step_clipped(used, adam, real_type(), arrays, given, max_norm, nullptr,
-                                    nullptr, &norm, nullptr);
+                                    nullptr, norm, nullptr);
   };
   ASSERT_EQ(call(), LACUNA_OK);
-  EXPECT_EQ(norm, 4);
+  EXPECT_EQ(norms[0], 4);
   refuse_with("context: null", used, nullptr, call);
   refuse_with("adam: null", adam, nullptr, call);
   if (support::on_cpu) refuse_with("type: LACUNA_F16", type, LACUNA_F16, call, LACUNA_UNSUPPORTED);
@@ -331,12 +373,19 @@ TEST_F(ClippedAdamErrors, EveryArgument) {
               static_cast<const void*>(written_too.data() + 1), call);
   refuse_with("max_norm: 0, expected > 0", max_norm, 0, call);
   refuse_with("max_norm: nan, expected > 0", max_norm, nan, call);
+  refuse_with("list[1].gradients: 4611686018427387904 elements do not fit in memory", list[1].count,
+              std::int64_t{1} << 62, call);
+  refuse_with("norm: address 0x", norm, misaligned(norm), call);
+  refuse_with("norm: overlaps list[0].parameters", norm, reinterpret_cast<double*>(written.data()),
+              call);
+  refuse_with("norm: overlaps list[0].gradients", norm,
+              reinterpret_cast<double*>(gradient_values.data()), call);
   list[1].gradients = list[0].gradients;  // what is only read may be shared
   EXPECT_EQ(call(), LACUNA_OK) << lacuna_last_error();
   EXPECT_EQ(lacuna_adam_step_clipped(context, adam, LACUNA_F32, 0, nullptr, 1, nullptr, nullptr,
-                                     &norm, nullptr),
+                                     norm, nullptr),
             LACUNA_OK);
-  EXPECT_EQ(norm, 0);
+  EXPECT_EQ(norms[0], 0);
 }
 
 TEST_F(ClippedAdamErrors, LossScaling) {

@@ -329,6 +329,64 @@ TYPED_TEST(Training, AClippedStepLeavesFrozenParametersAlone) {
     EXPECT_EQ(parameters.flat()[i], apart.flat()[i]) << i;
 }
 
+// What lies side by side is one array of the library's list.
+TYPED_TEST(Training, ALayersParametersAreOneArray) {
+  using Real = TypeParam;
+  lacuna::Parameters<Real> parameters(lacuna::gru_d(4, 3, lacuna::type_of<Real>), 5);
+  lacuna::Gradients<Real> gradients(parameters);
+  EXPECT_EQ(lacuna::AdamArrays<Real>().add(gradients, parameters).arrays(), 1u);
+  parameters.freeze(lacuna::Parameter::x_mean);  // in the middle
+  EXPECT_EQ(lacuna::AdamArrays<Real>().add(gradients, parameters).arrays(), 2u);
+  parameters.freeze(lacuna::Parameter::weights_x);    // the first
+  parameters.freeze(lacuna::Parameter::evolve_bias);  // the last
+  EXPECT_EQ(lacuna::AdamArrays<Real>().add(gradients, parameters).arrays(), 2u);
+  for (int kind = 0; kind < lacuna::parameter_kinds; ++kind)
+    parameters.freeze(static_cast<lacuna::Parameter>(kind));
+  EXPECT_EQ(lacuna::AdamArrays<Real>().add(gradients, parameters).arrays(), 0u);
+  std::vector<Real> other(3), d_other(3);
+  const auto both = lacuna::AdamArrays<Real>().add(gradients, parameters).add(d_other, other);
+  EXPECT_EQ(both.arrays(), 1u);
+  EXPECT_EQ(both.count(), parameters.count() + 3);
+}
+
+// Saved after two steps and gone on with by new objects, training has the bits of training without a break.
+TYPED_TEST(Training, IsResumed) {
+  using Real = TypeParam;
+  const std::size_t count = 40;
+  std::vector<std::vector<Real>> gradients;
+  for (int step = 0; step < 5; ++step)
+    gradients.push_back(convert<Real>(numbers<Real>(count, this->random)));
+  const auto start = convert<Real>(numbers<Real>(count, this->random));
+  const lacuna::LossScalingOptions scaling{.growth = 2, .interval = 2, .initial_scale = 4};
+  const auto run = [&](lacuna::Adam<Real>& adam, lacuna::LossScaler& scaler,
+                       std::vector<Real>& parameters, std::size_t from, std::size_t to) {
+    for (std::size_t step = from; step < to; ++step) {
+      const auto arrays = lacuna::AdamArrays<Real>().add(gradients[step], parameters);
+      adam.step(this->context, arrays, 1.0, &scaler);
+    }
+  };
+  std::vector<Real> whole = start, resumed = start;
+  lacuna::Adam<Real> adam(count), first(count);
+  lacuna::LossScaler scaler(scaling), first_scaler(scaling);
+  run(adam, scaler, whole, 0, 5);
+  run(first, first_scaler, resumed, 0, 3);
+
+  lacuna::Adam<Real> second(count);
+  const auto& saved = first;
+  std::copy(saved.first_moment().begin(), saved.first_moment().end(),
+            second.first_moment().begin());
+  std::copy(saved.second_moment().begin(), saved.second_moment().end(),
+            second.second_moment().begin());
+  second.set_steps(saved.steps());
+  lacuna::LossScaler second_scaler(first_scaler.state(), scaling);
+  EXPECT_EQ(second_scaler.state().finite_steps, 1);
+  run(second, second_scaler, resumed, 3, 5);
+  EXPECT_EQ(resumed, whole);
+  EXPECT_EQ(second.steps(), 5);
+  EXPECT_EQ(second_scaler.scale(), scaler.scale());
+  EXPECT_EQ(second_scaler.state().steps, 5);
+}
+
 // ---- Dynamic loss scaling ----
 
 // A head that learns from a scaled loss has the bits of one that learns from the loss, whatever becomes of the scale.

@@ -75,7 +75,7 @@ extern "C" {
 lacuna_status lacuna_context_create(const lacuna_context_options* options,
                                     lacuna_context** context) {
   return guarded([&] {
-    not_null(context, "context");
+    not_null(context, "context") = nullptr;
     const lacuna_context_options chosen = options ? *options : lacuna_context_options{};
     lacuna::api::check(chosen);
     auto backend = lacuna::api::make_backend(chosen);

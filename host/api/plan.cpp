@@ -2,6 +2,7 @@
 #include "host/api/plan.h"
 
 #include <cstring>
+#include <limits>
 #include <new>
 #include <span>
 #include <stdexcept>
@@ -57,7 +58,7 @@ Recipe within_limit(const Backend& backend, std::size_t limit, Recipe with_gates
 Recipe recipe_for(const Context& context, const lacuna_layer* layer, const lacuna_capacity* given,
                   const lacuna_plan_options& options) {
   checked(layer, *context.backend);
-  const lacuna_capacity& capacity = checked_capacity(given);
+  const lacuna_capacity& capacity = checked_capacity(given, *context.backend);
   check_options(options);
   try {
     return within_limit(*context.backend, context.backend->memory().limits().in_use,
@@ -98,9 +99,11 @@ lacuna_plan_info info_of(const Recipe& recipe) {
 
 }  // namespace
 
-const lacuna_capacity& checked_capacity(const lacuna_capacity* given) {
+const lacuna_capacity& checked_capacity(const lacuna_capacity* given, const Backend& backend) {
   // Far beyond any machine, and small enough for the plan to count in 64 bits.
   static constexpr std::int64_t most_rows = std::int64_t{1} << 48;
+  // CUDA sorts sequences, and numbers them in 32 bits.
+  static constexpr std::int64_t most_on_cuda = std::numeric_limits<std::int32_t>::max();
   const lacuna_capacity& capacity = not_null(given, "capacity");
   const auto check = [](std::int64_t rows, std::string_view argument) {
     if (rows < 0 || rows > most_rows)
@@ -109,6 +112,9 @@ const lacuna_capacity& checked_capacity(const lacuna_capacity* given) {
   check(capacity.tokens, "capacity.tokens");
   check(capacity.sequences, "capacity.sequences");
   check(capacity.max_length, "capacity.max_length");
+  if (backend.kind() == LACUNA_BACKEND_CUDA && capacity.sequences > most_on_cuda)
+    refuse(LACUNA_INVALID_ARGUMENT, "capacity.sequences: ", capacity.sequences, ", expected 0 to ",
+           most_on_cuda, " on CUDA");
   return capacity;
 }
 
@@ -168,8 +174,8 @@ lacuna_status lacuna_plan_create(lacuna_context* context, const lacuna_layer* la
                                  const lacuna_capacity* capacity,
                                  const lacuna_plan_options* options, lacuna_plan** plan) {
   return guarded([&] {
+    not_null(plan, "plan") = nullptr;
     auto& shared = not_null(context, "context").shared;
-    not_null(plan, "plan");
     const lacuna_plan_options chosen = options ? *options : lacuna_plan_options{};
     const lacuna::Recipe recipe = api::recipe_for(*shared, layer, capacity, chosen);
     *plan =
@@ -217,8 +223,8 @@ void lacuna_plan_destroy(lacuna_plan* plan) { delete plan; }
 lacuna_status lacuna_tape_create(lacuna_plan* plan, void* memory, size_t bytes,
                                  lacuna_tape** tape) {
   return guarded([&] {
+    not_null(tape, "tape") = nullptr;
     const lacuna::Recipe& recipe = not_null(plan, "plan").recipe;
-    not_null(tape, "tape");
     if (recipe.inference)
       refuse(LACUNA_MISMATCH,
              "plan: made with options.inference = 1, which has no backward run and so no tape");

@@ -20,7 +20,7 @@ struct lacuna_plan {
 
 namespace lacuna::api {
 
-const lacuna_capacity& checked_capacity(const lacuna_capacity* given);
+const lacuna_capacity& checked_capacity(const lacuna_capacity* given, const Backend& backend);
 // Whether they make sense; whether a backend has what they ask for, it says itself.
 void check_options(const lacuna_plan_options& options);
 // The caller's memory when there is some, else the context's. Arguments are named as given in messages.

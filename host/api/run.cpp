@@ -67,16 +67,19 @@ bool same_recipe(const Recipe& a, const Recipe& b) {
          p.hidden == q.hidden && p.mask_input == q.mask_input && p.gap_input == q.gap_input &&
          p.reverse == q.reverse && p.zoneout_hidden == q.zoneout_hidden &&
          p.zoneout_cell == q.zoneout_cell && p.recurrent_dropout == q.recurrent_dropout &&
-         p.projection == q.projection && a.capacity.tokens == b.capacity.tokens &&
-         a.capacity.sequences == b.capacity.sequences &&
+         p.layer_norm == q.layer_norm && p.projection == q.projection &&
+         a.capacity.tokens == b.capacity.tokens && a.capacity.sequences == b.capacity.sequences &&
          a.capacity.max_length == b.capacity.max_length && a.inference == b.inference &&
          a.isa == b.isa && a.threads == b.threads && a.tape_bytes == b.tape_bytes;
 }
 
 void check_tape_fits(const lacuna_plan& plan, const lacuna_tape& tape) {
-  if (!same_recipe(plan.recipe, tape.recipe))
+  // Its memory may be another device's.
+  if (plan.context != tape.context)
     refuse(LACUNA_MISMATCH,
-           "tape: made for a plan of another layer, capacity, kind of tape or context (",
+           "tape: made for a plan of another context, expected one of this plan's");
+  if (!same_recipe(plan.recipe, tape.recipe))
+    refuse(LACUNA_MISMATCH, "tape: made for a plan of another layer, capacity or kind of tape (",
            name_of(tape.recipe.layer.cell), " with ", tape.recipe.layer.features, " features, ",
            tape.recipe.layer.hidden, " hidden units, ", tape.recipe.capacity.tokens, " tokens in ",
            tape.recipe.capacity.sequences, " sequences)");

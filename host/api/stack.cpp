@@ -38,7 +38,7 @@ namespace {
 stack::StackRecipe recipe_for(const Context& context, const lacuna_stack* stack,
                               const lacuna_capacity* given, const lacuna_stack_options& options) {
   const schedule::Stack described = checked(stack, context.backend.get());
-  const lacuna_capacity& capacity = checked_capacity(given);
+  const lacuna_capacity& capacity = checked_capacity(given, *context.backend);
   const stack::Options chosen = checked(options, described, capacity);
   try {
     return stack::make_recipe(*context.backend, described, capacity, chosen);
@@ -127,8 +127,8 @@ lacuna_status lacuna_stack_plan_create(lacuna_context* context, const lacuna_sta
                                        const lacuna_stack_options* options,
                                        lacuna_stack_plan** plan) {
   return guarded([&] {
+    not_null(plan, "plan") = nullptr;
     auto& shared = not_null(context, "context").shared;
-    not_null(plan, "plan");
     const lacuna_stack_options chosen = options ? *options : lacuna_stack_options{};
     auto made = std::make_unique<lacuna_stack_plan>(
         shared, api::recipe_for(*shared, stack, capacity, chosen));

@@ -1,6 +1,11 @@
 // lacuna_linear_*, lacuna_loss_evaluate, lacuna_clip_gradient_norm and lacuna_adam_step*: checks,
 // then the backend.
+#include <algorithm>
+#include <array>
 #include <cmath>
+#include <span>
+#include <utility>
+#include <vector>
 
 #include "host/api/arrays.h"
 #include "host/api/context.h"
@@ -115,80 +120,163 @@ void check_targets(const Backend& backend, const LossRun& run) {
 
 // ---- Clipping and Adam ----
 
-// An array of a list, called list[index] field.
+// An array that a list names: list[index] field. What is no list's has index -1.
 struct Listed {
   std::string_view list, field;
   std::int64_t index;
   const void* array;
   std::int64_t count;
+  std::size_t element;  // bytes, and its alignment
   bool written;
-
-  std::uintptr_t begin() const { return reinterpret_cast<std::uintptr_t>(array); }
-  std::uintptr_t end(std::size_t element) const {
-    return begin() + static_cast<std::size_t>(count) * element;
-  }
+  bool optional = false;
 };
 
-// A list may be longer than LayerArrays has room for, so its rules stand here once more; at(i): array i of `arrays`.
-// Pair by pair, for a call of training allocates nothing.
+// As a message names it.
+struct Named {
+  explicit Named(const Listed& one) : list(one.list), field(one.field), index(one.index) {}
+  std::string_view list, field;
+  std::int64_t index;
+};
+
+template <class... What>
+[[noreturn]] void refuse_listed(const Named& one, const What&... what) {
+  if (one.index < 0) refuse(LACUNA_INVALID_ARGUMENT, one.list, what...);
+  refuse(LACUNA_INVALID_ARGUMENT, one.list, "[", one.index, "]", one.field, what...);
+}
+template <class... What>
+[[noreturn]] void refuse_overlap(const Named& one, const Named& other) {
+  constexpr std::string_view rule = "; what is written needs memory of its own";
+  if (other.index < 0) refuse_listed(one, ": overlaps ", other.list, rule);
+  refuse_listed(one, ": overlaps ", other.list, "[", other.index, "]", other.field, rule);
+}
+
+// What an array occupies, and which one of the call's it is.
+struct Interval {
+  std::uintptr_t begin, end;
+  std::int64_t number;
+  bool written;
+};
+
+// Of an array by itself: null, alignment, size, an address that the backend can use. Empty where there is none.
+Interval check_one(const Backend& backend, const Listed& one, std::int64_t number) {
+  const Named name(one);
+  const auto begin = reinterpret_cast<std::uintptr_t>(one.array);
+  if (one.array == nullptr) {
+    if (one.count > 0 && !one.optional)
+      refuse_listed(name, ": null, expected ", one.count, " elements");
+    return {0, 0, number, one.written};
+  }
+  if (begin % one.element != 0)
+    refuse_listed(name, ": address ", Address{one.array}, ", expected a multiple of ", one.element);
+  std::size_t bytes = 0;
+  std::uintptr_t end = 0;
+  if (__builtin_mul_overflow(static_cast<std::size_t>(one.count), one.element, &bytes) ||
+      __builtin_add_overflow(begin, bytes, &end))
+    refuse_listed(name, ": ", one.count, " elements do not fit in memory");
+  if (bytes > 0)
+    if (const std::string wrong = backend.refuse_address(one.array, false); !wrong.empty())
+      refuse_listed(name, ": address ", Address{one.array}, ", ", wrong);
+  return {begin, end, number, one.written};
+}
+
+// Refuses an overlap with what is written. Sorts.
 template <class At>
-void check_listed(const Backend& backend, std::size_t element, std::int64_t arrays, At at) {
-  for (std::int64_t i = 0; i < arrays; ++i) {
-    const Listed one = at(i);
-    const auto refuse_it = [&](const auto&... what) {
-      refuse(LACUNA_INVALID_ARGUMENT, one.list, "[", one.index, "]", one.field, ": ", what...);
-    };
-    if (one.count > 0 && one.array == nullptr) refuse_it("null, expected ", one.count, " elements");
-    if (one.begin() % element != 0)
-      refuse_it("address ", Address{one.array}, ", expected a multiple of ", element);
-    if (one.count > 0)
-      if (const std::string wrong = backend.refuse_address(one.array, false); !wrong.empty())
-        refuse_it("address ", Address{one.array}, ", ", wrong);
-    for (std::int64_t before = 0; before < i; ++before) {
-      const Listed other = at(before);
-      if ((one.written || other.written) && one.begin() < other.end(element) &&
-          other.begin() < one.end(element))
-        refuse_it("overlaps ", other.list, "[", other.index, "]", other.field,
-                  "; what is written needs memory of its own");
-    }
+void check_apart(std::span<Interval> intervals, At at) {
+  std::sort(intervals.begin(), intervals.end(), [](const Interval& a, const Interval& b) {
+    return std::pair(a.begin, a.number) < std::pair(b.begin, b.number);
+  });
+  // Of those so far, the one that reaches furthest, among the written and among all.
+  const Interval *written = nullptr, *any = nullptr;
+  for (const Interval& one : intervals) {
+    if (one.begin == one.end) continue;
+    const Interval* const before = one.written ? any : written;
+    if (before && before->end > one.begin)
+      refuse_overlap(Named(at(std::max(one.number, before->number))),
+                     Named(at(std::min(one.number, before->number))));
+    if (!any || any->end < one.end) any = &one;
+    if (one.written && (!written || written->end < one.end)) written = &one;
   }
 }
 
+// A list may be longer than LayerArrays has room for, so its rules stand here once more; at(i): array i of `arrays`. Only a
+// list of more arrays than `room` takes memory.
+template <class At>
+void check_listed(const Backend& backend, std::int64_t arrays, At at) {
+  std::array<Interval, 258> room;
+  std::vector<Interval> more;
+  std::span<Interval> intervals(room);
+  const auto number = static_cast<std::size_t>(arrays);
+  if (number > room.size()) {
+    more.resize(number);
+    intervals = more;
+  }
+  for (std::size_t i = 0; i < number; ++i) {
+    const auto index = static_cast<std::int64_t>(i);
+    intervals[i] = check_one(backend, at(index), index);
+  }
+  check_apart(intervals.first(number), at);
+}
+
+Listed listed_norm(double* norm) {
+  return {.list = "norm",
+          .field = {},
+          .index = -1,
+          .array = norm,
+          .count = 1,
+          .element = sizeof(double),
+          .written = true,
+          .optional = true};
+}
+
 void check_gradient_list(const Backend& backend, lacuna_type type, std::int64_t arrays,
-                         void* const* gradients, const std::int64_t* counts) {
+                         void* const* gradients, const std::int64_t* counts, double* norm) {
   check_at_least(arrays, 0, "arrays");
-  if (arrays == 0) return;
-  not_null(gradients, "gradients");
-  not_null(counts, "counts");
+  if (arrays > 0) {
+    not_null(gradients, "gradients");
+    not_null(counts, "counts");
+  }
   for (std::int64_t a = 0; a < arrays; ++a)
     if (counts[a] < 0)
       refuse(LACUNA_INVALID_ARGUMENT, "counts[", a, "]: ", counts[a], ", expected >= 0");
-  check_listed(backend, wide_size_of(type), arrays, [&](std::int64_t a) {
-    return Listed{"gradients", "", a, gradients[a], counts[a], true};
+  const std::size_t wide = wide_size_of(type);
+  check_listed(backend, arrays + 1, [&](std::int64_t a) {
+    if (a == arrays) return listed_norm(norm);
+    return Listed{"gradients", "", a, gradients[a], counts[a], wide, true};
   });
 }
 
 // Array i of the 4 that each entry has.
-Listed listed(const lacuna_adam_array* list, std::int64_t i) {
+Listed listed(const lacuna_adam_array* list, std::int64_t i, std::size_t wide) {
   const lacuna_adam_array& one = list[i / 4];
   switch (i % 4) {
-    case 0: return {"list", ".gradients", i / 4, one.gradients, one.count, false};
-    case 1: return {"list", ".parameters", i / 4, one.parameters, one.count, true};
-    case 2: return {"list", ".first_moment", i / 4, one.first_moment, one.count, true};
-    default: return {"list", ".second_moment", i / 4, one.second_moment, one.count, true};
+    case 0: return {"list", ".gradients", i / 4, one.gradients, one.count, wide, false};
+    case 1: return {"list", ".parameters", i / 4, one.parameters, one.count, wide, true};
+    case 2: return {"list", ".first_moment", i / 4, one.first_moment, one.count, wide, true};
+    default: return {"list", ".second_moment", i / 4, one.second_moment, one.count, wide, true};
   }
 }
 
+// All that lacuna_adam_step_clipped is given to read and write. `loss_scale`: null where there is no scaling.
 void check_adam_list(const Backend& backend, lacuna_type type, std::int64_t arrays,
-                     const lacuna_adam_array* list) {
+                     const lacuna_adam_array* list, double* norm, lacuna_loss_scale* loss_scale) {
   check_at_least(arrays, 0, "arrays");
-  if (arrays == 0) return;
-  not_null(list, "list");
+  if (arrays > 0) not_null(list, "list");
   for (std::int64_t a = 0; a < arrays; ++a)
     if (list[a].count < 0)
       refuse(LACUNA_INVALID_ARGUMENT, "list[", a, "].count: ", list[a].count, ", expected >= 0");
-  check_listed(backend, wide_size_of(type), 4 * arrays,
-               [&](std::int64_t i) { return listed(list, i); });
+  const std::size_t wide = wide_size_of(type);
+  check_listed(backend, 4 * arrays + 2, [&](std::int64_t i) {
+    if (i < 4 * arrays) return listed(list, i, wide);
+    if (i == 4 * arrays) return listed_norm(norm);
+    return Listed{.list = "loss_scale",
+                  .field = {},
+                  .index = -1,
+                  .array = loss_scale,
+                  .count = loss_scale_extent.rows,
+                  .element = loss_scale_extent.element,
+                  .written = true,
+                  .optional = true};
+  });
 }
 
 void check_max_norm(double max_norm) {
@@ -219,26 +307,16 @@ void check_with_step(const lacuna_adam& adam) {
   check_at_least(adam.step, 1, "adam.step");
 }
 
-// After the list and its type.
-void check_scaling(const Backend& backend, const lacuna_loss_scaling* scaling,
-                   lacuna_loss_scale* state, lacuna_type type, std::int64_t arrays,
-                   const lacuna_adam_array* list, double* norm) {
-  if (!scaling) {
-    if (state) refuse(LACUNA_INVALID_ARGUMENT, "scaling: null, expected one with a loss_scale");
-    return;
+// Both or neither.
+void check_scaling(const lacuna_loss_scaling* scaling, const lacuna_loss_scale* state) {
+  if (scaling) {
+    check(*scaling);
+    if (!state)
+      refuse(LACUNA_INVALID_ARGUMENT, "loss_scale: null, expected ", loss_scale_extent.rows,
+             " elements");
+  } else if (state) {
+    refuse(LACUNA_INVALID_ARGUMENT, "scaling: null, expected one with a loss_scale");
   }
-  check(*scaling);
-  LayerArrays own;
-  own.output("loss_scale", state, loss_scale_extent);
-  own.optional_output("norm", norm, {.rows = 1, .element = sizeof(double)});
-  own.check(backend);
-  const auto begin = reinterpret_cast<std::uintptr_t>(state), end = begin + sizeof *state;
-  for (std::int64_t i = 0; i < 4 * arrays; ++i)
-    if (const Listed one = listed(list, i);
-        one.begin() < end && begin < one.end(wide_size_of(type)))
-      refuse(LACUNA_INVALID_ARGUMENT, "loss_scale: overlaps ", one.list, "[", one.index, "]",
-             one.field, "; what is written needs memory of its own");
-  check_loss_scale(backend, state);
 }
 
 }  // namespace
@@ -315,7 +393,7 @@ lacuna_status lacuna_clip_gradient_norm(lacuna_context* context, lacuna_type typ
     auto& backend = *not_null(context, "context").shared->backend;
     api::check_type(type, backend, "type");
     api::check_stream(backend, stream);
-    api::check_gradient_list(backend, type, arrays, gradients, counts);
+    api::check_gradient_list(backend, type, arrays, gradients, counts, norm);
     api::check_max_norm(max_norm);
     backend.clip_gradient_norm({type, arrays, gradients, counts, max_norm, norm, stream});
   });
@@ -355,9 +433,10 @@ lacuna_status lacuna_adam_step_clipped(lacuna_context* context, const lacuna_ada
       api::check_with_step(not_null(adam, "adam"));
     api::check_type(type, backend, "type");
     api::check_stream(backend, stream);
-    api::check_adam_list(backend, type, arrays, list);
     api::check_max_norm(max_norm);
-    api::check_scaling(backend, scaling, loss_scale, type, arrays, list, norm);
+    api::check_scaling(scaling, loss_scale);
+    api::check_adam_list(backend, type, arrays, list, norm, loss_scale);
+    api::check_loss_scale(backend, loss_scale);
     backend.adam_step_clipped(
         {{*adam, max_norm, scaling ? *scaling : lacuna_loss_scaling{}, loss_scale},
          type,

@@ -25,7 +25,8 @@
  *   - No output may overlap another buffer of the same call.
  *   - Every call returns a status; lacuna_last_error() then names the argument, its value and
  *     what was expected. A call that fails leaves its objects usable and checks its arguments
- *     before it writes any output.
+ *     before it writes any output, but for the handle of a *_create, which it sets to null first.
+ *   - A *_destroy ignores null. To destroy an object twice, or to use it afterwards, is undefined.
  *   - After lacuna_plan_create and lacuna_tape_create a run allocates nothing; but see
  *     lacuna_allocator for arrays of the host on CUDA.
  *   - A context may be shared by threads. A plan, or a tape, serves one thread at a time; a plan
@@ -119,7 +120,7 @@ typedef struct lacuna_context_options {
   lacuna_allocator allocator; /* all null: the built-in pool */
   int32_t device;             /* CUDA: the device's index, as the driver counts. CPU: must be 0 */
   /* The most bytes that plans and tapes may have in use together: more is OUT_OF_MEMORY. 0: no
-   * limit. */
+   * limit. What a call on CUDA takes and gives back (see lacuna_allocator) is not counted. */
   size_t memory_limit;
   /* The most bytes of freed blocks that the built-in pool keeps for reuse; what is above goes back
    * to the system. 0: no limit. */
@@ -130,10 +131,11 @@ typedef struct lacuna_context_info {
   lacuna_backend backend; /* the one in use */
   int32_t threads;
   lacuna_isa isa;
-  /* taken from the pool or the caller's allocator by plans and tapes, now */
+  /* Taken from the pool or the caller's allocator by plans and tapes, now. This and the next two
+   * leave out what a call on CUDA takes and gives back (see lacuna_allocator). */
   size_t bytes_in_use;
   size_t bytes_peak;  /* the most there has been */
-  size_t allocations; /* calls of the allocator so far: it stands still while plans run */
+  size_t allocations; /* of plans and tapes so far: it stands still while plans run */
   int32_t device;     /* CUDA: its index; CPU: -1 */
   size_t bytes_kept;  /* of freed blocks, by the built-in pool */
 } lacuna_context_info;
@@ -148,7 +150,7 @@ LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_context_query(const lacuna_cont
                                                                lacuna_context_info* info);
 /* Blocks that the built-in pool keeps for reuse go back to the system. */
 LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_context_trim(lacuna_context* context);
-LACUNA_API void lacuna_context_destroy(lacuna_context* context); /* null is ignored */
+LACUNA_API void lacuna_context_destroy(lacuna_context* context);
 
 /* ---- Layer ----------------------------------------------------------------------------------- */
 
@@ -236,8 +238,7 @@ typedef struct lacuna_layer {
   /* 0 or 1: layer normalisation inside the cell (Ba et al. 2016). With
    * LN(a) = (a - mean) / sqrt(variance + 1e-5) over a group of gates, W_x x becomes gain_x LN(W_x x)
    * and W_h h gain_h LN(W_h h), both before any bias; an lstm's h' = o tanh(gain_c LN(c') + b_c).
-   * Groups, all units of these gates: rnn [h], lstm [i f g o], gru [r z] and [n]. Not together with
-   * a projection. */
+   * Groups, all units of these gates: rnn [h], lstm [i f g o], gru [r z] and [n]. */
   int32_t layer_norm;
   /* P, 0 .. H, lstm: the state h is W_p (o tanh c'), of P numbers instead of H (Sak et al. 2014);
    * 0: there is no projection. */
@@ -303,10 +304,11 @@ LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_layer_parameter_count(const lac
 LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_layer_initialize(const lacuna_layer* layer,
                                                                   uint64_t seed, void* parameters);
 
-/* Other libraries' weights. `source` and `target` are the foreign tensors in the order given
- * here, null where the layer has none; a foreign bias that is null reads as 0. The import
- * overwrites target->tensor, the export the foreign tensors, both skip null targets; decay,
- * relax and imputation parameters have no foreign counterpart except where said. */
+/* Other libraries' weights. Foreign tensors stand in the order given here, null where the layer has
+ * none; a foreign bias that is null reads as 0. Import writes target->tensor, "=" here although the
+ * struct is that of gradients, export the foreign tensors; both skip null targets. Decay, relax and
+ * imputation parameters have no foreign counterpart except where said. All tensors, wide, are the
+ * host's, on CUDA too. */
 typedef enum lacuna_convention {
   /* weight_ih [GH,K], weight_hh [GH,R], bias_ih [GH], bias_hh [GH], with a projection (proj_size)
    * weight_hr [P,H]; lstm, gru, rnn. Gates as here. Export puts the whole bias into bias_ih, except gru's b_hn. */
@@ -362,9 +364,11 @@ typedef struct lacuna_capacity {
 /* How the CUDA backend walks the tokens. Results agree within rounding; each regime repeats its
  * own bits for the same batch. A sequence's results differ by rounding in other company. */
 typedef enum lacuna_regime {
-  /* the plan's choice: the one that its model expects to be the quickest; but where the model's
-   * constants have not been measured on this chip, resident or lone as long as each of their blocks
-   * has a multiprocessor, and the others only by a margin where it has not */
+  /* The plan's choice, by a model of how long a time step of a full batch takes on this GPU in each
+   * of the regimes below; lacuna_plan_explain tells what it reckoned. Where its constants were
+   * measured on this kind of GPU, the quickest. Where they were not, it is trusted less: RESIDENT or
+   * LONE, whichever is expected to be quicker, if all its blocks fit on the GPU at once; else the
+   * quickest, but CLUSTER and GRID only where they are expected to be 1.5 times as quick. */
   LACUNA_REGIME_BEST = 0,
   /* per time step a matrix product and a kernel: every size and type */
   LACUNA_REGIME_STEPWISE = 1,
@@ -506,7 +510,8 @@ typedef struct lacuna_batch {
   /* [B+1], from 0 to N, never falling; on the host, or see offsets_on_device. May be null when B
    * is 0. */
   const int64_t* offsets;
-  /* real [N,D]. Unmeasured values are never read. May be null when N is 0. */
+  /* real [N,D]. Unmeasured values are never read. Measured ones are not looked at: a NaN or infinity
+   * among them spreads into what follows. May be null when N is 0. */
   const void* values;
   /* [N,D], not 0 where measured; null: NaN in values marks the missing ones. Null if impute is
    * NONE. */
@@ -533,7 +538,7 @@ typedef struct lacuna_batch {
    * order of the stream, so that one captured graph serves other lengths. N is then how many rows
    * the arrays have: offsets[B] may be less, and rows behind it are neither read nor, in outputs,
    * written (in gradients they are 0). No length may exceed the plan's capacity.max_length: the
-   * results of such a sequence are undefined. */
+   * results of such a sequence are undefined. Stacks take lengths of the host only. */
   int32_t offsets_on_device;
   lacuna_noise noise; /* on CUDA its arrays are the host's or the device's */
 } lacuna_batch;
@@ -604,8 +609,13 @@ LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_unpack(lacuna_context* context,
 
 /* ---- The last mile of training --------------------------------------------------------------- */
 
-/* Of an array of 16-bit type, x, y, predictions and element targets are `real`; weights, biases,
- * gradients of parameters, parameters and moments are `wide`. */
+/* x, y, predictions and element targets are `real`; weights, biases, gradients of parameters,
+ * parameters and moments are `wide`.
+ *
+ * On CUDA all that a call computes from or writes may be the device's or the host's: arrays, masks,
+ * loss, count, norm and loss_scale. Descriptions are the host's and read before the call returns:
+ * lacuna_adam, lacuna_loss_scaling, the `gradients` and `counts` of a clipping, and `list`. A captured
+ * CUDA graph keeps what they said. To check a list of more than 64 arrays takes memory of the host. */
 
 /* y = x W^T + b.  x [rows, in], W [out, in], b [out] or null, y [rows, out]; y "=". */
 LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_linear_forward(
@@ -644,8 +654,10 @@ typedef struct lacuna_loss_scale {
   int64_t steps;        /* taken, those skipped not counted */
 } lacuna_loss_scale;
 
-/* loss = sum over measured targets, count = how many there were. mask [rows, columns] (cross
- * entropy: [rows]), null: all. An unmeasured target is never read. d_predictions [rows, columns]
+/* loss = sum over measured targets, count = how many there were, both "=". mask [rows, columns] (cross
+ * entropy: [rows]), null: all. An unmeasured target is never read; a NaN or infinity that is measured
+ * spreads into loss and gradient. Where the host can read them, targets of cross entropies out of
+ * their range are refused, NaN among them. d_predictions [rows, columns]
  * "=" scale * d(loss)/d(prediction), 0 where unmeasured; may be null. With a loss_scale (null: none;
  * only read) they are multiplied by its scale, too, before they are rounded to `type`; the loss is
  * not. */
@@ -655,23 +667,30 @@ lacuna_loss_evaluate(lacuna_context* context, lacuna_loss kind, lacuna_type type
                      const uint8_t* mask, double scale, const lacuna_loss_scale* loss_scale,
                      double* loss, int64_t* count, void* d_predictions, void* stream);
 
-/* A list of gradients is scaled together to Euclidean norm max_norm when theirs is larger.
- * `norm` (may be null) gets the norm before. A norm that is not finite changes nothing and is
- * reported as it is. */
+/* A list of `arrays` gradients, wide [counts[i]], is scaled in place together to Euclidean norm
+ * max_norm > 0 when theirs is larger. `norm` (may be null) gets the norm before. A norm that is not
+ * finite changes nothing and is reported as it is. */
 LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_clip_gradient_norm(
     lacuna_context* context, lacuna_type type, int64_t arrays, void* const* gradients,
     const int64_t* counts, double max_norm, double* norm, void* stream);
 
+/* All finite. */
 typedef struct lacuna_adam {
-  double learning_rate;
-  double beta1, beta2; /* in [0, 1) */
-  double epsilon;
-  /* decoupled (AdamW): parameter -= learning_rate * weight_decay * parameter */
+  double learning_rate; /* >= 0 */
+  double beta1, beta2;  /* in [0, 1) */
+  double epsilon;       /* > 0 */
+  /* >= 0, decoupled (AdamW): parameter -= learning_rate * weight_decay * parameter */
   double weight_decay;
-  int64_t step; /* 1 for the first step */
+  /* >= 1, 1 for the first step: corrects the bias of moments that began at 0. It is the call's own, so
+   * a captured CUDA graph that is replayed takes the same step's correction each time.
+   * lacuna_adam_step_clipped with a loss_scale has the device count instead. Who wants no scaling
+   * gives {1, 0, 0} and an interval of INT64_MAX: the scale then changes only where a norm is not
+   * finite, so losses are to be given the same loss_scale. */
+  int64_t step;
 } lacuna_adam;
 
-/* Kingma & Ba 2015. parameters, first and second moment are updated in place. */
+/* Kingma & Ba 2015. All wide [count], count >= 0. Parameters and moments, 0 before the first step, are
+ * updated in place. */
 LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_adam_step(
     lacuna_context* context, const lacuna_adam* adam, lacuna_type type, int64_t count,
     const void* gradients, void* parameters, void* first_moment, void* second_moment, void* stream);

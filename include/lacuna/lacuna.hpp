@@ -12,6 +12,9 @@
 // An empty span means "not given" or "not wanted". A span of a wrong size throws lacuna::Error,
 // which names the argument, its size and the size expected, before the library is called and before
 // anything is written.
+//
+// On CUDA, parameters, gradients and the optimiser lie in the host's memory, so every call copies
+// weights and waits; what to do where that costs too much stands in cpp/training.hpp.
 #pragma once
 
 #include "lacuna/cpp/allocators.hpp"

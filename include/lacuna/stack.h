@@ -44,10 +44,10 @@ typedef struct lacuna_stack_options {
   /* The most bytes that the plan may use, for all that is kept and worked in; 0: no limit. A tight
    * budget costs time, never a bit: gradients are the same under any. */
   size_t memory_budget;
-  /* Tokens of each sequence in a window, 1 .. capacity.max_length; 0: chosen from
-   * capacity.max_length alone, whatever the budget: a smaller one lets tighter budgets serve (see
-   * lacuna_stack_info.memory_least), at some cost in time. Gradients of parameters are summed window by window, so another
-   * segment rounds differently. At most 1024 windows. */
+  /* Tokens of each sequence in a window, 1 or more; at least as many as the longest sequence has: one
+   * window. 0: chosen from capacity.max_length alone, whatever the budget: a smaller one lets tighter
+   * budgets serve (see lacuna_stack_info.memory_least), at some cost in time. Gradients of parameters
+   * are summed window by window, so another segment rounds differently. At most 1024 windows. */
   int64_t segment;
   /* Truncated backpropagation through time (k1, k2): every `truncate_every` tokens a gradient is
    * taken, which flows back through the `truncate_reach` tokens before; states cross as constants.
@@ -84,7 +84,8 @@ typedef struct lacuna_stack_info {
 
 typedef struct lacuna_stack_plan lacuna_stack_plan;
 
-/* `options` may be null. capacity.max_length is what time is cut by; 0: as long as `tokens`. */
+/* `options` may be null. capacity.max_length is what time is cut by; 0: as long as `tokens`. On failure
+ * *plan is null. */
 LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_stack_plan_create(
     lacuna_context* context, const lacuna_stack* stack, const lacuna_capacity* capacity,
     const lacuna_stack_options* options, lacuna_stack_plan** plan);
@@ -119,8 +120,9 @@ typedef struct lacuna_stack_outputs {
 } lacuna_stack_outputs;
 
 /* As lacuna_forward. `parameters`: one per layer and direction. `batch`: the first layer's, without
- * initial states, lengths on the host, and `fires` if the first layer has no mask and any layer's
- * empty_rows are EVOLVE_ONLY. `initial_states`: one per layer and direction, or null.
+ * initial states, its lengths the host's (offsets_on_device is UNSUPPORTED), and with `fires` if the
+ * first layer has no mask and any layer's empty_rows are EVOLVE_ONLY. `initial_states`: one per layer
+ * and direction, or null.
  * `seed` decides what is dropped between layers, and what their zoneout and recurrent dropout draw:
  * batch.noise.seed is not read, batch.noise.sequence and .position are. Layer and direction number 0
  * draws what a layer alone draws from `seed`, each further one from a seed derived from it

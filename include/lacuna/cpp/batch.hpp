@@ -110,6 +110,8 @@ struct Extents {
         features{"features", layer.features},
         hidden{"hidden", layer.hidden},
         output(output_of(layer)) {
+    if (batch.tokens_on_device < 0 && !batch.offsets.empty() && batch.offsets.front() != 0)
+      refuse("batch.offsets[0]: " + std::to_string(batch.offsets.front()) + ", expected 0");
     if (tokens.count < 0)
       refuse("batch.offsets: ends in " + std::to_string(tokens.count) + ", expected >= 0");
   }

@@ -50,9 +50,10 @@ struct ContextInfo {
   Backend backend;
   int threads;
   Isa isa;
-  std::size_t bytes_in_use;  // by plans and tapes, now
+  // Of plans and tapes; not what a call on CUDA takes and gives back.
+  std::size_t bytes_in_use;  // now
   std::size_t bytes_peak;
-  std::size_t allocations;  // calls of the allocator so far: it stands still while plans run
+  std::size_t allocations;  // so far: it stands still while plans run
   int device;               // CUDA: its index; CPU: -1
   std::size_t bytes_kept;   // of freed blocks, by the built-in pool
 };

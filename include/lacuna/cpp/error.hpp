@@ -2,6 +2,7 @@
 // do not.
 #pragma once
 
+#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -43,6 +44,14 @@ inline void check(lacuna_status status) {
 
 [[noreturn]] inline void refuse(const std::string& message) {
   throw Error(Status::invalid_argument, message);
+}
+
+// As messages write a value.
+inline std::string words(bool value) { return value ? "true" : "false"; }
+inline std::string words(std::int64_t value) { return std::to_string(value); }
+inline std::string words(double value) {
+  char digits[32];
+  return {digits, std::to_chars(digits, digits + sizeof digits, value).ptr};
 }
 
 // One side of an array's shape, with the name it has in messages.

@@ -99,6 +99,90 @@ struct Layer {
   bool has_cell_state() const { return cell == Cell::lstm; }
 };
 
+namespace detail {
+
+inline std::string words(Type type) {
+  switch (type) {
+    case Type::f32: return "f32";
+    case Type::f64: return "f64";
+    case Type::f16: return "f16";
+    case Type::bf16: return "bf16";
+  }
+  return std::to_string(static_cast<int>(type));
+}
+inline std::string words(Cell cell) {
+  switch (cell) {
+    case Cell::rnn_tanh: return "rnn_tanh";
+    case Cell::rnn_relu: return "rnn_relu";
+    case Cell::rnn_euler: return "rnn_euler";
+    case Cell::lstm: return "lstm";
+    case Cell::gru: return "gru";
+    case Cell::gru_reset_before: return "gru_reset_before";
+  }
+  return std::to_string(static_cast<int>(cell));
+}
+inline std::string words(Impute impute) {
+  switch (impute) {
+    case Impute::none: return "none";
+    case Impute::mean: return "mean";
+    case Impute::forward: return "forward";
+    case Impute::decay: return "decay";
+    case Impute::relax: return "relax";
+  }
+  return std::to_string(static_cast<int>(impute));
+}
+inline std::string words(Evolve evolve) {
+  switch (evolve) {
+    case Evolve::none: return "none";
+    case Evolve::decay: return "decay";
+    case Evolve::decay_step: return "decay_step";
+    case Evolve::relax: return "relax";
+  }
+  return std::to_string(static_cast<int>(evolve));
+}
+inline std::string words(EmptyRows rows) {
+  switch (rows) {
+    case EmptyRows::update: return "update";
+    case EmptyRows::evolve_only: return "evolve_only";
+  }
+  return std::to_string(static_cast<int>(rows));
+}
+
+// The first field in which they differ, "hidden is 5, expected 4"; empty: there is none.
+inline std::string difference(const Layer& given, const Layer& expected) {
+  std::string first;
+  const auto compare = [&](const char* field, const auto& one, const auto& other) {
+    if (first.empty() && one != other)
+      first = std::string(field) + " is " + words(one) + ", expected " + words(other);
+  };
+  compare("cell", given.cell, expected.cell);
+  compare("impute", given.impute, expected.impute);
+  compare("evolve", given.evolve, expected.evolve);
+  compare("empty_rows", given.empty_rows, expected.empty_rows);
+  compare("features", given.features, expected.features);
+  compare("hidden", given.hidden, expected.hidden);
+  compare("mask_input", given.mask_input, expected.mask_input);
+  compare("gap_input", given.gap_input, expected.gap_input);
+  compare("reverse", given.reverse, expected.reverse);
+  compare("type", given.type, expected.type);
+  compare("zoneout_hidden", given.zoneout_hidden, expected.zoneout_hidden);
+  compare("zoneout_cell", given.zoneout_cell, expected.zoneout_cell);
+  compare("recurrent_dropout", given.recurrent_dropout, expected.recurrent_dropout);
+  compare("layer_norm", given.layer_norm, expected.layer_norm);
+  compare("projection", given.projection, expected.projection);
+  return first;
+}
+
+// `whose`: "the plan's".
+inline void check_same(std::string_view argument, const Layer& given, std::string_view whose,
+                       const Layer& expected) {
+  if (given != expected)
+    throw Error(Status::mismatch, std::string(argument) + ": made for a layer other than " +
+                                      std::string(whose) + ": " + difference(given, expected));
+}
+
+}  // namespace detail
+
 // ---- Models by name. Every one is a Layer whose fields may be changed afterwards. ----
 
 inline Layer rnn(std::int64_t features, std::int64_t hidden, Type type = Type::f32) {

@@ -1,6 +1,7 @@
 // A layer's parameters and their gradients: one flat, aligned array each, so that an optimiser sees
 // one array, with a named span per tensor, so that people see W_x. Of a layer of 16 bits, which is
-// Parameters<Half> or Parameters<BFloat16>, they are floats.
+// Parameters<Half> or Parameters<BFloat16>, they are floats. They lie in the host's memory: what that
+// costs on CUDA stands in training.hpp.
 #pragma once
 
 #include <algorithm>
@@ -67,23 +68,13 @@ using AlignedVector = std::vector<Element, AlignedAllocator<Element>>;
 
 namespace detail {
 
-inline std::string name_of(Type type) {
-  switch (type) {
-    case Type::f32: return "f32";
-    case Type::f64: return "f64";
-    case Type::f16: return "f16";
-    case Type::bf16: return "bf16";
-  }
-  return std::to_string(static_cast<int>(type));
-}
-
 // What Parameters and Gradients share: the flat array and where each tensor lies in it.
 template <RealNumber Real>
 class TensorTable {
  public:
   explicit TensorTable(const Layer& layer) : layer_(layer) {
     if (layer.type != type_of<Real>)
-      refuse("layer.type: " + name_of(layer.type) + ", expected " + name_of(type_of<Real>) +
+      refuse("layer.type: " + words(layer.type) + ", expected " + words(type_of<Real>) +
              ", as the array's own type says");
     const lacuna_layer c = layer.c();
     std::int64_t count = 0;
@@ -105,18 +96,24 @@ class TensorTable {
 
   // One tensor, row-major; empty when the layer does not have it.
   std::span<Wide<Real>> operator[](Parameter kind) {
-    return flat().subspan(offset(kind), info(kind).count());
+    return has(kind) && !flat_.empty() ? flat().subspan(offset(kind), info(kind).count())
+                                       : std::span<Wide<Real>>();
   }
   std::span<const Wide<Real>> operator[](Parameter kind) const {
-    return flat().subspan(offset(kind), info(kind).count());
+    return has(kind) && !flat_.empty() ? flat().subspan(offset(kind), info(kind).count())
+                                       : std::span<const Wide<Real>>();
+  }
+
+  // Throws when the numbers have been moved elsewhere.
+  void check_not_moved(std::string_view argument) const {
+    if (flat_.empty())
+      refuse(std::string(argument) + ": 0 elements, expected such as have not been moved from");
   }
 
   void fill(Wide<Real> value) { std::fill(flat_.begin(), flat_.end(), value); }
 
  private:
-  std::size_t offset(Parameter kind) const {
-    return has(kind) ? static_cast<std::size_t>(info(kind).offset) : 0;
-  }
+  std::size_t offset(Parameter kind) const { return static_cast<std::size_t>(info(kind).offset); }
 
   Layer layer_;
   std::array<ParameterInfo, parameter_kinds> info_;
@@ -143,7 +140,26 @@ class Parameters : public detail::TensorTable<Real> {
   }
   bool frozen(Parameter kind) const { return frozen_[static_cast<std::size_t>(kind)]; }
 
+  // Calls f(offset, count) for each stretch of flat() in which nothing is frozen.
+  template <class F>
+  void each_unfrozen(F f) const {
+    std::size_t begin = 0, end = 0;
+    for (int kind = 0; kind < parameter_kinds; ++kind) {
+      const auto parameter = static_cast<Parameter>(kind);
+      if (!this->has(parameter) || frozen(parameter)) continue;
+      const ParameterInfo& tensor = this->info(parameter);
+      const auto offset = static_cast<std::size_t>(tensor.offset);
+      if (offset != end) {
+        if (end > begin) f(begin, end - begin);
+        begin = offset;
+      }
+      end = offset + tensor.count();
+    }
+    if (end > begin) f(begin, end - begin);
+  }
+
   lacuna_parameters c() const {
+    this->check_not_moved("parameters");
     lacuna_parameters c{};
     for (int kind = 0; kind < parameter_kinds; ++kind)
       if (this->has(static_cast<Parameter>(kind)))
@@ -166,6 +182,8 @@ class Gradients : public detail::TensorTable<Real> {
 
   // Null for what `parameters` has frozen.
   lacuna_parameter_gradients c(const Parameters<Real>& parameters) {
+    this->check_not_moved("gradients");
+    detail::check_same("gradients", this->layer(), "the parameters'", parameters.layer());
     lacuna_parameter_gradients c{};
     for (int kind = 0; kind < parameter_kinds; ++kind) {
       const auto parameter = static_cast<Parameter>(kind);

@@ -161,7 +161,7 @@ class Plan {
   template <RealNumber Real>
   void run_forward(const Parameters<Real>& parameters, const Batch<Real>& batch,
                    const Outputs<Real>& outputs, lacuna_tape* tape, void* stream) {
-    check_layer("parameters", parameters.layer());
+    check_of_layer("parameters", parameters);
     const detail::Extents extents(layer_, batch);
     const lacuna_parameters c_parameters = parameters.c();
     const lacuna_batch c_batch = detail::checked(batch, extents);
@@ -169,10 +169,10 @@ class Plan {
     detail::check(lacuna_forward(get(), &c_parameters, &c_batch, &c_outputs, tape, stream));
   }
 
-  void check_layer(std::string_view argument, const Layer& other) const {
-    if (other != layer_)
-      throw Error(Status::mismatch,
-                  std::string(argument) + ": made for a layer other than the plan's");
+  template <RealNumber Real>
+  void check_of_layer(std::string_view argument, const detail::TensorTable<Real>& table) const {
+    table.check_not_moved(argument);
+    detail::check_same(argument, table.layer(), "the plan's", layer_);
   }
 
   struct Destroy {
@@ -207,6 +207,8 @@ class Tape {
 template <RealNumber Real>
 void Plan::forward(const Parameters<Real>& parameters, const Batch<Real>& batch,
                    const Outputs<Real>& outputs, Tape& tape, void* stream) {
+  // In C, null is for inference.
+  if (!tape.get()) detail::refuse("tape: null, expected one that has not been moved from");
   run_forward(parameters, batch, outputs, tape.get(), stream);
 }
 
@@ -215,8 +217,8 @@ void Plan::backward(const Parameters<Real>& parameters, const Batch<Real>& batch
                     const OutputGradients<Real>& d_outputs, const Tape& tape,
                     Gradients<Real>& d_parameters, const InputGradients<Real>& d_inputs,
                     void* stream) {
-  check_layer("parameters", parameters.layer());
-  check_layer("d_parameters", d_parameters.layer());
+  check_of_layer("parameters", parameters);
+  check_of_layer("d_parameters", d_parameters);
   const detail::Extents extents(layer_, batch);
   const lacuna_parameters c_parameters = parameters.c();
   const lacuna_batch c_batch = detail::checked(batch, extents);

@@ -24,9 +24,15 @@ struct Stack {
   // forward, (layer 0 reverse,) layer 1 forward ...
   std::size_t places() const { return layers.size() * static_cast<std::size_t>(directions()); }
   // Columns of the last layer's output.
-  std::int64_t output_width() const { return layers.back().output_width() * directions(); }
+  std::int64_t output_width() const {
+    if (layers.empty()) detail::refuse("stack.layers: 0 layers, expected 1 or more");
+    return layers.back().output_width() * directions();
+  }
   // The layer of one place.
   const Layer& at(std::size_t place) const {
+    if (place >= places())
+      detail::refuse("place: " + std::to_string(place) + ", expected less than " +
+                     std::to_string(places()));
     return layers[place / static_cast<std::size_t>(directions())];
   }
 
@@ -45,6 +51,8 @@ struct StackShape {
 // the same tokens in all of them. The further ones read what is below them, where nothing is missing:
 // they impute nothing, and evolve with each token's gap where the first one evolves.
 inline Stack stacked(const Layer& first, const StackShape& shape) {
+  if (shape.depth < 1)
+    detail::refuse("shape.depth: " + std::to_string(shape.depth) + ", expected >= 1");
   Stack stack{{first}, shape.bidirectional, shape.residual, shape.dropout};
   Layer deeper = first;
   deeper.impute = Impute::none;
@@ -76,6 +84,46 @@ struct StackInfo {
   std::size_t memory_bytes, memory_floor, memory_without_budget, memory_least;
   std::int64_t segment, windows, kept_tapes, kept_states, windows_again, tasks, waves;
 };
+
+namespace detail {
+
+// As that of layers: "layers[1].hidden is 5, expected 4".
+inline std::string difference(const Stack& given, const Stack& expected) {
+  if (given.layers.size() != expected.layers.size())
+    return "it has " + std::to_string(given.layers.size()) + " layers, expected " +
+           std::to_string(expected.layers.size());
+  for (std::size_t l = 0; l < given.layers.size(); ++l)
+    if (given.layers[l] != expected.layers[l])
+      return "layers[" + std::to_string(l) + "]." + difference(given.layers[l], expected.layers[l]);
+  const auto field = [](const char* name, auto one, auto other) {
+    return std::string(name) + " is " + words(one) + ", expected " + words(other);
+  };
+  if (given.bidirectional != expected.bidirectional)
+    return field("bidirectional", given.bidirectional, expected.bidirectional);
+  if (given.residual != expected.residual)
+    return field("residual", given.residual, expected.residual);
+  return field("dropout", given.dropout, expected.dropout);
+}
+
+// Parameters or gradients, all of them made for `expected`, which is `whose`.
+template <class Places>
+void check_same(std::string_view argument, const Places& given, std::string_view whose,
+                const Stack& expected) {
+  if (given.stack() != expected)
+    throw Error(Status::mismatch, std::string(argument) + ": made for a stack other than " +
+                                      std::string(whose) + ": " +
+                                      difference(given.stack(), expected));
+  if (given.size() != expected.places())
+    refuse(std::string(argument) + ": " + std::to_string(given.size()) +
+           " layers and directions, expected " + std::to_string(expected.places()));
+  for (std::size_t place = 0; place < given.size(); ++place) {
+    const std::string one = std::string(argument) + "[" + std::to_string(place) + "]";
+    given[place].check_not_moved(one);
+    check_same(one, given[place].layer(), whose, expected.at(place));
+  }
+}
+
+}  // namespace detail
 
 // One per place.
 template <RealNumber Real>
@@ -115,13 +163,14 @@ class StackParameters {
 template <RealNumber Real>
 class StackGradients {
  public:
-  explicit StackGradients(const StackParameters<Real>& parameters) {
+  explicit StackGradients(const StackParameters<Real>& parameters) : stack_(parameters.stack()) {
     for (const auto& one : parameters) places_.emplace_back(one);
   }
 
   void set_zero() {
     for (auto& one : places_) one.set_zero();
   }
+  const Stack& stack() const { return stack_; }
   std::size_t size() const { return places_.size(); }
   // The flat array of every place, for what acts on all of them together.
   std::vector<std::span<Wide<Real>>> flat() {
@@ -133,6 +182,7 @@ class StackGradients {
   const Gradients<Real>& operator[](std::size_t place) const { return places_[place]; }
 
   std::vector<lacuna_parameter_gradients> c(const StackParameters<Real>& parameters) {
+    detail::check_same("gradients", *this, "the parameters'", parameters.stack());
     std::vector<lacuna_parameter_gradients> c;
     for (std::size_t place = 0; place < places_.size(); ++place)
       c.push_back(places_[place].c(parameters[place]));
@@ -140,6 +190,7 @@ class StackGradients {
   }
 
  private:
+  Stack stack_;
   std::vector<Gradients<Real>> places_;
 };
 
@@ -331,8 +382,7 @@ class StackPlan {
     c_in.d_initial_states = d_initial.empty() ? nullptr : d_initial.data();
     const auto norms = norms_of(d_inputs.d_hidden_norms, is.tokens);
     c_in.d_hidden_norms = norms.empty() ? nullptr : norms.data();
-    if (d_parameters.size() != parameters.size())
-      throw Error(Status::mismatch, "d_parameters: made for another stack than the plan's");
+    detail::check_same("d_parameters", d_parameters, "the plan's", stack_);
     const auto c_gradients = d_parameters.c(parameters);
     detail::check(lacuna_stack_backward(get(), given.parameters.data(), &given.batch,
                                         given.states(), &c_out, c_gradients.data(), &c_in, stream));
@@ -364,11 +414,15 @@ class StackPlan {
   struct Given {
     Given(const StackPlan& plan, const StackParameters<Real>& of, const Batch<Real>& from,
           const std::vector<State<const Real>>& initial_states)
-        : extents(plan.stack_.layers.front(), from), parameters(of.c()) {
-      if (of.stack() != plan.stack_)
-        throw Error(Status::mismatch, "parameters: made for a stack other than the plan's");
+        : extents(first_layer(plan), from) {
+      detail::check_same("parameters", of, "the plan's", plan.stack_);
+      parameters = of.c();
       batch = detail::checked(from, extents);
       initial = detail::c_of("initial_states", plan.stack_, initial_states, extents.sequences);
+    }
+    static const Layer& first_layer(const StackPlan& plan) {
+      if (!plan.handle_) detail::refuse("plan: null, expected one that has not been moved from");
+      return plan.stack_.layers.front();
     }
     const lacuna_state* states() const { return initial.empty() ? nullptr : initial.data(); }
 
