@@ -241,6 +241,9 @@ TEST_F(SizeErrors, Training) {
             "d_x: 7 elements, expected rows 3 x in 4");
   EXPECT_EQ(refusal([&] { lacuna::Linear<float>(0, 2); }), "in: 0, expected >= 1");
   EXPECT_EQ(refusal([&] { lacuna::Linear<float>(4, -2); }), "out: -2, expected >= 1");
+  const std::int64_t vast = std::int64_t{1} << 40;
+  EXPECT_EQ(refusal([&] { lacuna::Linear<float>(vast, vast); }),
+            "in: 1099511627776 for out 1099511627776, which do not fit in memory");
 
   EXPECT_EQ(refusal([&] { lacuna::squared_error(context, x, seven); }),
             "targets: 7 elements, expected rows 12 x columns 1");

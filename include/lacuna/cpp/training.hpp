@@ -38,6 +38,9 @@ class Linear {
   Linear(std::int64_t in, std::int64_t out) : in_(in), out_(out) {
     if (in < 1) detail::refuse("in: " + std::to_string(in) + ", expected >= 1");
     if (out < 1) detail::refuse("out: " + std::to_string(out) + ", expected >= 1");
+    if (in >= std::numeric_limits<std::int64_t>::max() / out)
+      detail::refuse("in: " + std::to_string(in) + " for out " + std::to_string(out) +
+                     ", which do not fit in memory");
     flat_.resize(static_cast<std::size_t>(out * in + out));
   }
 
