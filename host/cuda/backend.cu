@@ -268,7 +268,7 @@ class CudaBackend final : public Backend {
       work(stage);
       stage.bring_back();
     } catch (const simt::LaunchError& error) {
-      throw failed(LACUNA_DEVICE_ERROR, error);
+      throw failed(error.out_of_memory ? LACUNA_OUT_OF_MEMORY : LACUNA_DEVICE_ERROR, error);
     } catch (const BackendError& error) {
       throw failed(error.status, error);
     }

@@ -79,10 +79,12 @@ class PoolMemory final : public memory::Memory {
     const Device::Current current(device_);
     const BesideCaptures making;
     void* block = nullptr;
-    if (cudaMallocFromPoolAsync(&block, bytes, pool_, stream_) != cudaSuccess) {
+    const cudaError_t status = cudaMallocFromPoolAsync(&block, bytes, pool_, stream_);
+    if (status == cudaErrorMemoryAllocation) {
       (void)cudaGetLastError();
       return nullptr;
     }
+    check(status, "taking a block of memory");
     check(cudaStreamSynchronize(stream_), "waiting for a new block of memory");
     return block;
   }
