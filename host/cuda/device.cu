@@ -201,6 +201,16 @@ std::string Device::refuse_address(const void* address, bool host) const {
   return {};
 }
 
+std::string Device::refuse_host_read(const void* address) const {
+  cudaPointerAttributes attributes{};
+  if (cudaPointerGetAttributes(&attributes, address) != cudaSuccess) {
+    (void)cudaGetLastError();
+    return "which CUDA does not know";
+  }
+  if (attributes.type != cudaMemoryTypeDevice) return {};
+  return "memory of device " + std::to_string(attributes.device) + ", expected the host's";
+}
+
 bool Device::needs_copy(const void* address) const {
   return !state_->reads_host_memory && is_host_memory(address);
 }
