@@ -21,6 +21,19 @@ add_test(NAME ptx_runtime_devices COMMAND ptx_runtime_test --gtest_filter=Runtim
 set_tests_properties(ptx_runtime ptx_runtime_devices PROPERTIES LABELS ptx TIMEOUT 300)
 set_tests_properties(ptx_runtime_devices PROPERTIES ENVIRONMENT LACUNA_PTX_DEVICES=sm_90,sm_90,sm_80)
 
+# And what the backend makes of CUDA's errors: the library as a file, for as a target it would bring NVIDIA's libraries along.
+add_executable(ptx_device_errors_test ${CMAKE_CURRENT_SOURCE_DIR}/ptx/device_errors_test.cu)
+add_dependencies(ptx_device_errors_test lacuna_objects)
+target_include_directories(ptx_device_errors_test PRIVATE ${PROJECT_SOURCE_DIR}
+                                                          ${PROJECT_SOURCE_DIR}/include)
+target_link_libraries(ptx_device_errors_test PRIVATE $<TARGET_FILE:lacuna_objects>
+                                                     lacuna_ptx_runtime lacuna_compile GTest::gtest
+                                                     GTest::gtest_main)
+lacuna_keep_ptx_readable(ptx_device_errors_test)
+set_target_properties(ptx_device_errors_test PROPERTIES LINKER_LANGUAGE CXX CUDA_RUNTIME_LIBRARY None)
+add_test(NAME ptx_device_errors COMMAND ptx_device_errors_test)
+set_tests_properties(ptx_device_errors PROPERTIES LABELS ptx TIMEOUT 300)
+
 # lacuna_link_on_ptx(TARGET FROM): the objects of FROM linked again, with the stand-ins where NVIDIA's libraries would be.
 function(lacuna_link_on_ptx target from)
   add_executable(${target} $<TARGET_OBJECTS:${from}>)

@@ -180,6 +180,8 @@ class Backend {
   // Empty when the backend can use this address of the caller's, else what is wrong with it. `memory`: it is to be a
   // plan's or a tape's memory, rather than an array of a call.
   virtual std::string refuse_address(const void*, bool /*memory*/) const { return {}; }
+  // The same of an array that the host is to read.
+  virtual std::string refuse_host_read(const void*) const { return {}; }
 
   // Pure. Of the options, all but the workspace are looked at. `sharers`: plans whose runs are pieces of one side_by_side,
   // this one among them; 1: it runs alone. Throws std::length_error where the sizes overflow, BackendError where one that was

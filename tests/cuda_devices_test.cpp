@@ -220,6 +220,27 @@ TEST_F(CudaDevices, EveryArrayIsLookedAt) {
            moment ? "first_moment" : "gradients");
 }
 
+// How many rows they have, the host does not know.
+TEST_F(CudaDevices, PackedRowsOfAnotherAreRefused) {
+  const ContextHandle context = context_on(0);
+  must_cuda(cudaSetDevice(1));
+  support::Array<float> far(8);
+  must_cuda(cudaSetDevice(0));
+  support::Array<float> padded(8);
+  support::Array<std::int64_t> lengths(2), offsets(3);
+  const std::int64_t known[] = {0, 2, 4};
+  lengths.set(known + 1, 2);
+  offsets.set(known, 3);
+  const lacuna_status statuses[] = {
+      lacuna_pack(context.get(), 2, 4, 4, lengths.data(), padded.data(), offsets.data(), far.data(),
+                  nullptr),
+      lacuna_unpack(context.get(), 2, 4, 4, offsets.data(), far.data(), padded.data(), nullptr)};
+  for (const lacuna_status status : statuses)
+    EXPECT_TRUE(refused(status, LACUNA_INVALID_ARGUMENT, "packed: address 0x"));
+  EXPECT_TRUE(refused(statuses[1], LACUNA_INVALID_ARGUMENT,
+                      "memory of device 1, expected memory of device 0"));
+}
+
 TEST_F(CudaDevices, AStreamOfAnotherIsRefused) {
   const ContextHandle context = context_on(0);
   must_cuda(cudaSetDevice(1));

@@ -157,6 +157,29 @@ TEST(KernelsTrainingPadded, LengthsOutsideCountAsTheNearest) {
   EXPECT_EQ(to_packed.damage(), "");
 }
 
+// Rows are read where there are any: none before the first, and none behind offsets[sequences].
+TEST(KernelsTrainingPadded, NoOffsetsLeadOutOfThePackedArray) {
+  constexpr std::int64_t lowest = std::numeric_limits<std::int64_t>::min(),
+                         highest = std::numeric_limits<std::int64_t>::max();
+  const Bytes packed = random_bytes(6);
+  for (const std::vector<std::int64_t>& offsets : {std::vector<std::int64_t>{0, 200, 3, 6},
+                                                   {-500, -1, 5, 6},
+                                                   {lowest, highest, lowest, 6},
+                                                   {highest, highest, highest, 6},
+                                                   {6, 5, 4, 0},
+                                                   {0, 4, 9, lowest}}) {
+    const support::GuardedBuffer<std::uint8_t> from(packed);
+    Placed padded(Bytes(12, 0xee), 0);
+    unpack_rows(nullptr, {3, 4, 1, offsets.data()}, from.data(), padded.data());
+    EXPECT_EQ(padded.damage(), "");
+    for (const std::uint8_t byte : padded.vector())
+      EXPECT_TRUE(byte == 0 || std::find(packed.begin(), packed.end(), byte) != packed.end());
+    Placed to_packed(packed, 0);
+    pack_rows(nullptr, {3, 4, 1, offsets.data()}, padded.data(), to_packed.data());
+    EXPECT_EQ(to_packed.damage(), "");
+  }
+}
+
 // Small enough for ThreadSanitizer to follow: two rounds of the scan.
 TEST(KernelsTrainingPaddedThreads, MeetAtBarriersAlone) {
   const Batch batch = batch_of(4100, 9);

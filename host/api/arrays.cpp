@@ -23,9 +23,22 @@ void Arrays::add(Name name, const void* data, Extent extent, bool written, bool 
     refuse(LACUNA_INVALID_ARGUMENT, name.group, name.member, ": address ", Address{data},
            ", expected a multiple of ", extent.element);
   if (bytes == 0) return;
+  keep({name.group, name.member, begin, begin + bytes, written, where});
+}
+
+void Arrays::add_unsized(Name name, const void* data, bool written, std::string_view counts) {
+  if (!data)
+    refuse(LACUNA_INVALID_ARGUMENT, name.group, name.member,
+           ": null, expected an array of as many rows as ", counts,
+           " of the device say, which the host does not read");
+  const auto begin = reinterpret_cast<std::uintptr_t>(data);
+  keep({name.group, name.member, begin, begin + 1, written, Where::backend});
+}
+
+void Arrays::keep(const Array& array) {
   if (count_ == arrays_.size())
     throw std::logic_error("more arrays in a call than host/api/arrays.h has room for");
-  arrays_[count_++] = {name.group, name.member, begin, begin + bytes, written, where};
+  arrays_[count_++] = array;
 }
 
 void Arrays::check() const {
@@ -52,6 +65,12 @@ void Arrays::check(const Backend& backend) const {
              ", ", wrong);
   }
   check();
+}
+
+void check_host_reads(const Backend& backend, std::string_view name, const void* array,
+                      std::string_view because) {
+  if (const std::string wrong = backend.refuse_host_read(array); !wrong.empty())
+    refuse(LACUNA_INVALID_ARGUMENT, name, ": address ", Address{array}, ", ", wrong, because);
 }
 
 }  // namespace lacuna::api

@@ -53,6 +53,13 @@ class Arrays {
   void optional_output(Name name, void* data, Extent extent) {
     add(name, data, extent, true, false);
   }
+  // Of as many rows as `counts`, an array that the host cannot read, says. Checked as if it were one byte.
+  void unsized_input(Name name, const void* data, std::string_view counts) {
+    add_unsized(name, data, false, counts);
+  }
+  void unsized_output(Name name, void* data, std::string_view counts) {
+    add_unsized(name, data, true, counts);
+  }
 
   // Refuses an overlap. To be called when all are in.
   void check() const;
@@ -62,6 +69,8 @@ class Arrays {
  private:
   void add(Name name, const void* data, Extent extent, bool written, bool needed,
            Where where = Where::backend);
+  void add_unsized(Name name, const void* data, bool written, std::string_view counts);
+  void keep(const Array& array);
 
   std::span<Array> arrays_;
   std::size_t count_ = 0;
@@ -78,5 +87,9 @@ class LayerArrays : public Arrays {
  private:
   std::array<Array, 53> room_;
 };
+
+// Refuses an array that the host is to read and cannot; `because`: the end of the message.
+void check_host_reads(const Backend& backend, std::string_view name, const void* array,
+                      std::string_view because = {});
 
 }  // namespace lacuna::api

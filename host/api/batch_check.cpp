@@ -235,6 +235,8 @@ void check_shape(const Recipe& recipe, const Backend& backend, const lacuna_batc
   if (B > 0 || batch.offsets)
     arrays.input("batch.offsets", batch.offsets, {.rows = B + 1, .element = sizeof(std::int64_t)},
                  batch.offsets_on_device ? Where::backend : Where::host);
+  if (batch.offsets && !batch.offsets_on_device)
+    check_host_reads(backend, "batch.offsets", batch.offsets, ", for batch.offsets_on_device is 0");
   arrays.input("batch.values", batch.values, {.rows = N, .columns = D, .element = real});
   arrays.optional_input("batch.mask", batch.mask, {.rows = N, .columns = D});
   arrays.optional_input("batch.fires", batch.fires, {.rows = N});

@@ -47,7 +47,10 @@ void pack(Backend& backend, const PackRun& run) {
            ": null, expected both arrays or neither");
   arrays.optional_input("padded", run.padded,
                         {.rows = padded_rows(shape), .columns = shape.row_bytes});
-  arrays.optional_output("packed", run.packed, {.rows = tokens, .columns = shape.row_bytes});
+  if (known || !run.packed)
+    arrays.optional_output("packed", run.packed, {.rows = tokens, .columns = shape.row_bytes});
+  else
+    arrays.unsized_output("packed", run.packed, "lengths");
   arrays.check(backend);
   backend.pack(run);
 }
@@ -58,8 +61,9 @@ void unpack(Backend& backend, const UnpackRun& run) {
   check(shape);
   LayerArrays arrays;
   arrays.input("offsets", offsets, {.rows = shape.sequences + 1, .element = sizeof(std::int64_t)});
+  const bool known = backend.host_reads(offsets);
   std::int64_t tokens = 0;
-  if (backend.host_reads(offsets)) {
+  if (known) {
     if (offsets[0] != 0)
       refuse(LACUNA_INVALID_ARGUMENT, "offsets[0]: ", offsets[0], ", expected 0");
     for (std::int64_t b = 1; b <= shape.sequences; ++b) {
@@ -70,7 +74,10 @@ void unpack(Backend& backend, const UnpackRun& run) {
     }
     tokens = offsets[shape.sequences];
   }
-  arrays.input("packed", run.packed, {.rows = tokens, .columns = shape.row_bytes});
+  if (known || padded_rows(shape) == 0)
+    arrays.input("packed", run.packed, {.rows = tokens, .columns = shape.row_bytes});
+  else
+    arrays.unsized_input("packed", run.packed, "offsets");
   arrays.output("padded", run.padded, {.rows = padded_rows(shape), .columns = shape.row_bytes});
   arrays.check(backend);
   backend.unpack(run);

@@ -82,6 +82,7 @@ std::string explain(const lacuna_plan& plan, const std::int64_t* offsets, std::i
   static constexpr std::int64_t none = 0;
   if (sequences == 0 && !offsets) offsets = &none;
   not_null(offsets, "offsets");
+  check_host_reads(*plan.context->backend, "offsets", offsets);
   check_offsets("offsets", offsets, sequences, capacity);
   if (offsets[sequences] > capacity.tokens)
     refuse(LACUNA_CAPACITY_EXCEEDED, "offsets[", sequences, "]: ", offsets[sequences],

@@ -89,6 +89,9 @@ class CudaBackend final : public Backend {
   std::string refuse_address(const void* address, bool memory) const override {
     return device_.refuse_address(address, !memory);
   }
+  std::string refuse_host_read(const void* address) const override {
+    return device_.refuse_host_read(address);
+  }
 
   Recipe plan(const lacuna_layer& layer, const lacuna_capacity& capacity,
               const lacuna_plan_options& options, int sharers) const override {
@@ -268,7 +271,7 @@ class CudaBackend final : public Backend {
       work(stage);
       stage.bring_back();
     } catch (const simt::LaunchError& error) {
-      throw failed(LACUNA_DEVICE_ERROR, error);
+      throw failed(error.out_of_memory ? LACUNA_OUT_OF_MEMORY : LACUNA_DEVICE_ERROR, error);
     } catch (const BackendError& error) {
       throw failed(error.status, error);
     }

@@ -18,11 +18,13 @@ inline void check(cudaError_t status, const char* what) {
       std::string(what) + ": " + cudaGetErrorName(status) + ": " + cudaGetErrorString(status));
 }
 
-inline void check(cublasStatus_t status, const std::string& what) {
+// `what`: a function that makes the text, which is called where there is something to say.
+template <class What>
+void check(cublasStatus_t status, const What& what) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
   throw BackendError(
       status == CUBLAS_STATUS_ALLOC_FAILED ? LACUNA_OUT_OF_MEMORY : LACUNA_DEVICE_ERROR,
-      what + ": " + cublasLtGetStatusName(status) + ": " + cublasLtGetStatusString(status));
+      what() + ": " + cublasLtGetStatusName(status) + ": " + cublasLtGetStatusString(status));
 }
 
 }  // namespace lacuna::cuda

@@ -79,10 +79,12 @@ class PoolMemory final : public memory::Memory {
     const Device::Current current(device_);
     const BesideCaptures making;
     void* block = nullptr;
-    if (cudaMallocFromPoolAsync(&block, bytes, pool_, stream_) != cudaSuccess) {
+    const cudaError_t status = cudaMallocFromPoolAsync(&block, bytes, pool_, stream_);
+    if (status == cudaErrorMemoryAllocation) {
       (void)cudaGetLastError();
       return nullptr;
     }
+    check(status, "taking a block of memory");
     check(cudaStreamSynchronize(stream_), "waiting for a new block of memory");
     return block;
   }
@@ -197,6 +199,16 @@ std::string Device::refuse_address(const void* address, bool host) const {
   if (attributes.type == cudaMemoryTypeDevice && attributes.device != index_)
     return "memory of device " + std::to_string(attributes.device) + expected;
   return {};
+}
+
+std::string Device::refuse_host_read(const void* address) const {
+  cudaPointerAttributes attributes{};
+  if (cudaPointerGetAttributes(&attributes, address) != cudaSuccess) {
+    (void)cudaGetLastError();
+    return "which CUDA does not know";
+  }
+  if (attributes.type != cudaMemoryTypeDevice) return {};
+  return "memory of device " + std::to_string(attributes.device) + ", expected the host's";
 }
 
 bool Device::needs_copy(const void* address) const {

@@ -89,6 +89,8 @@ class Device {
   GroupBlocks group_blocks() const;
   // Empty when the address is this device's or, if `host` may be, the host's.
   std::string refuse_address(const void* address, bool host) const;
+  // Empty when the host can read there, even if the device can, too.
+  std::string refuse_host_read(const void* address) const;
   // Memory that CUDA knows nothing of.
   bool is_host_memory(const void* address) const;
   // Host memory that this device's kernels cannot reach.

@@ -22,7 +22,8 @@ cublasLtHandle_t handle_of(int device) {
   if (device >= most_devices)
     throw BackendError(LACUNA_UNSUPPORTED,
                        "options.device: " + std::to_string(device) + ", expected less than 64");
-  if (handles[device] == nullptr) check(cublasLtCreate(&handles[device]), "starting cuBLASLt");
+  if (handles[device] == nullptr)
+    check(cublasLtCreate(&handles[device]), [] { return std::string("starting cuBLASLt"); });
   return handles[device];
 }
 
@@ -51,7 +52,8 @@ struct ProductChoices {
     Shape shape;
     cublasLtMatmulAlgo_t algorithm;
   };
-  std::array<Choice, 64> choices;
+  cublasLtHandle_t handle;
+  std::array<Choice, 64> choices{};
   std::size_t next = 0;  // the oldest goes first
 };
 
@@ -59,8 +61,7 @@ void DestroyChoices::operator()(ProductChoices* choices) const { delete choices;
 ProductChoicesHandle Device::make_choices() const {
   const Current current(*this);
   const BesideCaptures making;
-  (void)handle_of(index_);  // not within a run
-  return ProductChoicesHandle(new ProductChoices);
+  return ProductChoicesHandle(new ProductChoices{handle_of(index_)});
 }
 
 namespace {
@@ -97,9 +98,12 @@ void Device::multiply(simt::Stream stream, const Product<T>& p, ProductChoices& 
   using R = simt::Real<T>;
   if (p.m == 0 || p.n == 0 || (p.k == 0 && p.add)) return;
   const std::int64_t depth = p.k / p.parts;
-  const std::string what = "product of " + std::to_string(p.m) + " x " + std::to_string(p.k) +
-                           " with " + std::to_string(p.k) + " x " + std::to_string(p.n) +
-                           (p.parts > 1 ? " in " + std::to_string(p.parts) + " parts" : "");
+  // Made where a call fails alone: a run allocates nothing.
+  const auto what = [&p] {
+    return "product of " + std::to_string(p.m) + " x " + std::to_string(p.k) + " with " +
+           std::to_string(p.k) + " x " + std::to_string(p.n) +
+           (p.parts > 1 ? " in " + std::to_string(p.parts) + " parts" : "");
+  };
   if (p.k == 0) {
     check(cudaMemset2DAsync(p.c, static_cast<std::size_t>(p.c_stride) * sizeof(R), 0,
                             static_cast<std::size_t>(p.n) * sizeof(R),
@@ -107,7 +111,6 @@ void Device::multiply(simt::Stream stream, const Product<T>& p, ProductChoices& 
           "filling with zeros");
     return;
   }
-  const cublasLtHandle_t handle = handle_of(index_);
   const bool second_transposed = p.form == Form::nt, first_transposed = p.form == Form::tn;
   const auto u = [](std::int64_t size) { return static_cast<std::uint64_t>(size); };
 
@@ -184,17 +187,17 @@ void Device::multiply(simt::Stream stream, const Product<T>& p, ProductChoices& 
           what);
     cublasLtMatmulHeuristicResult_t found{};
     int count = 0;
-    check(cublasLtMatmulAlgoGetHeuristic(handle, &operation, &b, &a, &c, &c, &preference, 1, &found,
-                                         &count),
+    check(cublasLtMatmulAlgoGetHeuristic(choices.handle, &operation, &b, &a, &c, &c, &preference, 1,
+                                         &found, &count),
           what);
-    if (count == 0) throw BackendError(LACUNA_DEVICE_ERROR, what + ": cuBLASLt has no algorithm");
+    if (count == 0) throw BackendError(LACUNA_DEVICE_ERROR, what() + ": cuBLASLt has no algorithm");
     auto& choice = choices.choices[choices.next];
     choices.next = (choices.next + 1) % choices.choices.size();
     choice = {shape, found.algo};
     algorithm = &choice.algorithm;
   }
   const R one = 1, kept = p.add ? 1 : 0;
-  check(cublasLtMatmul(handle, &operation, &one, p.b, &b, p.a, &a, &kept, p.c, &c, p.c, &c,
+  check(cublasLtMatmul(choices.handle, &operation, &one, p.b, &b, p.a, &a, &kept, p.c, &c, p.c, &c,
                        algorithm, scratch.data, scratch.bytes, stream),
         what);
 }

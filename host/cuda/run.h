@@ -43,6 +43,7 @@ class Run {
         stream_(static_cast<simt::Stream>(call.stream)),
         prepared_(*static_cast<PreparedPlan*>(call.prepared)),
         host_offsets_(call.batch.offsets_on_device ? nullptr : call.batch.offsets),
+        device_offsets_(call.batch.offsets_on_device ? call.batch.offsets : nullptr),
         drawn_(call.drawn),
         given_fires_(call.batch.fires),
         noise_(call.batch.noise),
@@ -53,7 +54,7 @@ class Run {
     batch_.sequences = from.sequences;
     batch_.tokens = from.tokens;
     batch_.features = layer_.features;
-    batch_.offsets = from.offsets_on_device ? from.offsets : work<std::int64_t>(at_.offsets);
+    batch_.offsets = work<std::int64_t>(at_.offsets);
     batch_.values = static_cast<const T*>(from.values);
     batch_.mask = from.mask;
     batch_.delta_t = static_cast<const R*>(from.delta_t);
@@ -92,12 +93,15 @@ class Run {
   // Where each sequence's tokens are, longest first unless sorts(); if `located`, which sequence each token is of, and its
   // gap.
   void arrange(bool located) {
+    auto* const offsets = work<std::int64_t>(at_.offsets);
     auto* const order = work<std::int32_t>(at_.order);
-    if (host_offsets_)
-      write_sequences(stream_, host_offsets_, prepared_.order.data(), sequences(),
-                      work<std::int64_t>(at_.offsets), order);
-    else if (!sorts())
-      rank_sequences(stream_, batch_.offsets, sequences(), order);
+    if (host_offsets_) {
+      write_sequences(stream_, host_offsets_, prepared_.order.data(), sequences(), offsets, order);
+    } else {
+      bound_offsets(stream_, device_offsets_, sequences(), tokens(), recipe_.capacity.max_length,
+                    offsets);
+      if (!sorts()) rank_sequences(stream_, offsets, sequences(), order);
+    }
     if (located && sequences() > 0)
       locate(stream_, batch_, work<std::int32_t>(at_.sequence_of), work<R>(at_.gaps));
   }
@@ -411,8 +415,9 @@ class Run {
   std::byte* workspace_;
   simt::Stream stream_;  // that work is queued on now
   PreparedPlan& prepared_;
-  const std::int64_t* host_offsets_;  // null: only the device knows them
-  bool drawn_;                        // zoneout and recurrent dropout draw
+  const std::int64_t* host_offsets_;    // null: only the device knows them
+  const std::int64_t* device_offsets_;  // the caller's then, which arrange alone reads
+  bool drawn_;                          // zoneout and recurrent dropout draw
   const std::uint8_t* given_fires_;
   const lacuna_noise& noise_;
   std::int64_t first_position_;

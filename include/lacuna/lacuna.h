@@ -537,8 +537,10 @@ typedef struct lacuna_batch {
   /* 0 or 1, CUDA only: offsets lie in the device's memory and only the device reads them, in the
    * order of the stream, so that one captured graph serves other lengths. N is then how many rows
    * the arrays have: offsets[B] may be less, and rows behind it are neither read nor, in outputs,
-   * written (in gradients they are 0). No length may exceed the plan's capacity.max_length: the
-   * results of such a sequence are undefined. Stacks take lengths of the host only. */
+   * written (in gradients they are 0). No length may exceed the plan's capacity.max_length. Offsets
+   * against these rules are read as others that keep them, so that no memory but the arrays is
+   * touched; the results are then undefined. Stacks take lengths of the
+   * host only. */
   int32_t offsets_on_device;
   lacuna_noise noise; /* on CUDA its arrays are the host's or the device's */
 } lacuna_batch;
@@ -595,13 +597,15 @@ lacuna_backward(lacuna_plan* plan, const lacuna_parameters* parameters, const la
 /* ---- Padded batches -------------------------------------------------------------------------- */
 
 /* Rows of `row_bytes` bytes: padded [B,T,row], packed [N,row]. offsets [B+1] is written from
- * lengths [B] (each 0 .. T), and `padded` and `packed` may both be null to get the offsets alone.
- * Padding is not read. */
+ * lengths [B] (each 0 .. T; of a device's lengths one outside counts as the nearer of the two), and
+ * `padded` and `packed` may both be null to get the offsets alone. Padding is not read. Of a
+ * device's lengths packed must hold all that they say. */
 LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_pack(lacuna_context* context, int64_t sequences,
                                                       int64_t max_length, int64_t row_bytes,
                                                       const int64_t* lengths, const void* padded,
                                                       int64_t* offsets, void* packed, void* stream);
-/* The way back. Padding is filled with zero bytes. */
+/* The way back. Padding is filled with zero bytes. A device's offsets may say anything but more
+ * rows, in offsets[B], than packed has: no others are read. */
 LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_unpack(lacuna_context* context, int64_t sequences,
                                                         int64_t max_length, int64_t row_bytes,
                                                         const int64_t* offsets, const void* packed,

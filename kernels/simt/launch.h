@@ -29,7 +29,9 @@ struct LaunchConfig {
 
 // Says which kernel's launch failed and why; the message holds the launch's shape.
 struct LaunchError : std::runtime_error {
-  using std::runtime_error::runtime_error;
+  explicit LaunchError(const std::string& message, bool memory = false)
+      : std::runtime_error(message), out_of_memory(memory) {}
+  bool out_of_memory;  // the device has too little for it: its code, its stack, a graph's node
 };
 
 // A kernel by its symbol, as C++ writes it; without its parameters, for their types are as long again. Null: not known.
@@ -62,10 +64,11 @@ inline void check(cudaError_t status, const void* kernel, const LaunchConfig& c)
     return std::to_string(d.x) + "x" + std::to_string(d.y) + "x" + std::to_string(d.z);
   };
   throw LaunchError("launch of " + kernel_name(symbol) + ", grid " + three(c.grid) + ", block " +
-                    three(c.block) + ", " + std::to_string(c.shared_bytes) +
-                    " bytes of shared memory, cluster " + std::to_string(c.cluster) +
-                    (c.cooperative ? ", cooperative" : "") + ": " + cudaGetErrorName(status) +
-                    ": " + cudaGetErrorString(status));
+                        three(c.block) + ", " + std::to_string(c.shared_bytes) +
+                        " bytes of shared memory, cluster " + std::to_string(c.cluster) +
+                        (c.cooperative ? ", cooperative" : "") + ": " + cudaGetErrorName(status) +
+                        ": " + cudaGetErrorString(status),
+                    status == cudaErrorMemoryAllocation);
 }
 
 }  // namespace device

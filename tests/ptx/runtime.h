@@ -49,6 +49,8 @@ class Runtime {
   Streams streams;
   std::recursive_mutex lock;
   cudaError_t lost = cudaSuccess;  // after a kernel's fault every call fails so
+  // What a test wants launches, and blocks from a pool, to fail with.
+  cudaError_t refused_launches = cudaSuccess, refused_blocks = cudaSuccess;
 
   // The calling thread's.
   static int& device();

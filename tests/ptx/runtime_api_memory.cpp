@@ -239,6 +239,8 @@ cudaError_t cudaMallocFromPoolAsync(void** block, std::size_t bytes, cudaMemPool
                                     cudaStream_t stream) {
   return api_call("cudaMallocFromPoolAsync", [&] {
     if (stream_at(stream).capture) not_supported("memory taken in a capture");
+    if (const cudaError_t asked = Runtime::get().refused_blocks; asked != cudaSuccess)
+      throw Refusal{asked};
     Pool& from = pool_at(pool);
     *block = bytes == 0 ? nullptr : take(bytes, Place::device, from.device, &from);
   });

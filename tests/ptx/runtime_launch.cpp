@@ -79,6 +79,8 @@ class Arguments {
 void launch(const void* stub, const Shape& shape, void** given, cudaStream_t stream) {
   const HostKernel& kernel = host_kernel(stub);
   check_launch(kernel, shape);
+  if (const cudaError_t asked = Runtime::get().refused_launches; asked != cudaSuccess)
+    throw Refusal{asked};
   if (Runtime::get().verbose)
     std::fprintf(stderr, "launch: %s, grid %ux%ux%u, block %ux%ux%u, %zu bytes, cluster %u\n",
                  kernel.name.c_str(), shape.grid.x, shape.grid.y, shape.grid.z, shape.block.x,

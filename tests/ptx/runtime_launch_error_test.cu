@@ -5,6 +5,7 @@
 #include <string>
 
 #include "kernels/simt/launch.h"
+#include "ptx/runtime.h"
 
 namespace refused_kernels {
 
@@ -46,6 +47,20 @@ TEST(RuntimeLaunchError, NamesTheKernelTheLaunchAndTheError) {
           std::string(cudaGetErrorString(cudaErrorInvalidValue)));
   EXPECT_EQ(cudaGetLastError(), cudaSuccess) << "the next call would be blamed";
   EXPECT_EQ(refusal({.grid = {1}, .block = {32}}, kernel), "was not refused");
+}
+
+TEST(RuntimeLaunchError, TellsWhatIsOutOfMemory) {
+  for (const cudaError_t error : {cudaErrorMemoryAllocation, cudaErrorLaunchFailure}) {
+    ptx::Runtime::get().refused_launches = error;
+    try {
+      simt::launch({.grid = {1}, .block = {32}}, nullptr, refused_kernels::of_its_own);
+      ADD_FAILURE() << "was not refused";
+    } catch (const simt::LaunchError& refused) {
+      EXPECT_EQ(refused.out_of_memory, error == cudaErrorMemoryAllocation) << refused.what();
+    }
+    ptx::Runtime::get().refused_launches = cudaSuccess;
+    EXPECT_EQ(cudaGetLastError(), cudaSuccess) << "the next call would be blamed";
+  }
 }
 
 TEST(RuntimeLaunchError, NamesAKernelThatIsNoTemplate) {

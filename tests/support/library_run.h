@@ -294,6 +294,7 @@ class LibraryRun {
   NamedBuffers<Real> results;
   std::unique_ptr<GuardedBuffer<double>> last_time;  // carry_out's, after a forward with times
   bool offsets_on_device = false;
+  std::vector<std::int64_t> told_offsets;  // what the device then finds instead, unless empty
   // Which of the outputs and gradients to ask for, by name; empty: all.
   std::function<bool(const std::string& name)> wanted;
 
@@ -364,7 +365,8 @@ class LibraryRun {
     lacuna_batch out{};
     out.sequences = batch_.sequences();
     out.tokens = batch_.tokens();
-    out.offsets = offsets_on_device ? wide(batch_.offsets) : batch_.offsets.data();
+    out.offsets = batch_.offsets.data();
+    if (offsets_on_device) out.offsets = wide(told_offsets.empty() ? batch_.offsets : told_offsets);
     out.offsets_on_device = offsets_on_device;
     out.values = stored(batch_.values, values_, there);
     out.mask = wide(batch_.mask);

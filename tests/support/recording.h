@@ -83,7 +83,18 @@ class Recording {
 template <class T>
 class Array {
  public:
-  explicit Array(std::size_t size) : data_(size) {}
+  explicit Array(std::size_t size) : data_(size) {
+#ifdef LACUNA_TEST_BACKEND_IS_EMULATED
+    if (size > 0) lacuna::emulated_backend::claim(data_.data(), size * sizeof(T));
+#endif
+  }
+  ~Array() {
+#ifdef LACUNA_TEST_BACKEND_IS_EMULATED
+    lacuna::emulated_backend::disclaim(data_.data());
+#endif
+  }
+  Array(const Array&) = delete;
+  Array& operator=(const Array&) = delete;
   T* data() { return data_.data(); }
   void set(const T* from, std::size_t count) { std::copy_n(from, count, data_.begin()); }
   std::vector<T> get() const { return data_; }

@@ -73,6 +73,14 @@ class EmulatedMemory final : public memory::Memory {
 };
 
 }  // namespace
+}  // namespace lacuna::cuda
+
+void lacuna::emulated_backend::claim(void* block, std::size_t bytes) {
+  cuda::blocks().add(block, bytes);
+}
+void lacuna::emulated_backend::disclaim(void* block) { cuda::blocks().remove(block); }
+
+namespace lacuna::cuda {
 
 struct Device::State {};
 struct ProductChoices {};
@@ -101,6 +109,11 @@ GroupBlocks Device::group_blocks() const {
 
 std::string Device::refuse_address(const void* address, bool host) const {
   return !host && is_host_memory(address) ? "memory of the host, expected memory of device 0" : "";
+}
+std::string Device::refuse_host_read(const void* address) const {
+  return emulated_backend::tells_host_memory && blocks().contain(address)
+             ? "memory of device 0, expected the host's"
+             : "";
 }
 bool Device::needs_copy(const void* address) const { return is_host_memory(address); }
 bool Device::is_host_memory(const void* address) const {
