@@ -129,9 +129,7 @@ class Weights {
       for (int column = kept; column < most_columns; column += 4)
         if (!is_beyond(column)) add_beyond(column);
     } else {  // unrolled, it would ask for more at once than there are registers for
-#if SIMT_ON_DEVICE
-#pragma unroll 1
-#endif
+      SIMT_NO_UNROLL
       for (int column = kept; column < columns_; column += 4) add_beyond(column);
     }
     SIMT_UNROLL
