@@ -19,17 +19,25 @@ class GridMeetings {
 
   SIMT_DEVICE int tile() const { return tile_; }
   SIMT_DEVICE int rank() const { return rank_; }
-  // Also a barrier of this block.
+  // Also a barrier of this block. What any of its threads has published comes before meet_block, meet_block before the
+  // release, and a release covers what its thread knows of by a barrier as well as what it wrote itself; so any one thread
+  // may act for the block. The same backwards for wait(): acquire, meet_block, everybody's reads.
   SIMT_DEVICE void arrive() {
     meet_block();
-    if (resident::is_first_of_block()) barrier_.arrive();
+    if (acts()) barrier_.arrive();
   }
   SIMT_DEVICE void wait() {
-    if (resident::is_first_of_block()) barrier_.wait();
+    if (acts()) barrier_.wait();
     meet_block();
   }
 
  private:
+  // Of the last warp. The release's fence holds its whole warp until all that the block has written is there, and where
+  // warps help others, that one has no part of its own to multiply meanwhile.
+  SIMT_DEVICE static bool acts() {
+    return simt::thread_index().x == simt::block_size().x - simt::warp_size;
+  }
+
   int tile_, rank_;
   simt::GridBarrier barrier_;
 };
