@@ -115,6 +115,8 @@ endfunction()
 if(Python3_FOUND)
   lacuna_add_planted_step_loop(
     planted "`planted` . 14 . 28 . 1 . 3 . 1 . 2 . 1 . 2 . 1 . 1 . 2 . 2 .")
+  lacuna_add_planted_step_loop(
+    copies "`copies` . 10 . 20 . 1 . 3 . 0 . 0 . 0 . 1 . 1 . 1 . 3 . 1 .")
   lacuna_add_planted_step_loop(no_step "no step loop in")
 endif()
 

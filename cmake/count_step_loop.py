@@ -32,7 +32,7 @@ FUNCTION = re.compile(r"^\.text\.(\S+):")
 
 KINDS = {
     "products": "HMMA",
-    "loads": "LDG",
+    "loads": "LDG LDGSTS",
     "stores": "STG",
     "shared": "LDS STS LDSM",
     "special": "MUFU",
@@ -121,7 +121,7 @@ def early_uses(loop):
     """Loads whose first use, in the order of the code, stands before any product that follows them."""
     count = 0
     for at, (name, operands) in enumerate(loop):
-        if not name.startswith("LDG"):
+        if base((name, operands)) != "LDG":  # LDGSTS, a copy to shared memory, fills no register
             continue
         target = loaded(name, operands)
         for later, arguments in loop[at + 1:]:

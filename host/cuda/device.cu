@@ -11,6 +11,7 @@
 #include "host/cuda/caller.h"
 #include "host/cuda/captures.h"
 #include "host/cuda/check.h"
+#include "host/cuda/walks.h"
 
 namespace lacuna::cuda {
 
@@ -114,17 +115,20 @@ class PoolMemory final : public memory::Memory {
 
 }  // namespace
 
-// Of which CUDA is asked how many run at once.
-__global__ void take_a_multiprocessor() {}
-
 ClusterCounts count_clusters(std::size_t shared_bytes) {
-  check(cudaFuncSetAttribute(take_a_multiprocessor, cudaFuncAttributeMaxDynamicSharedMemorySize,
+  ClusterCounts counts{};
+  const void* const probe = cluster_probe();
+  // Machine code of clusters may be of another GPU alone ("80;90a-real" on a Blackwell).
+  cudaFuncAttributes attributes{};
+  if (cudaFuncGetAttributes(&attributes, probe) != cudaSuccess) {
+    (void)cudaGetLastError();
+    return counts;
+  }
+  check(cudaFuncSetAttribute(probe, cudaFuncAttributeMaxDynamicSharedMemorySize,
                              static_cast<int>(shared_bytes)),
         "asking for all of a multiprocessor's shared memory");
-  check(cudaFuncSetAttribute(take_a_multiprocessor, cudaFuncAttributeNonPortableClusterSizeAllowed,
-                             1),
+  check(cudaFuncSetAttribute(probe, cudaFuncAttributeNonPortableClusterSizeAllowed, 1),
         "asking for clusters of 16 blocks");
-  ClusterCounts counts{};
   for (std::size_t i = 0; i < counts.size(); ++i) {
     const unsigned blocks = 2u << i;
     cudaLaunchAttribute cluster{};
@@ -137,7 +141,7 @@ ClusterCounts count_clusters(std::size_t shared_bytes) {
     launch.attrs = &cluster;
     launch.numAttrs = 1;
     // What this chip has no clusters of is an error here.
-    if (cudaOccupancyMaxActiveClusters(&counts[i], take_a_multiprocessor, &launch) != cudaSuccess) {
+    if (cudaOccupancyMaxActiveClusters(&counts[i], probe, &launch) != cudaSuccess) {
       (void)cudaGetLastError();
       counts[i] = 0;
     }
@@ -167,7 +171,7 @@ Device::Device(int index) : index_(index), state_(std::make_unique<State>()) {
   state_->gigahertz = ask(cudaDevAttrClockRate) * 1e-6;
   const Current current(*this);
   const BesideCaptures making;
-  // Where no architecture was asked for that has clusters, their kernels are empty.
+  // Where no architecture was asked for that has clusters, their kernels are empty. Else they are there or not.
   if (LACUNA_HAS_CLUSTER_CODE && ask(cudaDevAttrClusterLaunch) != 0)
     state_->clusters = count_clusters(properties.sharedMemPerBlockOptin);
   cudaMemPoolProps pool{};

@@ -30,5 +30,9 @@ struct Walk {
   static void cluster(simt::Stream stream, const SplitBackward<T>& args);
 };
 
+// An empty kernel, compiled for the same GPUs as those of Walk::cluster, of which CUDA is asked whether this one is among
+// them, and how many clusters of its blocks run at once.
+const void* cluster_probe();
+
 }  // namespace cuda
 }  // namespace lacuna

@@ -9,6 +9,7 @@
 #include <tuple>
 #include <utility>
 
+#include "kernels/simt/high_marks.h"
 #include "kernels/simt/platform.h"
 
 namespace lacuna::simt {
@@ -71,6 +72,33 @@ inline void check(cudaError_t status, const void* kernel, const LaunchConfig& c)
                     status == cudaErrorMemoryAllocation);
 }
 
+// Of dynamic shared memory. Never destroyed: somebody may launch while a program ends.
+inline HighMarks& shared_bytes_allowed() {
+  static auto* const marks = new HighMarks;
+  return *marks;
+}
+
+// start(), a launch, after the kernel is allowed what it takes. One kernel's launches take unlike amounts, and none may
+// lower what another thread's has just been allowed.
+template <class F>
+cudaError_t start_allowed(const void* kernel, std::size_t shared_bytes, F&& start) {
+  if (shared_bytes <= 48 * 1024) return start();
+  int device = 0;
+  cudaError_t status = cudaGetDevice(&device);
+  const auto allow = [&](int bytes) {
+    return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  };
+  if (status == cudaSuccess)
+    status = shared_bytes_allowed().raise(kernel, device, static_cast<int>(shared_bytes), allow);
+  if (status != cudaSuccess) return status;
+  status = start();
+  if (status != cudaErrorInvalidValue) return status;
+  // cudaDeviceReset has forgotten it, or somebody else has lowered it.
+  (void)cudaGetLastError();
+  status = shared_bytes_allowed().restore(kernel, device, allow);
+  return status == cudaSuccess ? start() : status;
+}
+
 }  // namespace device
 
 // Throws LaunchError; never waits.
@@ -80,10 +108,7 @@ void launch(const LaunchConfig& config, Stream stream, void (*kernel)(Parameters
   const auto check = [&](cudaError_t status) {
     device::check(status, reinterpret_cast<const void*>(kernel), config);
   };
-  // Both limits are opt-in, and asking for them costs a driver call each.
-  if (config.shared_bytes > 48 * 1024)
-    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                               static_cast<int>(config.shared_bytes)));
+  // Opt-in, as is much shared memory, and costs a driver call.
   if (config.cluster > 8)
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1));
   cudaLaunchAttribute attributes[2] = {};
@@ -103,7 +128,9 @@ void launch(const LaunchConfig& config, Stream stream, void (*kernel)(Parameters
   shape.stream = stream;
   shape.attrs = attributes;
   shape.numAttrs = count;
-  check(cudaLaunchKernelEx(&shape, kernel, static_cast<Parameters>(arguments)...));
+  check(device::start_allowed(reinterpret_cast<const void*>(kernel), config.shared_bytes, [&] {
+    return cudaLaunchKernelEx(&shape, kernel, static_cast<Parameters>(arguments)...);
+  }));
 }
 
 #else

@@ -19,6 +19,7 @@
 #define SIMT_DEVICE __device__ __forceinline__
 #define SIMT_BOTH __host__ __device__ __forceinline__
 #define SIMT_UNROLL _Pragma("unroll")
+#define SIMT_NO_UNROLL _Pragma("unroll 1")
 #define SIMT_CONSTANT __constant__
 
 #else
@@ -30,6 +31,7 @@
 #define SIMT_DEVICE inline
 #define SIMT_BOTH inline
 #define SIMT_UNROLL
+#define SIMT_NO_UNROLL
 #define SIMT_CONSTANT
 
 #endif

@@ -37,8 +37,11 @@ template <int N, class T>
 SIMT_DEVICE void store(T* target, const Vec<T, N>& value, Site site = Site::current()) {
 #if SIMT_ON_DEVICE
   (void)site;
-  if constexpr (sizeof(Vec<T, N>) == sizeof(unsigned))  // halves of a word would be stored apart
+  // Halves of a word, and the two of a pair, would be stored apart.
+  if constexpr (sizeof(Vec<T, N>) == sizeof(unsigned))
     *reinterpret_cast<unsigned*>(target) = bits_as<unsigned>(value);
+  else if constexpr (sizeof(Vec<T, N>) == sizeof(unsigned long long))
+    *reinterpret_cast<unsigned long long*>(target) = bits_as<unsigned long long>(value);
   else
     *reinterpret_cast<Vec<T, N>*>(target) = value;
 #else

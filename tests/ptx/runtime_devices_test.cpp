@@ -163,6 +163,8 @@ TEST_F(RuntimeDevices, TheLastIsAnotherChip) {
   std::uint32_t* block = nullptr;
   ASSERT_EQ(cudaMalloc(reinterpret_cast<void**>(&block), bytes), cudaSuccess);
   EXPECT_EQ(fill(block, 1, nullptr), cudaErrorNoKernelImageForDevice);  // the sample is for sm_90
+  cudaFuncAttributes attributes{};
+  EXPECT_EQ(cudaFuncGetAttributes(&attributes, &samples().fill), cudaErrorNoKernelImageForDevice);
   EXPECT_EQ(cudaFree(block), cudaSuccess);
 }
 

@@ -75,4 +75,32 @@ TEST(RuntimeLaunchError, NamesAKernelThatIsNoTemplate) {
   }
 }
 
+// What one launch is allowed, a smaller one leaves; the machine has what cudaFuncSetAttribute was told last.
+TEST(RuntimeLaunchError, AllowedSharedMemoryIsNeverLowered) {
+  const auto kernel = refused_kernels::of_a_type<5, float>;
+  const auto with = [&](std::size_t bytes) {
+    return refusal({.grid = {1}, .block = {32}, .shared_bytes = bytes}, kernel);
+  };
+  const auto allowed = [&] {
+    cudaFuncAttributes attributes{};
+    EXPECT_EQ(cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(kernel)),
+              cudaSuccess);
+    return attributes.maxDynamicSharedSizeBytes;
+  };
+  EXPECT_EQ(with(200 << 10), "was not refused");
+  EXPECT_EQ(allowed(), 200 << 10);
+  EXPECT_EQ(with(110 << 10), "was not refused");
+  EXPECT_EQ(allowed(), 200 << 10);
+  EXPECT_EQ(with(210 << 10), "was not refused");
+  EXPECT_EQ(allowed(), 210 << 10);
+  EXPECT_NE(with(1 << 20), "was not refused");
+  EXPECT_EQ(allowed(), 210 << 10);
+  // Somebody else did.
+  ASSERT_EQ(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 60 << 10),
+            cudaSuccess);
+  EXPECT_EQ(with(110 << 10), "was not refused");
+  EXPECT_EQ(allowed(), 210 << 10);
+  EXPECT_EQ(cudaGetLastError(), cudaSuccess) << "the next call would be blamed";
+}
+
 }  // namespace

@@ -4,7 +4,8 @@
 //
 // Two threads have a unit together, half a warp apart. Each multiplies half of the depth of all gates' rows, and both add
 // up: a butterfly leaves the same sum, bit for bit, in both, so that both go on with the unit's gates and nothing has to be
-// sent back. The first stores. Half a warp reads the same 16 bytes of the other factor, which is one access.
+// sent back. The first stores. Half a warp reads the same 16 bytes of the other factor: 2 cycles of shared memory,
+// where lanes that differ take 4 (docs/regimes.md).
 #pragma once
 
 #include <cstddef>
@@ -129,9 +130,7 @@ class Weights {
       for (int column = kept; column < most_columns; column += 4)
         if (!is_beyond(column)) add_beyond(column);
     } else {  // unrolled, it would ask for more at once than there are registers for
-#if SIMT_ON_DEVICE
-#pragma unroll 1
-#endif
+      SIMT_NO_UNROLL
       for (int column = kept; column < columns_; column += 4) add_beyond(column);
     }
     SIMT_UNROLL
