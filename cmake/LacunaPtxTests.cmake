@@ -71,6 +71,7 @@ set(ptx_share_properties_order 3)
 set(ptx_share_properties_pieces 3)
 set(ptx_share_cuda_usual 7)
 set(ptx_filter_stack -*Fortieth*) # 60,000 tokens
+set(ptx_filter_cuda_split -*OneIsLong*) # 20,000 steps, each a meeting of blocks
 set(ptx_filter_cuda_training -RecordedTraining*) # takes scratch in a capture, which the stand-in refuses
 set(ptx_environment_cuda_devices LACUNA_PTX_DEVICES=2)
 

@@ -39,7 +39,7 @@ TEST(Concurrency, ConcurrentPlansGiveTheBitsTheyGiveAlone) {
   std::vector<std::thread> users;
   for (unsigned i = 0; i < threads; ++i) {
     users.emplace_back([&, i] {
-      for (int round = 0; round < 25; ++round)
+      for (int round = 0; round < (support::on_emulator ? 2 : 25); ++round)
         different += (i % 2 ? run<double>(shared, layers[i], i)
                             : run<float>(shared, layers[i], i)) != alone[i];
     });
@@ -62,14 +62,17 @@ TEST(Concurrency, RepeatableBitByBitAtAnyNumberOfThreads) {
   }
 }
 
-// Either a run is let in and is right, or it is told why not.
+// Either a run is let in and is right, or it is told why not. An emulated one takes long enough without many tokens.
 TEST(Concurrency, ASecondThreadOnOnePlanIsTurnedAway) {
+  const std::vector<std::int64_t> lengths = support::on_emulator
+                                                ? std::vector<std::int64_t>{30, 0, 7, 41, 1, 12}
+                                                : std::vector<std::int64_t>{300, 0, 7, 410, 1, 120};
   const Context context(api_tests::with_threads(1));
   const lacuna_layer layer = api_tests::gru_d();
   const Plan plan(context, layer, {1000, 6});
   std::string expected;
   {
-    Example<float> example(layer, {300, 0, 7, 410, 1, 120});
+    Example<float> example(layer, lengths);
     ASSERT_EQ(example.forward(plan, nullptr), LACUNA_OK);
     expected = example.bytes();
   }
@@ -77,8 +80,8 @@ TEST(Concurrency, ASecondThreadOnOnePlanIsTurnedAway) {
   std::vector<std::thread> users;
   for (int user = 0; user < 3; ++user) {
     users.emplace_back([&] {
-      Example<float> example(layer, {300, 0, 7, 410, 1, 120});
-      for (int round = 0; round < 40; ++round) {
+      Example<float> example(layer, lengths);
+      for (int round = 0; round < (support::on_emulator ? 4 : 40); ++round) {
         example.poison();
         const lacuna_status status = example.forward(plan, nullptr);
         if (status == LACUNA_OK) {

@@ -56,7 +56,7 @@ TEST(CudaPlan, ExplainsItself) {
 }
 
 // A context serves several host threads at once, each with a plan of its own.
-TEST(CudaContext, ServesTwoAtOnce) {
+TEST(CudaContext, ServesTwoThreadsAtOnce) {
   const support::Case c = support::parse_case("grud_f32_n6_d5_h17_len0-9_miss80_seed4");
   const ContextHandle context = support::make_context();
   support::LibraryRun<float> alone(c);

@@ -107,6 +107,41 @@ INSTANTIATE_TEST_SUITE_P(Seeds, SplitInOrder,
                                           testing::Values(cluster(8), cluster(16), grid(16)),
                                           testing::Values(11, 12, 13)));
 
+// A sequence of 20,000 tokens beside 500 short ones.
+class SplitOneIsLong : public testing::TestWithParam<Group> {};
+
+TEST_P(SplitOneIsLong, Agrees) {
+  const Group group = GetParam();
+  if (!support::serves(group.regime)) GTEST_SKIP() << "no clusters here";
+  const InRegime regime(group.regime);
+  const InGroups groups(group.blocks, 9);
+  support::expect_agreement("gru_decay_f32_n501_d1_h3_len0-3+20000_miss30_seed7");
+}
+INSTANTIATE_TEST_SUITE_P(Groups, SplitOneIsLong, testing::Values(cluster(2), grid(2)));
+
+// Each cell x evolve, which are kernels of their own, in each type; tf32 are fp32 layers with products of 11 bits.
+using Evolving = std::tuple<const char*, const char*, const char*, Group>;
+
+class SplitEvolving : public testing::TestWithParam<Evolving> {};
+
+TEST_P(SplitEvolving, Agrees) {
+  const auto [cell, evolve, type, group] = GetParam();
+  if (!support::serves(group.regime)) GTEST_SKIP() << "no clusters here";
+  const bool tf32 = type == std::string("tf32");
+  const InRegime regime(group.regime);
+  const InGroups groups(group.blocks, 21);
+  const InPrecision precision(tf32 ? LACUNA_PRECISION_TF32 : LACUNA_PRECISION_DEFAULT);
+  support::expect_agreement(std::string(cell) + "+none+" + evolve + "_" + (tf32 ? "f32" : type) +
+                            "_n4_d3_h19_len0-5_init_seed31");
+}
+
+INSTANTIATE_TEST_SUITE_P(All, SplitEvolving,
+                         testing::Combine(testing::Values("rnn_tanh", "rnn_relu", "rnn_euler",
+                                                          "lstm", "gru", "gru_reset_before"),
+                                          testing::Values("none", "decay", "decay_step", "relax"),
+                                          testing::Values("f32", "f16", "bf16", "tf32"),
+                                          testing::Values(cluster(2), grid(2))));
+
 class SplitPrecision : public testing::TestWithParam<Group> {};
 
 TEST_P(SplitPrecision, OfElevenBitsAgrees) {

@@ -133,7 +133,7 @@ bool names(const std::string& message, int blocks, int tile, int step) {
 }
 
 class SplitRecurrenceOf : public testing::TestWithParam<int> {};
-INSTANTIATE_TEST_SUITE_P(Blocks, SplitRecurrenceOf, testing::Values(2, 4, 8));
+INSTANTIATE_TEST_SUITE_P(Blocks, SplitRecurrenceOf, testing::Values(2, 4, 8, 16));
 
 TEST_P(SplitRecurrenceOf, NamesBlockAndStepWhereSomethingIsLost) {
   const int blocks = GetParam();

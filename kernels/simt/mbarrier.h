@@ -32,13 +32,6 @@ SIMT_DEVICE void mbarrier_publish() {
 #endif
 }
 
-// Orders the block's earlier accesses to shared memory before bulk copies that overwrite it.
-SIMT_DEVICE void fence_before_bulk_copy() {
-#if SIMT_ON_DEVICE
-  SIMT_ASM_SM90("fence.proxy.async.shared::cta;" ::: "memory");
-#endif
-}
-
 // One arrival at this block's barrier.
 SIMT_DEVICE void mbarrier_arrive(Mbarrier* barrier, Site site = Site::current()) {
 #if SIMT_ON_DEVICE

@@ -31,6 +31,8 @@ struct Device {
 struct Settings {
   Order order = Order::forward;
   std::uint64_t seed = 1;
+  // How many seeds an emulated backend has drawn from that one: each of its calls has one of its own.
+  std::uint64_t draws = 0;
   // Blocks of a non-cooperative launch that are on the device at once, in whole clusters. Few, as
   // on a busy device: a kernel that waits for a block which is not there must be seen to hang.
   unsigned resident_blocks = 3;

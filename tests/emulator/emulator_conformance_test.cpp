@@ -80,6 +80,56 @@ TEST(Conformance, Shuffles) {
         }
   for (unsigned lane = 0; lane < 32; ++lane)
     EXPECT_EQ(out[at++], in[lane % 2 == 0 ? 30 - lane : 32 - lane]);
+  at += 64;
+  for (unsigned width = 2; width < 32; width *= 2)
+    for (unsigned by : {width, width + 1, 31u})
+      for (unsigned lane = 0; lane < 32; ++lane) {
+        const bool behind = (lane ^ by) / width > lane / width;
+        EXPECT_EQ(out[at++], in[behind ? lane : lane ^ by]) << "width " << width << " by " << by;
+      }
+}
+
+TEST(Conformance, Products) {
+  const auto in = input_data();
+  const auto out = results("products");
+  const auto wide = [](const Word* words) { return words[0] | std::uint64_t{words[1]} << 32; };
+  for (std::size_t i = 0; i < input_words; ++i) {
+    const auto word = [&](std::size_t ahead) { return in[(i + ahead) % input_words]; };
+    const Word* own = &out[product_words * i];
+    // Rounded once, and never with the sum: as a double the product of two floats is whole.
+    const auto number = [&](std::size_t ahead) {
+      return static_cast<double>(simt::bits_as<float>(word(ahead)));
+    };
+    const float product = static_cast<float>(number(0) * number(1));
+    const double sum = static_cast<double>(product) - number(2);
+    EXPECT_EQ(own[0], simt::bits_as<Word>(sum == sum ? static_cast<float>(sum) : -1.0f)) << i;
+    const auto near_one = [&](std::size_t ahead) {
+      const Word high = (word(ahead) & 0x801fffffu) | 0x3fe00000u;
+      return simt::bits_as<double>(std::uint64_t{high} << 32 | word(ahead + 1));
+    };
+    volatile const double rounded = near_one(0) * near_one(2);
+    EXPECT_EQ(wide(own + 1), simt::bits_as<std::uint64_t>(rounded - near_one(1))) << i;
+    EXPECT_EQ(wide(own + 3), static_cast<std::uint64_t>(std::int64_t{std::int32_t(word(0))} *
+                                                        std::int32_t(word(1))));
+    EXPECT_EQ(own[5], word(0));
+  }
+  // 1.5 (1 + 2^-52), a tie, is rounded to even: 1.5 + 2^-51.
+  EXPECT_EQ(simt::rounded_product(1.5, 1 + 0x1p-52) - 1.5, 0x1p-51);
+}
+
+TEST(Conformance, VectorsOfOtherElements) {
+  const auto in = input_data();
+  const auto out = results("vectors of other elements");
+  const auto turned = [](Word two) { return two << 16 | two >> 16; };
+  for (unsigned lane = 0; lane < 32; ++lane) {
+    const Word* own = &out[8 * lane];
+    const auto byte = [&](unsigned i) { return in[lane] >> 8 * i & 0xff; };
+    EXPECT_EQ(own[0], byte(2) | byte(0) << 8 | byte(3) << 16 | byte(1) << 24);
+    EXPECT_EQ(own[1], turned(in[lane]));
+    EXPECT_EQ(own[2], turned(in[2 * lane + 1]));
+    EXPECT_EQ(own[3], turned(in[2 * lane]));
+    for (unsigned i = 0; i < 4; ++i) EXPECT_EQ(own[4 + i], in[4 * lane + (i + 2) % 4]);
+  }
 }
 
 TEST(Conformance, MatrixMoves) {

@@ -41,14 +41,32 @@ TEST_F(SanitizerThreads, OneCarvedArrayIntoTheNext) {
                "heap-buffer-overflow(.|\n)*one_past_a_carved_array");
 }
 
-TEST_F(SanitizerThreads, CopyFromBeyondAnAllocation) {
+template <class Kernel>
+std::string error_from_three_floats(Kernel kernel) {
   std::vector<float> values(3);
-  const auto kernel = +[](const float* source) {
+  const simt::LaunchConfig config{.grid = {1}, .block = {1}, .shared_bytes = 32};
+  try {
+    simt::launch(config, nullptr, +kernel, values.data());
+  } catch (const emulator::Error& error) {
+    return error.what();
+  }
+  return {};
+}
+
+TEST_F(SanitizerThreads, CopyFromBeyondAnAllocation) {
+  const std::string single = error_from_three_floats([](const float* source) {
     simt::SharedCarver shared;
     simt::copy_async<16>(shared.take<float>(4), source);
-  };
-  const simt::LaunchConfig config{.grid = {1}, .block = {1}, .shared_bytes = 16};
-  EXPECT_THROW(simt::launch(config, nullptr, kernel, values.data()), emulator::Error);
+  });
+  EXPECT_NE(single.find("source of an async copy reaches outside"), std::string::npos) << single;
+  const std::string bulk = error_from_three_floats([](const float* source) {
+    simt::SharedCarver shared;
+    float* target = shared.take<float>(4);
+    auto* barrier = shared.take<simt::Mbarrier>(1);
+    simt::mbarrier_init(barrier, 1);
+    simt::copy_bulk(target, source, 16, barrier);
+  });
+  EXPECT_NE(bulk.find("source of a bulk copy reaches outside"), std::string::npos) << bulk;
 }
 
 #endif

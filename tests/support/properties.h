@@ -136,8 +136,9 @@ testing::AssertionResult are_alike(const Case& c, const std::string& name, std::
 }
 
 // Every result that the first has is in the second, and agree(name, one, other); nothing lies beside it.
-template <class Real, class Agree>
-void expect_each(const LibraryRun<Real>& result, const LibraryRun<Real>& expected, Agree&& agree) {
+template <class Real, class Stored, class Agree>
+void expect_each(const LibraryRun<Real, Stored>& result, const LibraryRun<Real, Stored>& expected,
+                 Agree&& agree) {
   for (const auto& [name, buffer] : result.results.entries()) {
     EXPECT_TRUE(guards_are_whole(name, *buffer));
     const auto* other = expected.results.find(name);
@@ -151,8 +152,9 @@ void expect_each(const LibraryRun<Real>& result, const LibraryRun<Real>& expecte
 }
 
 // With the same bits.
-template <class Real>
-void expect_same_bits(const LibraryRun<Real>& result, const LibraryRun<Real>& expected) {
+template <class Real, class Stored>
+void expect_same_bits(const LibraryRun<Real, Stored>& result,
+                      const LibraryRun<Real, Stored>& expected) {
   EXPECT_FALSE(result.results.entries().empty());
   expect_each(result, expected, are_same_bits<Real>);
 }

@@ -4,6 +4,9 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
+
+#include "emulator/emulator.h"
 
 namespace lacuna::emulated_backend {
 
@@ -22,5 +25,17 @@ inline int fewest_blocks = 2, most_blocks = 128;
 
 // How often streams have branched, and their branches met again.
 inline std::atomic<std::uint64_t> forks{0}, joins{0};
+
+// The calls to come run in orders drawn for a case of this name: its own, and the same in every run. Of the calling thread;
+// others begin anew with the same orders.
+void begin_case(std::string_view name);
+
+// In which order a call ran its threads. `call` counts from 1 since the case or the order was set; `asked` is the seed that
+// a test asked for, or 0.
+struct Call {
+  emulator::Order order = emulator::Order::forward;
+  std::uint64_t seed = 0, call = 0, asked = 0;
+};
+Call latest_call();  // of any thread
 
 }  // namespace lacuna::emulated_backend

@@ -264,18 +264,61 @@ void Device::join(simt::Stream, StreamBranches& branches, int) const {
   emulated_backend::joins += 1;
 }
 
-// Every call of the backend runs its threads in another order: forward, reverse, and at random more often. Drawn, not in turn:
-// programs that make as many calls for each case would run the same kernels in the same order in all of them.
-Device::Current::Current(const Device&) : before_(0) {
-  static std::atomic<std::uint64_t> calls{0};
-  const std::uint64_t call = ++calls;
-  emulator::Settings& settings = emulator::settings();
-  const std::uint64_t drawn = emulator::scramble(call);
-  settings.seed = drawn >> 8;
-  settings.order = drawn % 4 == 0   ? emulator::Order::forward
-                   : drawn % 4 == 1 ? emulator::Order::reverse
-                                    : emulator::Order::random;
+// Every call of the backend runs its threads in another order. Where a test asked for one, in that, by a seed of the call's
+// own; else forward, reverse, and at random more often. Drawn, not in turn: programs that make as many calls for each case
+// would run the same kernels in the same order in all of them.
+namespace {
+
+thread_local int open_calls = 0;  // one within another, as a stack's pieces
+thread_local emulator::Settings asked;
+
+std::atomic<std::uint64_t> case_seed{0};
+std::mutex latest_mutex;
+emulated_backend::Call latest;
+
+emulator::Order drawn_order(std::uint64_t drawn) {
+  if (drawn % 4 == 0) return emulator::Order::forward;
+  return drawn % 4 == 1 ? emulator::Order::reverse : emulator::Order::random;
 }
-Device::Current::~Current() = default;
+
+}  // namespace
+
+Device::Current::Current(const Device&) : before_(0) {
+  emulator::Settings& settings = emulator::settings();
+  if (open_calls++ == 0) asked = settings;
+  const bool chosen = asked.order != emulator::Order::forward;
+  const std::uint64_t seed = chosen ? asked.seed : case_seed.load();
+  const std::uint64_t call = settings.draws++;
+  const std::uint64_t drawn = emulator::scramble(emulator::scramble(seed) + call);
+  settings.seed = drawn >> 8;
+  settings.order = chosen ? asked.order : drawn_order(drawn);
+  const std::lock_guard lock(latest_mutex);
+  latest = {settings.order, settings.seed, call + 1, chosen ? seed : 0};
+}
+
+Device::Current::~Current() {
+  if (--open_calls > 0) return;
+  emulator::settings().order = asked.order;
+  emulator::settings().seed = asked.seed;
+}
 
 }  // namespace lacuna::cuda
+
+namespace lacuna::emulated_backend {
+
+// FNV-1a: the same on every machine.
+void begin_case(std::string_view name) {
+  std::uint64_t hash = 0xcbf29ce484222325u;
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+  cuda::case_seed = hash;
+  emulator::settings().draws = 0;
+  const std::lock_guard lock(cuda::latest_mutex);
+  cuda::latest = {};
+}
+
+Call latest_call() {
+  const std::lock_guard lock(cuda::latest_mutex);
+  return cuda::latest;
+}
+
+}  // namespace lacuna::emulated_backend

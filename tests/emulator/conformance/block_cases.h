@@ -58,6 +58,26 @@ SIMT_KERNEL(32) void vectors(Buffers b) {
   b.out[8 * lane + 7] = halves[1];
 }
 
+// Elements of 1, 2 and 8 bytes. Vectors of 4 bytes are stored as a word.
+SIMT_KERNEL(32) void other_vectors(Buffers b) {
+  const unsigned lane = simt::lane_index();
+  const auto* bytes = reinterpret_cast<const std::uint8_t*>(b.in);
+  const auto* halves = reinterpret_cast<const std::uint16_t*>(b.in);
+  const auto* wide = reinterpret_cast<const double*>(b.in);
+  Word* out = b.out + 8 * lane;
+  const auto of_bytes = simt::load<4>(bytes + 4 * lane);
+  simt::store(reinterpret_cast<std::uint8_t*>(out),
+              simt::Vec<std::uint8_t, 4>{{of_bytes[2], of_bytes[0], of_bytes[3], of_bytes[1]}});
+  const auto two = simt::load<2>(halves + 2 * lane);
+  simt::store(reinterpret_cast<std::uint16_t*>(out + 1),
+              simt::Vec<std::uint16_t, 2>{{two[1], two[0]}});
+  const auto four = simt::load<4>(halves + 4 * lane);
+  simt::store(reinterpret_cast<std::uint16_t*>(out + 2),
+              simt::Vec<std::uint16_t, 4>{{four[3], four[2], four[1], four[0]}});
+  const auto pair = simt::load<2>(wide + 2 * lane);
+  simt::store(reinterpret_cast<double*>(out + 4), simt::Double2{{pair[1], pair[0]}});
+}
+
 // Copies of each size, whole and cut short, in groups that are waited for one by one.
 SIMT_KERNEL(32) void async_copies(Buffers b) {
   simt::SharedCarver shared;

@@ -17,6 +17,10 @@ inline const Case all_cases[] = {
      [](const Buffers& b, simt::Stream stream) {
        simt::launch({.grid = {1}, .block = {256}}, stream, convert, b);
      }},
+    {"products", product_words* input_words, false,
+     [](const Buffers& b, simt::Stream stream) {
+       simt::launch({.grid = {1}, .block = {256}}, stream, products, b);
+     }},
     {"nonlinearities", 256, false,
      [](const Buffers& b, simt::Stream stream) {
        simt::launch({.grid = {1}, .block = {256}}, stream, nonlinearities, b);
@@ -38,6 +42,7 @@ inline const Case all_cases[] = {
                     b);
      }},
     {"vector loads and stores", 256, false, one_warp<vectors>},
+    {"vectors of other elements", 256, false, one_warp<other_vectors>},
     {"cp.async", 256, false, one_warp<async_copies>},
     {"flags between blocks", 33, false,
      [](const Buffers& b, simt::Stream stream) {

@@ -8,6 +8,8 @@
 namespace lacuna::conformance {
 inline namespace SIMT_PATH {
 
+inline constexpr unsigned product_words = 6;
+
 // Conversions of arbitrary bits. A NaN's payload is nobody's business in tf32.
 SIMT_KERNEL(256) void convert(Buffers b) {
   for (unsigned i = simt::thread_rank(); i < input_words; i += 256) {
@@ -28,6 +30,38 @@ SIMT_KERNEL(256) void convert(Buffers b) {
   }
 }
 
+// A NaN's payload is nobody's business in a sum either.
+template <class T>
+SIMT_DEVICE T without_payload(T value) {
+  return value == value ? value : T(-1);
+}
+
+SIMT_DEVICE void write_wide(Word* out, std::uint64_t bits) {
+  out[0] = static_cast<Word>(bits);
+  out[1] = static_cast<Word>(bits >> 32);
+}
+
+// Products that must be rounded before they are added to, which a compiler may not make one instruction of; and whole.
+SIMT_KERNEL(256) void products(Buffers b) {
+  for (unsigned i = simt::thread_rank(); i < input_words; i += 256) {
+    const Word first = b.in[i], second = b.in[(i + 1) % input_words],
+               third = b.in[(i + 2) % input_words], fourth = b.in[(i + 3) % input_words];
+    Word* out = b.out + product_words * i;
+    const auto product =
+        simt::rounded_product(simt::bits_as<float>(first), simt::bits_as<float>(second));
+    out[0] = simt::bits_as<Word>(without_payload(product - simt::bits_as<float>(third)));
+    // Exponents around one, so that the sum keeps digits of both.
+    const auto near_one = [](Word high, Word low) {
+      return simt::bits_as<double>(std::uint64_t{(high & 0x801fffffu) | 0x3fe00000u} << 32 | low);
+    };
+    const double wide = simt::rounded_product(near_one(first, second), near_one(third, fourth));
+    write_wide(out + 1, simt::bits_as<std::uint64_t>(wide - near_one(second, third)));
+    write_wide(out + 3, static_cast<std::uint64_t>(simt::wide_product(
+                            static_cast<std::int32_t>(first), static_cast<std::int32_t>(second))));
+    out[5] = simt::opaque(first);
+  }
+}
+
 // How many results are off by more than kernels/simt/nonlinear.h says, of values over the range of a
 // sigmoid's normal results and close to 0. None, on either side, though their bits differ.
 SIMT_KERNEL(256) void nonlinearities(Buffers b) {
@@ -42,11 +76,15 @@ SIMT_KERNEL(256) void nonlinearities(Buffers b) {
       const double off = std::fabs(sigmoid(x) - sigmoid_of_x);
       if (!(off <= 2e-7 && off <= (4e-7 + 1e-7 * std::fabs(exact)) * sigmoid_of_x)) ++wrong;
       if (!(std::fabs(hyperbolic_tangent(x) - tanh_of_x) <= 5e-7 * std::fabs(tanh_of_x))) ++wrong;
+#ifdef __CUDA_ARCH__  // of layers of 16 bits, whatever x is
+      if (!(std::fabs(simt::gpu::large_tangent(x) - tanh_of_x) <= 4e-7)) ++wrong;
+#endif
     }
   b.out[simt::thread_rank()] = wrong;
 }
 
-// Every shuffle at every width and three distances, then under two disjoint masks, then 8 bytes.
+// Every shuffle at every width and three distances, then under two disjoint masks, then 8 bytes; then exclusive or beyond a
+// group: what lies in a group before is read, in one behind it is not.
 SIMT_KERNEL(32) void shuffles(Buffers b) {
   const unsigned lane = simt::lane_index();
   const Word value = b.in[lane];
@@ -68,8 +106,12 @@ SIMT_KERNEL(32) void shuffles(Buffers b) {
   const auto moved = simt::bits_as<std::uint64_t>(simt::shuffle_xor(wide, 5));
   out[0] = static_cast<Word>(moved);
   out[32] = static_cast<Word>(moved >> 32);
+  out += 64;
+  for (unsigned width = 2; width < 32; width *= 2)
+    for (unsigned by : {width, width + 1, 31u})
+      *out = simt::shuffle_xor(value, by, simt::full_mask, width), out += 32;
 }
-inline constexpr unsigned shuffle_words = 32 * (5 * 3 * 4 + 1 + 2);
+inline constexpr unsigned shuffle_words = 32 * (5 * 3 * 4 + 1 + 2 + 4 * 3);
 
 SIMT_KERNEL(32) void votes(Buffers b) {
   const unsigned lane = simt::lane_index();
