@@ -2,6 +2,7 @@
 // in float and double must pass.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "reference/layer_pass.h"
+#include "support/against_oracle.h"
 #include "support/case.h"
 #include "support/compare.h"
 #include "support/convert.h"
@@ -95,6 +97,21 @@ TEST(Comparer, SaysWhatIsWrong) {
                            "allowed 0.04", "tolerance 0.01"}) {
     EXPECT_NE(message.find(part), std::string::npos) << message << " lacks " << part;
   }
+}
+
+// A tolerance under which zeros, or half of what is expected, would pass.
+TEST(Comparer, FailsWhereItCanShowNothing) {
+  const std::vector<double> right = {1, -2, 0.5};
+  EXPECT_TRUE(compare(right, right, 0.49));
+  const Comparison blind = compare(right, right, 0.51);
+  EXPECT_FALSE(blind);
+  EXPECT_EQ(blind.message.find("can show nothing: 0.51 of the largest element is allowed"), 0u)
+      << blind.message;
+  EXPECT_TRUE(compare({0, 0}, {0, 0}, 0.51));
+  // What was added up may be larger than all that is left.
+  const auto span = std::span<const double>(right);
+  EXPECT_TRUE(support::compare(span, span, 0.01, 0, 50));
+  EXPECT_FALSE(support::compare(span, span, 0.01, 0, 200));
 }
 
 TEST(Comparer, GrantsTwiceThePlainLoopsError) {
@@ -211,6 +228,73 @@ TEST(Comparer, CatchesPlantedMistakes) {
   auto late = batch;
   late.delta_t[late.delta_t.size() / 2] += 1.0 / 64;
   EXPECT_FALSE(judge(p, late));
+}
+
+// ---- types of 16 bits and tf32 ------------------------------------------------------------------
+
+// Plain loops with the type's roundings pass; zeros, halves and negatives of every array that is not all zero do not.
+struct Rounded : testing::TestWithParam<const char*> {};
+
+TEST_P(Rounded, ArraysAreSeen) {
+  const support::Case c = parse_case(GetParam());
+  const auto parameters = make_parameters(c);
+  auto batch = make_batch(c);
+  auto upstream = make_upstream(c);
+  support::Rounding rounding = support::rounding_of_tf32();
+  if (c.type == support::Type::f16) {
+    rounding = support::rounding_of<support::Fp16>();
+    support::round_to<support::Fp16>(batch, upstream);
+  } else if (c.type == support::Type::bf16) {
+    rounding = support::rounding_of<support::Bf16>();
+    support::round_to<support::Bf16>(batch, upstream);
+  }
+  const auto loops = [&](std::span<const float> sides) {
+    return support::expect_from_oracle<float>(c, support::convert<float>(parameters),
+                                              support::convert<float>(batch),
+                                              support::convert<float>(upstream), sides, rounding);
+  };
+  const auto states = loops({}).values.at("hidden");
+  support::Verdict<float> verdict(c, parameters, batch, upstream, rounding);
+  verdict.take_sides_of(states);
+  int seen = 0;
+  for (const auto& [name, right] : loops(states).values) {
+    EXPECT_TRUE(verdict.on(name, right));
+    if (std::all_of(right.begin(), right.end(), [](float x) { return x == 0; })) continue;
+    ++seen;
+    for (const float factor : {0.0F, 0.5F, -1.0F}) {
+      std::vector<float> wrong = right;
+      for (float& x : wrong) x *= factor;
+      EXPECT_FALSE(verdict.on(name, wrong)) << name << " times " << factor;
+    }
+  }
+  EXPECT_GE(seen, 8);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Comparer, Rounded,
+    testing::Values(
+        "lstm_bf16_n20_d3_h37_len0-9_ln_init_seed10",
+        "grud_bf16_n9_d13_h31_len0-9_miss70_ln_seed13",
+        "gru_reset_before_bf16_n7_h33_len0-9_rev_ln_init_seed19",
+        "lstm_decay_f16_n7_h34_len0-19_miss80_times_ln_seed16",
+        "rnn_relu+decay+decay_bf16_n4_d5_h6_len0-11_miss60_mask_gap_rev_carry_init_seed32",
+        "gru+relax+relax_bf16_n4_d5_h6_len0-11_miss60_mask_gap_rev_carry_init_seed32",
+        "lstm_bf16_n70_d2_h33_len0-6_init_seed3", "gru_f16_n70_d2_h9_len0-9_init_seed3",
+        "lstm+decay+relax_f32_n4_d5_h17_len0-30_miss90_eo_rev_seed10",
+        "gru_decay_f32_n3_d2_h9_len0-3+400_miss30_seed7"),
+    support::test_name);
+
+// What a normalisation multiplies, in fp32: by a single unit's gates, of which it divides by next to nothing.
+TEST(Comparer, SeesASingleUnitNormalised) {
+  const support::Case c =
+      parse_case("gru+decay_f32_n4_d3_h1_len0-11_miss60_eo_gap_ln_init_carry_seed33");
+  const auto p = make_parameters(c);
+  const auto batch = make_batch(c);
+  const auto upstream = make_upstream(c);
+  const support::Verdict<float> verdict(c, p, batch, upstream);
+  const auto states = support::convert<float>(forward(c.layer, p, batch).hidden);
+  EXPECT_TRUE(verdict.on("hidden", states));
+  EXPECT_FALSE(verdict.on("hidden", std::vector<float>(states.size())));
 }
 
 // ---- guarded buffers ----------------------------------------------------------------------------

@@ -87,7 +87,8 @@ TEST(NoisyHalves, InferWhatCanBeExpected) {
     auto upstream = support::make_upstream(c);
     support::round_to<support::Fp16>(batch, upstream);
     batch.noise.drawn = false;
-    const support::Verdict<float> verdict(c, parameters, batch, upstream, support::Fp16::epsilon);
+    const support::Verdict<float> verdict(c, parameters, batch, upstream,
+                                          support::rounding_of<support::Fp16>());
     const auto context = support::make_context();
     for (const bool inference : {false, true}) {
       support::LibraryRun<float, support::Fp16> run(c, parameters, batch, upstream);

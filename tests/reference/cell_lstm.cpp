@@ -68,7 +68,8 @@ void lstm_update(const Layer& layer, const BasicParameters<Real>& p, CellInput<R
     memory[j] = kept[3 * memory.size() + j] * std::tanh(memory[j]);
   for (int r = 0; r < R; ++r)
     new_state[r] = layer.projection > 0 ? Real(0) : memory[static_cast<std::size_t>(r)];
-  if (layer.projection > 0) multiply_add(p.projection.data(), R, H, memory.data(), new_state);
+  if (layer.projection > 0)
+    multiply_add(p.projection.data(), R, H, operands(memory.data(), H).data(), new_state);
 }
 
 template <class Real>
@@ -86,8 +87,9 @@ void lstm_update_backward(const Layer& layer, const BasicParameters<Real>& p, Ce
     if (layer.projection == 0) d_memory[j] = d_new_state[j];
   }
   if (layer.projection > 0)
-    multiply_add_backward(p.projection.data(), R, H, memory.data(), d_new_state,
-                          d.parameters.projection.data(), d_memory.data());
+    multiply_add_backward(p.projection.data(), R, H, operands(memory.data(), H).data(),
+                          operands(d_new_state, R).data(), d.parameters.projection.data(),
+                          d_memory.data());
   for (std::size_t j = 0; j < width; ++j)
     d_shown[j] = d_memory[j] * kept[3 * width + j] * (1 - tanh_c[j] * tanh_c[j]);
   const std::vector<Real> d_new_c =

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "reference/linear.h"
+#include "reference/rounding.h"
 
 namespace reference {
 namespace {
@@ -52,8 +53,7 @@ void missing_value_backward(const Layer& layer, const BasicParameters<Real>& p,
   if (layer.impute != Impute::forward) {
     const Exponent<Real> e = exponent(layer, p, d, observed.delta[at]);
     gamma = std::exp(-e.value);
-    const Real d_gamma = d_x * (observed.last_value[at] - p.x_mean[d]);
-    const Real d_exponent = -gamma * d_gamma;
+    const Real d_exponent = -d_x * decayed(gamma, observed.last_value[at], p.x_mean[d]);
     g.parameters.impute_weight[d] += d_exponent * e.d_weight;
     if (layer.impute == Impute::decay) g.parameters.impute_bias[d] += d_exponent * e.d_bias;
     g.delta[at] += d_exponent * e.d_delta;

@@ -9,6 +9,7 @@
 #include "reference/layer.h"
 #include "reference/linear.h"
 #include "reference/parameters.h"
+#include "reference/rounding.h"
 
 namespace reference {
 
@@ -55,7 +56,7 @@ struct Product {
   const Real* from() const { return weights.data() + first * columns; }
   std::vector<Real> sums(const Real* in) const {
     std::vector<Real> a(static_cast<std::size_t>(rows), Real(0));
-    multiply_add(from(), rows, columns, in, a.data());
+    multiply_add(from(), rows, columns, operands(in, columns).data(), a.data());
     return a;
   }
   Normalised<Real> normalised(const Real* in) const { return normalise(sums(in)); }
@@ -65,7 +66,8 @@ struct Product {
 template <class Real>
 void add_product(const Product<Real>& product, const Real* in, Real* out) {
   if (product.gain.empty()) {
-    multiply_add(product.from(), product.rows, product.columns, in, out);
+    multiply_add(product.from(), product.rows, product.columns,
+                 operands(in, product.columns).data(), out);
     return;
   }
   const Normalised<Real> a = product.normalised(in);
@@ -79,20 +81,23 @@ template <class Real>
 void add_product_backward(const Product<Real>& product, const Real* in, const Real* d_out,
                           std::vector<Real>& d_weights, std::vector<Real>& d_gain, Real* d_in) {
   Real* const d_rows = d_weights.data() + product.first * product.columns;
+  const std::vector<Real> read = operands(in, product.columns);
   if (product.gain.empty()) {
-    multiply_add_backward(product.from(), product.rows, product.columns, in, d_out, d_rows, d_in);
+    multiply_add_backward(product.from(), product.rows, product.columns, read.data(),
+                          operands(d_out, product.rows).data(), d_rows, d_in);
     return;
   }
-  const Normalised<Real> a = product.normalised(in);
+  Normalised<Real> a = product.normalised(in);
+  a.value = operands(a.value.data(), product.rows);  // a tape has it
   std::vector<Real> d(static_cast<std::size_t>(product.rows));
   for (std::size_t r = 0; r < d.size(); ++r) {
     const std::size_t row = static_cast<std::size_t>(product.first) + r;
     d_gain[row] += d_out[r] * a.value[r];
     d[r] = d_out[r] * product.gain[row];
   }
-  const std::vector<Real> d_a = normalise_backward(a, d);
-  multiply_add_backward(product.from(), product.rows, product.columns, in, d_a.data(), d_rows,
-                        d_in);
+  const std::vector<Real> d_a = normalise_backward(a, operands(d.data(), product.rows));
+  multiply_add_backward(product.from(), product.rows, product.columns, read.data(),
+                        operands(d_a.data(), product.rows).data(), d_rows, d_in);
 }
 
 // Of `gates` gates from `first` on; K columns and R.

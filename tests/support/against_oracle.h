@@ -3,13 +3,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
+#include <cstdlib>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "reference/cell.h"
 #include "support/expect.h"
 #include "support/library_run.h"
-#include "support/norm_condition.h"
+#include "support/rounded_loops.h"
 #include "support/selection.h"
 
 namespace support {
@@ -19,12 +23,27 @@ struct Expected {
   std::map<std::string, std::vector<Real>> values;
 };
 
+// A relu's gradient jumps where its argument is 0, and rounding may put that on either side: gradients are those of the sides
+// that a result took, as its states show them. That these are right but for rounding is what states are judged by.
+template <class Real>
+void take_sides(const Case& c, std::span<const Real> hidden,
+                reference::BasicForward<Real>& forward) {
+  if (c.layer.cell != reference::Cell::rnn_relu || hidden.size() != forward.hidden.size()) return;
+  const auto H = static_cast<std::size_t>(c.layer.hidden);
+  const auto kept = static_cast<std::size_t>(reference::kept_width(c.layer));
+  for (std::size_t at = 0; at < hidden.size(); ++at)
+    forward.kept[at / H * kept + at % H] = hidden[at] > 0 ? Real(1) : Real(0);
+}
+
+// `sides`: states whose sides a relu's gradients take; empty: the oracle's own.
 template <class Real>
 Expected<Real> expect_from_oracle(const Case& c, const reference::BasicParameters<Real>& parameters,
                                   const reference::BasicBatch<Real>& batch,
-                                  const reference::BasicUpstream<Real>& upstream) {
-  const auto forward = reference::forward(c.layer, parameters, batch);
-  const auto gradients = reference::backward(c.layer, parameters, batch, forward, upstream);
+                                  const reference::BasicUpstream<Real>& upstream,
+                                  std::span<const Real> sides = {}, const Rounding& rounding = {}) {
+  const RoundLoops rounded(rounding);
+  const auto weights = rounded_weights(rounding, parameters);
+  auto forward = reference::forward(c.layer, weights, batch);
   Expected<Real> out;
   out.values["hidden"] = forward.hidden;
   out.values["evolved_hidden"] = forward.evolved_hidden;
@@ -38,12 +57,17 @@ Expected<Real> expect_from_oracle(const Case& c, const reference::BasicParameter
     out.values["imputed"].insert(out.values["imputed"].end(),
                                  forward.input.begin() + static_cast<std::ptrdiff_t>(s * k),
                                  forward.input.begin() + static_cast<std::ptrdiff_t>(s * k + d));
-  for (const auto& [name, tensor] : reference::named_tensors(gradients.parameters))
-    out.values[std::string("d_") + name] = *tensor;
+  round_tape(rounding, forward);
+  take_sides(c, sides, forward);
+  const auto gradients = reference::backward(c.layer, weights, batch, forward, upstream);
   out.values["d_values"] = gradients.d_values;
-  out.values["d_delta_t"] = gradients.d_delta_t;
   out.values["d_initial_hidden"] = gradients.d_initial_hidden;
   out.values["d_initial_cell"] = gradients.d_initial_cell;
+  if (rounding.stored)
+    for (auto& [name, values] : out.values) round_all(rounding, values);
+  out.values["d_delta_t"] = gradients.d_delta_t;
+  for (const auto& [name, tensor] : reference::named_tensors(gradients.parameters))
+    out.values[std::string("d_") + name] = *tensor;
   return out;
 }
 
@@ -92,24 +116,25 @@ Comparison compare_carry(std::span<const Real> result, const std::vector<double>
   return compare_bits<Real>(result, rounded);
 }
 
-// What the oracle says of a case, in double and by its plain loops in the tested type.
+// What the oracle says of a case, in double and by its plain loops with the tested type's roundings.
 template <class Real>
 class Verdict {
  public:
-  // `epsilon`: of the type that values and states are stored in, where that is not Real.
+  // `rounding`: what is rounded beside Real's arithmetic.
   Verdict(const Case& c, const reference::Parameters& parameters, const reference::Batch& batch,
-          const reference::Upstream& upstream, double epsilon = 0)
+          const reference::Upstream& upstream, const Rounding& rounding = {})
       : case_(c),
-        widened_(
-            std::max(1.0, epsilon / static_cast<double>(std::numeric_limits<Real>::epsilon())) *
-            norm_condition(c.layer, parameters, reference::forward(c.layer, parameters, batch))),
-        tokens_(batch.tokens()),
-        blends_(batch.noise.drawn ? 0 : 1),
-        added_(sums_of_sequences(c, Data(parameters, batch, upstream))),
-        expected_(expect_from_oracle<double>(c, parameters, batch, upstream)),
-        plain_(expect_from_oracle<Real>(c, convert<Real>(parameters), convert<Real>(batch),
-                                        convert<Real>(upstream))),
-        context_(reference::observe(c.layer, batch).context) {}
+        data_(parameters, batch, upstream),
+        rounding_(rounding),
+        added_(rounding ? std::map<std::string, double>() : sums_of_sequences(c, data_)),
+        context_(reference::observe(c.layer, batch).context) {
+    look({});
+  }
+
+  // Of a result's states, before its gradients are judged.
+  void take_sides_of(std::span<const Real> hidden) {
+    if (case_.layer.cell == reference::Cell::rnn_relu) look(hidden);
+  }
 
   testing::AssertionResult on(const std::string& name, std::span<const Real> result) const {
     if (name == "carry_last_values")
@@ -119,38 +144,75 @@ class Verdict {
     const auto found = expected_.values.find(name);
     if (found == expected_.values.end())
       return testing::AssertionFailure() << "the oracle knows no " << name;
+    std::vector<std::span<const Real>> plain;
+    for (const Expected<Real>& loops : plain_) plain.push_back(loops.values.at(name));
     const auto added = added_.find(name);
-    return agrees(name, compare_with_baseline<Real>(result, plain_.values.at(name), found->second,
-                                                    tolerance(name), row_width(name, case_),
-                                                    added == added_.end() ? 0 : added->second));
+    const Comparison comparison = compare_with_baselines<Real>(
+        result, plain, found->second, tolerance(name), row_width(name, case_),
+        added == added_.end() ? 0 : added->second, rounding_ || case_.layer.layer_norm ? 4 : 2);
+    note(name, comparison);
+    return agrees(name, comparison);
   }
 
  private:
+  void look(std::span<const Real> sides) {
+    const std::vector<double> in_double(sides.begin(), sides.end());
+    expected_ =
+        expect_from_oracle<double>(case_, data_.parameters, data_.batch, data_.upstream, in_double);
+    const auto weights = convert<Real>(data_.parameters);
+    const auto batch = convert<Real>(data_.batch);
+    const auto upstream = convert<Real>(data_.upstream);
+    const auto loops = [&](const Rounding& rounding) {
+      plain_.push_back(expect_from_oracle<Real>(case_, weights, batch, upstream, sides, rounding));
+    };
+    plain_.clear();
+    loops(rounding_);
+    // A norm multiplies what sums in Real's own precision lose, too.
+    Rounding lost = rounding_;
+    if (!lost && case_.layer.layer_norm)
+      lost = rounding_of_sums(rounding_tolerance<Real>(wide(), 1) / 4);
+    if (!lost) return;
+    drawn.random = Random(1);
+    for (int draws = 0; draws < 4; ++draws) loops(draw(lost));
+  }
+
+  std::int64_t wide() const { return case_.layer.hidden + case_.layer.input_width(); }
+
   double tolerance(const std::string& name) const {
-    const std::int64_t wide = case_.layer.hidden + case_.layer.input_width();
+    const std::int64_t tokens = data_.batch.tokens(), mixing = mixing_steps(case_.max_length());
     const bool summed = name.starts_with("d_") && row_width(name, case_) == 0;
     // Dropout is an operation more of the four that round a whole state, and so is zoneout where it blends.
-    const int operations = 4 + (case_.layer.recurrent_dropout_percent > 0 ? 1 : 0) + blends_;
-    const double one = widened_ * operations / 4 *
-                       rounding_tolerance<Real>(summed ? std::max(tokens_, wide) : wide,
-                                                mixing_steps(case_.max_length()));
+    const int operations =
+        4 + (case_.layer.recurrent_dropout_percent > 0 ? 1 : 0) + (data_.batch.noise.drawn ? 0 : 1);
+    double real = rounding_tolerance<Real>(summed ? std::max(tokens, wide()) : wide(), mixing);
     // Terms of either sign add up to the square root of their number, while their errors belong to
     // their sizes.
-    return summed ? one * std::sqrt(static_cast<double>(std::max<std::int64_t>(tokens_, 1))) : one;
+    if (summed) real *= std::sqrt(static_cast<double>(std::max<std::int64_t>(tokens, 1)));
+    return operations / 4.0 * (real + stored_tolerance(rounding_.unit, mixing));
+  }
+
+  // For docs/numerics.md: how near errors come to what is allowed, and that to what is expected.
+  void note(const std::string& name, const Comparison& comparison) const {
+    const char* const path = std::getenv("LACUNA_TEST_RATIOS");
+    if (path == nullptr) return;
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path, "a"), std::fclose);
+    if (!file) return;
+    std::fprintf(file.get(), "%s %s %.3g %.3g %s %d\n",
+                 rounding_                      ? rounding_.name
+                 : std::is_same_v<Real, double> ? "fp64"
+                                                : "fp32",
+                 name.c_str(), comparison.worst_ratio, comparison.blindness,
+                 to_string(case_).c_str(), static_cast<int>(InRegime::current));
   }
 
   Case case_;
-  double widened_;
-  std::int64_t tokens_;
-  int blends_;
-  std::map<std::string, double> added_;
+  Data data_;
+  Rounding rounding_;
+  std::map<std::string, double> added_;  // where plain loops do not draw what is lost
   Expected<double> expected_;
-  Expected<Real> plain_;
+  std::vector<Expected<Real>> plain_;  // as rounded, and of roundings that might have been
   reference::Context context_;
 };
-
-// Operands of 11 bits: as much as an fp16 layer loses by its own.
-inline constexpr double tf32_epsilon = Fp16::epsilon;
 
 // What a case asks for and is given: everything, or what a training step usually has to do with, neither evolved states nor
 // cells of every token, for which walks on chip have code of their own (kernels/recurrence/resident/forms.h).
@@ -164,13 +226,13 @@ void expect_agreement(const Case& c, std::int64_t room_for_sequences) {
   auto upstream = make_upstream(c);
   const bool usual = WithOutputs::current == Outputs::usual;
   if (usual) upstream.d_cell.clear();
-  double epsilon = 0;
+  Rounding rounding;
   if constexpr (!std::is_same_v<Real, Stored>) {
     round_to<Stored>(batch, upstream);
-    epsilon = Stored::epsilon;
+    rounding = rounding_of<Stored>();
   }
-  if (InPrecision::current == LACUNA_PRECISION_TF32) epsilon = tf32_epsilon;
-  const Verdict<Real> verdict(c, parameters, batch, upstream, epsilon);
+  if (InPrecision::current == LACUNA_PRECISION_TF32) rounding = rounding_of_tf32();
+  Verdict<Real> verdict(c, parameters, batch, upstream, rounding);
   for (const lacuna_isa isa : instruction_sets()) {
     SCOPED_TRACE(to_string(c) + " isa " + std::to_string(isa));
     const auto context = make_context(1, isa);
@@ -182,6 +244,7 @@ void expect_agreement(const Case& c, std::int64_t room_for_sequences) {
     lacuna_capacity room = run.capacity();
     room.sequences = std::max(room.sequences, room_for_sequences);
     run.run(context.get(), room);
+    verdict.take_sides_of(run.results.find("hidden")->span());
     for (const auto& [name, buffer] : run.results.entries()) {
       EXPECT_TRUE(guards_are_whole(name, *buffer));
       EXPECT_TRUE(verdict.on(name, buffer->span()));

@@ -3,7 +3,8 @@
 // An element passes when |result - expected| <= tolerance * scale, written so that NaN fails. Its
 // scale is its row's largest expected magnitude, but at least the array's root mean square: a sum's
 // rounding error is relative to what was added up, not to a result in which terms cancelled. Where
-// everything expected is zero, nothing but zero passes.
+// everything expected is zero, nothing but zero passes. A tolerance under which zeros, halves or negatives of all that is
+// expected would pass fails: such a comparison can show nothing.
 #pragma once
 
 #include <algorithm>
@@ -38,11 +39,20 @@ inline std::int64_t mixing_steps(std::int64_t longest_sequence) {
   return std::clamp<std::int64_t>(longest_sequence, 1, 4);
 }
 
+// What roundings to another type add, of unit roundoff u, where sums stay fp32: 2 u * (steps over which errors mix). Two: of
+// a step four numbers are rounded, the product's operand, the tape's state, its gates and their gradients, each by itself, so
+// that the errors add up to the root of their squares. A sum's terms are rounded each by itself too: its error grows by the
+// root of their number, as a sum of terms of either sign does, and the scale is that sum's.
+inline double stored_tolerance(double unit, std::int64_t mixing_steps) {
+  return 2 * unit * static_cast<double>(std::max<std::int64_t>(1, mixing_steps));
+}
+
 struct Comparison {
   bool passed = false;
   std::string message;          // the worst element, always filled in
   std::size_t worst_index = 0;  // in the flat array
   double worst_ratio = 0;       // error / allowed error there
+  double blindness = 0;         // allowed error / expected, where that is least; 0: all is zero
 
   explicit operator bool() const { return passed; }
 };
@@ -77,6 +87,9 @@ inline double error(double result, double expected) {
 
 }  // namespace detail
 
+// Half: zeros, halves and negatives of what is expected must all be refused.
+inline constexpr double most_blindness = 0.5;
+
 // `tolerance` is relative, from rounding_tolerance. `row_width`: length of a row whose elements are
 // of one kind (H for states, D for values); 0: the whole array. `least_scale`: of all rows, where more is known of what
 // was added up than the array shows.
@@ -99,11 +112,17 @@ Comparison compare(std::span<const Real> result, std::span<const double> expecte
   const std::vector<double> scale = detail::scales(expected, row_width, least_scale);
   std::size_t failures = 0;
   double worst_error = 0;
+  double least_seen = std::numeric_limits<double>::infinity();
+  bool all_zero = true;
   for (std::size_t at = 0; at < expected.size(); ++at) {
     const double error = detail::error(static_cast<double>(result[at]), expected[at]);
     const double allowed = tolerance * scale[at];
     const bool passes = error <= allowed && std::isfinite(error);  // NaN in `allowed` fails too
     failures += passes ? 0 : 1;
+    if (expected[at] != 0) {
+      all_zero = false;
+      least_seen = std::min(least_seen, allowed / std::abs(expected[at]));
+    }
     double ratio = error == 0 && passes ? 0 : error / allowed;
     if (std::isnan(ratio)) ratio = std::numeric_limits<double>::infinity();
     if (at == 0 || ratio > comparison.worst_ratio) {
@@ -112,8 +131,15 @@ Comparison compare(std::span<const Real> result, std::span<const double> expecte
       worst_error = error;
     }
   }
-  comparison.passed = failures == 0;
+  comparison.blindness = all_zero ? 0 : least_seen;
+  const bool sees = comparison.blindness < most_blindness;
+  comparison.passed = failures == 0 && sees;
   const std::size_t at = comparison.worst_index;
+  if (!sees) {
+    text.precision(3);
+    text << "can show nothing: " << comparison.blindness << " of the largest element is allowed; ";
+    text.precision(17);
+  }
   if (failures > 0) text << failures << " of " << expected.size() << " elements are off; ";
   text << "the worst is [" << at << "]";
   if (row_width > 0) text << " = [" << at / row_width << ", " << at % row_width << "]";
@@ -125,21 +151,34 @@ Comparison compare(std::span<const Real> result, std::span<const double> expecte
   return comparison;
 }
 
-// The same with `tolerance` widened, if need be, to twice the worst relative error of `baseline`:
-// what the oracle's own loops give in the tested type. A baseline that is not finite fails.
+// The same with `tolerance` widened, if need be, to `times` the worst relative error of `baselines`: what the oracle's own
+// loops give in the tested type. A baseline that is not finite fails.
+template <class Real>
+Comparison compare_with_baselines(std::span<const Real> result,
+                                  const std::vector<std::span<const Real>>& baselines,
+                                  std::span<const double> expected, double tolerance,
+                                  std::size_t row_width = 0, double least_scale = 0,
+                                  double times = 2) {
+  double worst = 0;
+  for (const auto& baseline : baselines) {
+    const Comparison plain = compare(baseline, expected, tolerance, row_width, least_scale);
+    if (!std::isfinite(plain.worst_ratio) ||
+        (baseline.size() != expected.size() && !plain.passed)) {
+      Comparison comparison = plain;
+      comparison.passed = false;
+      comparison.message = "cannot be judged, its baseline is wrong: " + plain.message;
+      return comparison;
+    }
+    worst = std::max(worst, plain.worst_ratio);
+  }
+  return compare(result, expected, tolerance * std::max(1.0, times * worst), row_width,
+                 least_scale);
+}
 template <class Real>
 Comparison compare_with_baseline(std::span<const Real> result, std::span<const Real> baseline,
                                  std::span<const double> expected, double tolerance,
-                                 std::size_t row_width = 0, double least_scale = 0) {
-  const Comparison plain = compare(baseline, expected, tolerance, row_width, least_scale);
-  if (!std::isfinite(plain.worst_ratio) || (baseline.size() != expected.size() && !plain.passed)) {
-    Comparison comparison = plain;
-    comparison.passed = false;
-    comparison.message = "cannot be judged, its baseline is wrong: " + plain.message;
-    return comparison;
-  }
-  return compare(result, expected, tolerance * std::max(1.0, 2 * plain.worst_ratio), row_width,
-                 least_scale);
+                                 std::size_t row_width = 0) {
+  return compare_with_baselines<Real>(result, {baseline}, expected, tolerance, row_width);
 }
 
 // Equal bit by bit: for repeatability. NaN equals the same NaN, 0 differs from -0.
