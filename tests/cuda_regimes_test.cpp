@@ -219,7 +219,7 @@ TEST_F(OnLargeDevice, LargerStatesGoToClustersAndThenToGroups) {
 TEST_F(OnLargeDevice, FewSequencesWalkAlone) {
   for (const char* text :
        {"lstm_f32_n1_h64_len1_seed1", "lstm_bf16_n1_h64_len1_seed1", "grud_f32_n1_h64_len1_seed1",
-        "gru_reset_before_f16_n1_h64_len1_seed1", "lstm_f32_n1_h128_len1_seed1"}) {
+        "gru_reset_before_f32_n1_h64_len1_seed1", "lstm_f32_n1_h128_len1_seed1"}) {
     EXPECT_EQ(chosen(layer_of(text), {10'000, 64, 0}), LACUNA_REGIME_LONE) << text;
     EXPECT_EQ(chosen(layer_of(text), {100'000, 2'000, 0}), LACUNA_REGIME_RESIDENT) << text;
   }
