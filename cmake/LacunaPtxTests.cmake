@@ -70,6 +70,9 @@ set(ptx_share_stack_options 4)
 set(ptx_share_properties_order 3)
 set(ptx_share_properties_pieces 3)
 set(ptx_share_cuda_usual 7)
+set(ptx_share_cuda_split 3)
+set(ptx_share_cuda_inference 3)
+set(ptx_share_cuda_offsets 3)
 set(ptx_filter_stack -*Fortieth*) # 60,000 tokens
 set(ptx_filter_cuda_split -*OneIsLong*) # 20,000 steps, each a meeting of blocks
 set(ptx_filter_cuda_training -RecordedTraining*) # takes scratch in a capture, which the stand-in refuses
