@@ -20,38 +20,11 @@ from gpu_alone import Device, Host, Run, parameters_of
 from gpu_bars import told_floor
 from gpu_cases import halved, parse
 from gpu_numbers import UNIT_ROUNDOFF, bounds, compare, make_numbers, operations, prove_comparer
+from gpu_sampling import LEAST_SAMPLES, SAMPLING, CaptureFailed, Phases, Refused
 from nvml import Nvml
 
-LEAST_SAMPLES = 5
-SAMPLING = 1.5  # seconds of a contestant, beyond which no more than the least are taken
 OPERATIONS = 1e10  # that the reference may take, which is computed twice
 AS_LONG_AS = 6  # sequences fewer ones take, for each step reads all weights
-
-
-class CaptureFailed(Exception):
-    def __init__(self, who, error):
-        super().__init__(str(error))
-        self.who = who
-
-
-class Refused(Exception):
-    """Lacuna differs from the reference."""
-
-
-class Phases:
-    """What a case is at, said to whoever waits, and the seconds that each part took."""
-
-    def __init__(self):
-        self.seconds, self.name, self.began = {}, None, 0.0
-
-    def begin(self, name):
-        self.end()
-        self.name, self.began = name, time.perf_counter()
-        print(json.dumps({"now": name}), flush=True)
-
-    def end(self):
-        if self.name is not None:
-            self.seconds[self.name] = round(time.perf_counter() - self.began, 4)
 
 
 def checked_part(case):

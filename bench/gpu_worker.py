@@ -17,41 +17,8 @@ import torch
 from gpu_bars import told_floor
 from gpu_cases import halved, parse
 from gpu_contestants import contestants, first_steps, make_inputs, plain, reference
+from gpu_sampling import LEAST_SAMPLES, SAMPLING, CaptureFailed, Phases, Refused
 from nvml import Nvml
-
-LEAST_SAMPLES = 5
-SAMPLING = 1.5  # seconds of a contestant, beyond which no more than the least are taken
-
-
-class CaptureFailed(Exception):
-    def __init__(self, who, error):
-        super().__init__(str(error))
-        self.who = who
-
-
-class Refused(Exception):
-    """Lacuna differs from the reference."""
-
-
-class Phases:
-    """What a case is at, said to whoever waits, and the seconds that each part took."""
-
-    def __init__(self, device):
-        self.cuda, self.seconds, self.name = device.type == "cuda", {}, None
-        self.began = time.perf_counter()
-
-    def begin(self, name):
-        self.end()
-        self.name = name
-        print(json.dumps({"now": name}), flush=True)
-
-    def end(self):
-        if self.cuda:
-            torch.cuda.synchronize()
-        now = time.perf_counter()
-        if self.name is not None:
-            self.seconds[self.name] = round(self.seconds.get(self.name, 0) + now - self.began, 4)
-        self.name, self.began = None, now
 
 
 class Seat:
@@ -168,7 +135,7 @@ def judge(case, inputs, device, seats, phases):
 
 def run_case(name, repeats, eager, library, device, nvml):
     """After any error but Refused the process is not to be used again, so nothing is tidied up then."""
-    case, phases = parse(name), Phases(device)
+    case, phases = parse(name), Phases(torch.cuda.synchronize if device.type == "cuda" else lambda: None)
     if device.type == "cuda":
         set_math_mode(case.tf32)
     phases.begin("inputs")

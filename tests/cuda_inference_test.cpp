@@ -85,15 +85,7 @@ void expect_bits_of_training(Case c) {
     c.layer.reverse = reverse;
     const auto context = support::make_context();
     auto training = run_of<Stored>(c), no_tape = run_of<Stored>(c), inference = run_of<Stored>(c);
-    const auto plan = support::make_plan(context.get(), training.layer(), training.capacity());
-    const auto tape = support::make_tape(plan.get());
-    training.forward(plan.get(), tape.get());
-    no_tape.forward(plan.get(), nullptr);
-    support::expect_same_bits(no_tape, training);
-    const auto small =
-        support::make_plan(context.get(), training.layer(), training.capacity(), true);
-    inference.forward(small.get(), nullptr);
-    support::expect_same_bits(inference, training);
+    support::expect_bits_of_training(context.get(), training, no_tape, inference);
   }
 }
 

@@ -123,15 +123,7 @@ TEST_P(Optional, InferenceGivesTheBitsOfTraining) {
       for (const lacuna_isa isa : support::instruction_sets()) {
         const auto context = support::make_context(2, isa);
         LibraryRun<Real> training(c), no_tape(c), inference(c);
-        const auto plan = support::make_plan(context.get(), training.layer(), training.capacity());
-        const auto tape = support::make_tape(plan.get());
-        training.forward(plan.get(), tape.get());
-        no_tape.forward(plan.get(), nullptr);
-        support::expect_same_bits(no_tape, training);
-        const auto small =
-            support::make_plan(context.get(), training.layer(), training.capacity(), true);
-        inference.forward(small.get(), nullptr);
-        support::expect_same_bits(inference, training);
+        support::expect_bits_of_training(context.get(), training, no_tape, inference);
       }
     });
   }

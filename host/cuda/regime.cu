@@ -136,7 +136,7 @@ struct Wish {
   Machine machine() const {
     Machine machine{facts.multiprocessors, facts.gigahertz, facts.costs.constants,
                     limits_of(facts.capability)};
-    // The default is an H100's, and there are slower tensor cores.
+    // Another chip's, and there are slower tensor cores.
     if (!facts.costs.measured)
       machine.constants.mma_cycles =
           std::max(machine.constants.mma_cycles, machine.limits.mma_cycles);
@@ -350,8 +350,8 @@ Way stepwise_way(const Wish& wish) {
 }
 
 // How many times shorter a step has to be than that of a block with all of W_h, where the model rests on a guess: a group's on
-// a chip that was not measured, for the defaults of a hop from block to block; one of a lone lane where everything was measured
-// but its gates. What launches and products take is published.
+// a chip that was not measured, for what a hop from block to block takes depends on the chip; one of a lone lane where everything
+// was measured but its gates.
 constexpr double doubt = 1.5;
 
 double expected_us(const Way& way) { return told_us(way.step) + way.start_us; }

@@ -159,4 +159,17 @@ void expect_same_bits(const LibraryRun<Real, Stored>& result,
   expect_each(result, expected, are_same_bits<Real>);
 }
 
+// Forward runs of one case: with a tape, without, and of a plan that is for inference alone.
+template <class Run>
+void expect_bits_of_training(lacuna_context* context, Run& training, Run& no_tape, Run& inference) {
+  const auto plan = make_plan(context, training.layer(), training.capacity());
+  const auto tape = make_tape(plan.get());
+  training.forward(plan.get(), tape.get());
+  no_tape.forward(plan.get(), nullptr);
+  expect_same_bits(no_tape, training);
+  const auto small = make_plan(context, training.layer(), training.capacity(), true);
+  inference.forward(small.get(), nullptr);
+  expect_same_bits(inference, training);
+}
+
 }  // namespace support
