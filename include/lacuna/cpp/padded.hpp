@@ -27,16 +27,21 @@ inline std::int64_t padded_rows(std::string_view argument, std::size_t sequences
   return static_cast<std::int64_t>(sequences) * max_length;
 }
 
-// `argument`: what stands before "lengths" and "max_length" in messages.
+// `argument`: what stands before "lengths" and "max_length" in messages; most_int64: there is no limit.
 inline std::vector<std::int64_t> offsets_of(std::string_view argument,
                                             std::span<const std::int64_t> lengths,
                                             std::int64_t max_length) {
   std::vector<std::int64_t> offsets(lengths.size() + 1, 0);
   for (std::size_t b = 0; b < lengths.size(); ++b) {
+    const std::string length =
+        std::string(argument) + "lengths[" + std::to_string(b) + "]: " + std::to_string(lengths[b]);
     if (lengths[b] < 0 || lengths[b] > max_length)
-      refuse(std::string(argument) + "lengths[" + std::to_string(b) +
-             "]: " + std::to_string(lengths[b]) +
-             ", expected 0 to max_length = " + std::to_string(max_length));
+      refuse(length + (max_length == most_int64
+                           ? ", expected >= 0"
+                           : ", expected 0 to max_length = " + std::to_string(max_length)));
+    if (lengths[b] > most_int64 - offsets[b])
+      refuse(length + " more tokens than the " + std::to_string(offsets[b]) +
+             " before do not fit in memory");
     offsets[b + 1] = offsets[b] + lengths[b];
   }
   return offsets;
@@ -46,16 +51,7 @@ inline std::vector<std::int64_t> offsets_of(std::string_view argument,
 
 // offsets [B + 1] of sequences with these lengths.
 inline std::vector<std::int64_t> offsets_of(std::span<const std::int64_t> lengths) {
-  std::vector<std::int64_t> offsets(lengths.size() + 1, 0);
-  for (std::size_t b = 0; b < lengths.size(); ++b) {
-    const std::string length = "lengths[" + std::to_string(b) + "]: " + std::to_string(lengths[b]);
-    if (lengths[b] < 0) detail::refuse(length + ", expected >= 0");
-    if (lengths[b] > detail::most_int64 - offsets[b])
-      detail::refuse(length + " more tokens than the " + std::to_string(offsets[b]) +
-                     " before do not fit in memory");
-    offsets[b + 1] = offsets[b] + lengths[b];
-  }
-  return offsets;
+  return detail::offsets_of("", lengths, detail::most_int64);
 }
 
 // padded [B, T, columns] -> packed [N, columns].
