@@ -33,14 +33,16 @@ inline std::vector<std::int64_t> offsets_of(std::string_view argument,
                                             std::int64_t max_length) {
   std::vector<std::int64_t> offsets(lengths.size() + 1, 0);
   for (std::size_t b = 0; b < lengths.size(); ++b) {
-    const std::string length =
-        std::string(argument) + "lengths[" + std::to_string(b) + "]: " + std::to_string(lengths[b]);
+    const auto length = [&] {
+      return std::string(argument) + "lengths[" + std::to_string(b) +
+             "]: " + std::to_string(lengths[b]);
+    };
     if (lengths[b] < 0 || lengths[b] > max_length)
-      refuse(length + (max_length == most_int64
-                           ? ", expected >= 0"
-                           : ", expected 0 to max_length = " + std::to_string(max_length)));
+      refuse(length() + (max_length == most_int64
+                             ? ", expected >= 0"
+                             : ", expected 0 to max_length = " + std::to_string(max_length)));
     if (lengths[b] > most_int64 - offsets[b])
-      refuse(length + " more tokens than the " + std::to_string(offsets[b]) +
+      refuse(length() + " more tokens than the " + std::to_string(offsets[b]) +
              " before do not fit in memory");
     offsets[b + 1] = offsets[b] + lengths[b];
   }
