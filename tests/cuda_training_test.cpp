@@ -243,6 +243,42 @@ TYPED_TEST(CudaTraining, StepsOfAScaledLoss) {
   EXPECT_EQ(state.steps, 5);
 }
 
+// Without a rule for it the scale stays, whatever the norm, and steps are counted: those of the CPU whose numbers the call says.
+TYPED_TEST(CudaTraining, StepsOfAConstantScale) {
+  using Real = typename TypeParam::Real;
+  constexpr lacuna_type type = type_of<Real>;
+  constexpr std::size_t count = 1000;
+  lacuna_adam adam{1e-2, 0.9, 0.999, 1e-8, 0.01, 0};
+  auto p = numbers<Real>(count, 2), first = std::vector<Real>(count), second = first;
+  lacuna_loss_scale state{8, 0, 0};
+  for (int step = 0; step < 4; ++step) {
+    auto gradients = numbers<Real>(count, 20 + step);
+    if (step == 2) gradients[7] = std::numeric_limits<Real>::infinity();
+    auto scaled = gradients;
+    for (Real& g : scaled) g *= Real(8);
+    GuardedBuffer<Real> got_p(p), got_first(first), got_second(second);
+    GuardedBuffer<lacuna_loss_scale> got_state(std::vector<lacuna_loss_scale>{state});
+    Mirror m;
+    const lacuna_adam_array device{count, m.in(scaled.data(), count), m.out(got_p),
+                                   m.out(got_first), m.out(got_second)};
+    must(lacuna_adam_step_clipped(this->cuda.get(), &adam, type, 1, &device, 5, nullptr,
+                                  m.out(got_state), nullptr, nullptr));
+    m.bring_back();
+    lacuna_adam numbered = adam;
+    numbered.step = step < 2 ? step + 1 : step;  // the third is skipped
+    const lacuna_adam_array host{count, gradients.data(), p.data(), first.data(), second.data()};
+    must(lacuna_adam_step_clipped(this->cpu.get(), &numbered, type, 1, &host, 5, nullptr, nullptr,
+                                  nullptr, nullptr));
+    expect_close(got_p, p, "parameters");
+    expect_close(got_first, first, "first_moment");
+    expect_close(got_second, second, "second_moment");
+    state = *got_state.data();
+    EXPECT_EQ(state.scale, 8);
+    EXPECT_EQ(state.finite_steps, step < 2 ? step + 1 : step - 2);
+    EXPECT_EQ(state.steps, step < 2 ? step + 1 : step);
+  }
+}
+
 TYPED_TEST(CudaTraining, PackAndUnpack) {
   using Real = typename TypeParam::Real;
   const std::vector<std::int64_t> lengths{2, 0, 5, 1};
@@ -273,7 +309,7 @@ TYPED_TEST(CudaTraining, PackAndUnpack) {
 // ---- Recorded ----
 
 // A linear head that learns: prediction, loss, gradients, their norm, Adam; then the loss once more, scaled, and a step that
-// clips and counts by itself; over arrays that stay where they are.
+// clips and counts by itself, and one of a constant scale; over arrays that stay where they are.
 template <class Real>
 class Head {
  public:
@@ -282,8 +318,9 @@ class Head {
     give(bias_, 6);
     for (Array<Real>* moment : {&first_, &second_, &first_of_bias_, &second_of_bias_})
       clear(*moment);
-    const lacuna_loss_scale start{1024, 0, 0};
+    const lacuna_loss_scale start{1024, 0, 0}, unscaled{1, 0, 0};
     loss_scale_.set(&start, 1);
+    counter_.set(&unscaled, 1);
   }
   void set(int seed) {
     give(x_, seed);
@@ -321,6 +358,8 @@ class Head {
         {outputs, d_bias_.data(), bias_.data(), first_of_bias_.data(), second_of_bias_.data()}};
     must(lacuna_adam_step_clipped(context, &adam, type, 2, list, 0.5, &scaling, loss_scale_.data(),
                                   norm_.data(), stream));
+    must(lacuna_adam_step_clipped(context, &adam, type, 2, list, 0.5, nullptr, counter_.data(),
+                                  nullptr, stream));
   }
   // All that a step makes.
   std::vector<std::vector<Real>> results() const {
@@ -330,6 +369,7 @@ class Head {
   }
   std::vector<double> losses() const { return {loss_.get()[0], norm_.get()[0]}; }
   lacuna_loss_scale loss_scale() const { return loss_scale_.get()[0]; }
+  std::int64_t counted() const { return counter_.get()[0].steps; }
 
  private:
   static constexpr std::size_t rows = 37, width = 19, outputs = 3;
@@ -350,7 +390,7 @@ class Head {
   Array<Real> bias_{outputs}, d_bias_{outputs}, first_of_bias_{outputs}, second_of_bias_{outputs};
   Array<double> loss_{1}, norm_{1};
   Array<std::int64_t> count_{1};
-  Array<lacuna_loss_scale> loss_scale_{1};
+  Array<lacuna_loss_scale> loss_scale_{1}, counter_{1};
 };
 
 template <class Real>
@@ -372,6 +412,7 @@ TYPED_TEST(RecordedTraining, StepsHaveTheBitsOfCallsMadePlainly) {
     EXPECT_EQ(recorded.losses(), plain.losses());
     // A graph's step counts by itself.
     EXPECT_EQ(recorded.loss_scale().steps, seed);
+    EXPECT_EQ(recorded.counted(), seed);
     EXPECT_EQ(recorded.loss_scale().scale, seed < 2 ? 1024 : 2048);
     EXPECT_EQ(plain.loss_scale().steps, seed);
     losses.push_back(recorded.losses()[0]);

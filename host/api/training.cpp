@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <span>
 #include <utility>
 #include <vector>
@@ -307,16 +308,14 @@ void check_with_step(const lacuna_adam& adam) {
   check_at_least(adam.step, 1, "adam.step");
 }
 
-// Both or neither.
-void check_scaling(const lacuna_loss_scaling* scaling, const lacuna_loss_scale* state) {
-  if (scaling) {
-    check(*scaling);
-    if (!state)
-      refuse(LACUNA_INVALID_ARGUMENT, "loss_scale: null, expected ", loss_scale_extent.rows,
-             " elements");
-  } else if (state) {
-    refuse(LACUNA_INVALID_ARGUMENT, "scaling: null, expected one with a loss_scale");
-  }
+// The scale stays: no growth is reached, and a step that is skipped multiplies it by one.
+constexpr lacuna_loss_scaling constant_scale{1, 1, std::numeric_limits<std::int64_t>::max()};
+
+void check_scaling(const lacuna_loss_scaling& scaling, const lacuna_loss_scale* state) {
+  check(scaling);
+  if (!state)
+    refuse(LACUNA_INVALID_ARGUMENT, "loss_scale: null, expected ", loss_scale_extent.rows,
+           " elements with a scaling");
 }
 
 }  // namespace
@@ -427,18 +426,18 @@ lacuna_status lacuna_adam_step_clipped(lacuna_context* context, const lacuna_ada
                                        lacuna_loss_scale* loss_scale, double* norm, void* stream) {
   return api::guarded([&] {
     auto& backend = *not_null(context, "context").shared->backend;
-    if (scaling)
+    if (loss_scale || scaling)
       api::check(not_null(adam, "adam"));
     else
       api::check_with_step(not_null(adam, "adam"));
     api::check_type(type, backend, "type");
     api::check_stream(backend, stream);
     api::check_max_norm(max_norm);
-    api::check_scaling(scaling, loss_scale);
+    if (scaling) api::check_scaling(*scaling, loss_scale);
     api::check_adam_list(backend, type, arrays, list, norm, loss_scale);
     api::check_loss_scale(backend, loss_scale);
     backend.adam_step_clipped(
-        {{*adam, max_norm, scaling ? *scaling : lacuna_loss_scaling{}, loss_scale},
+        {{*adam, max_norm, scaling ? *scaling : api::constant_scale, loss_scale},
          type,
          arrays,
          list,

@@ -687,9 +687,9 @@ typedef struct lacuna_adam {
   double weight_decay;
   /* >= 1, 1 for the first step: corrects the bias of moments that began at 0. It is the call's own, so
    * a captured CUDA graph that is replayed takes the same step's correction each time.
-   * lacuna_adam_step_clipped with a loss_scale has the device count instead. Who wants no scaling
-   * gives {1, 0, 0} and an interval of INT64_MAX: the scale then changes only where a norm is not
-   * finite, so losses are to be given the same loss_scale. */
+   * lacuna_adam_step_clipped with a loss_scale has the device count instead, and so a graph takes each
+   * step's own. A loss_scale of {1, 0, 0} without a rule by which it changes (`scaling` null) does no
+   * more than that. */
   int64_t step;
 } lacuna_adam;
 
@@ -711,12 +711,12 @@ typedef struct lacuna_adam_array {
  * every 64 arrays. `norm` (may be null) gets the norm before. Unlike the two calls: where it is not
  * finite, parameters and moments stay as they are. max_norm > 0; infinity clips nothing.
  *
- * `scaling` and `loss_scale` (both, or both null): gradients are those of a loss times
- * loss_scale->scale. They are divided by it as they are read; `norm` and max_norm mean the quotients.
+ * `loss_scale` (may be null): gradients are those of a loss times loss_scale->scale. They are divided
+ * by it as they are read, by a power of two without rounding; `norm` and max_norm mean the quotients.
  * Then the step updates loss_scale: one that is taken adds 1 to finite_steps and steps, one that is
- * skipped sets finite_steps to 0, and so does a change of the scale. adam->step is not read: a step's
- * number is loss_scale->steps + 1, which the device alone knows. Where the scale is a power of two,
- * the step has the bits of one without scaling over gradients divided by it. */
+ * skipped sets finite_steps to 0, and so does a change of the scale. `scaling` is the rule by which it
+ * changes; null: it stays, or there is no loss_scale. adam->step is not read with one: a step's number
+ * is loss_scale->steps + 1, which the device alone knows. */
 LACUNA_NODISCARD LACUNA_API lacuna_status lacuna_adam_step_clipped(
     lacuna_context* context, const lacuna_adam* adam, lacuna_type type, int64_t arrays,
     const lacuna_adam_array* list, double max_norm, const lacuna_loss_scaling* scaling,
