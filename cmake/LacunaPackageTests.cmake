@@ -91,7 +91,8 @@ function(lacuna_add_planted_coverage name expected)
   set(folder ${CMAKE_CURRENT_SOURCE_DIR}/coverage_reports)
   add_test(NAME package.coverage_${name}
            COMMAND ${Python3_EXECUTABLE} ${PROJECT_SOURCE_DIR}/cmake/check_coverage.py --build
-                   ${folder}/${name} --source ${folder}/${name} --gcov ${folder}/gcov .)
+                   ${folder}/${name} --source ${folder}/${name} --gcov ${folder}/gcov --library
+                   planted .)
   set_tests_properties(package.coverage_${name} PROPERTIES LABELS "package" TIMEOUT 60
                                                            PASS_REGULAR_EXPRESSION "${expected}")
 endfunction()
@@ -101,6 +102,7 @@ if(Python3_FOUND)
   lacuna_add_planted_coverage(borrowed "kernel.h:4: scale_kernel.*1 to mend")
   lacuna_add_planted_coverage(stale "kernel.h:2: executed in spite of its exception")
   lacuna_add_planted_coverage(instances "1 of 2 instances of kernels ran")
+  lacuna_add_planted_coverage(idle "never ran, of planted: void scale<double>.*1 to mend")
   lacuna_add_planted_coverage(uncompiled "kernel.h: has a kernel, and no line that was compiled")
 endif()
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Lines of the kernels that no test executed, by gcov's account.
 
-    check_coverage.py --build DIR --source DIR [--gcov PROGRAM] [--report FILE] FOLDER...
+    check_coverage.py --build DIR --source DIR [--gcov PROGRAM] [--library TARGET] [--report FILE] FOLDER...
 
 Reads every .gcda below the build folder, and looks at files in the FOLDERs of the source tree. A line
 counts as executed when any instance of its template, in any program, executed it. What nobody
@@ -11,7 +11,8 @@ A launch written over several lines counts by any of them, from its name to the 
 closes it: gcov gives some of these lines to what would follow an exception alone.
 
 Kernels are templates, and a line says nothing of an instance that no test runs: instances are counted
-besides, and those that never ran are listed in the report by name.
+besides, and those that never ran are listed in the report by name. Of the library, the objects of that
+TARGET, every one must have run, in whatever program; tests have instances of their own that may not.
 
 A line that cannot be executed carries `// gcov: why`, and is then no failure. A line that has the
 comment and is executed all the same is one.
@@ -81,6 +82,7 @@ def main():
     parser.add_argument("--build", type=pathlib.Path, required=True)
     parser.add_argument("--source", type=pathlib.Path, required=True)
     parser.add_argument("--gcov", default="gcov")
+    parser.add_argument("--library")
     parser.add_argument("--report", type=pathlib.Path)
     parser.add_argument("folders", nargs="+")
     options = parser.parse_args()
@@ -89,14 +91,16 @@ def main():
     data = sorted(options.build.resolve().rglob("*.gcda"))
     if not data:
         sys.exit(f"Error: no .gcda below {options.build}: nothing was compiled to count, or ran")
-    totals, functions = {}, {}
+    totals, functions, of_library = {}, {}, set()
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for files, found in pool.map(
-                lambda one: counted(options.gcov, options.build.resolve(), one), data):
+        for one, (files, found) in zip(data, pool.map(
+                lambda one: counted(options.gcov, options.build.resolve(), one), data)):
             for name, lines in files.items():
                 add(totals.setdefault(name, {}), lines.items())
             for name, counts in found.items():
                 add(functions.setdefault(name, {}), counts.items())
+                if f"{options.library}.dir" in one.parts:
+                    of_library |= {name for _, name in counts}
 
     instances = {}
     report, executed, all_lines, excused, wrong = [], 0, 0, 0, 0
@@ -131,7 +135,9 @@ def main():
             report += [f"  {shown}:{number}: {what}" for number, what in missed]
             wrong += len(missed)
     idle = sorted(name for name, times in instances.items() if not times)
-    report += [f"  never ran: {name}" for name in idle]
+    report += [f"  never ran: {name}" for name in idle if name not in of_library]
+    report += [f"  never ran, of {options.library}: {name}" for name in idle if name in of_library]
+    wrong += sum(name in of_library for name in idle)
     report.append(f"{len(instances) - len(idle)} of {len(instances)} instances of kernels ran")
     if uncounted:
         report.append("no counted line: " + ", ".join(uncounted))
@@ -144,7 +150,7 @@ def main():
         options.report.write_text(text, encoding="utf-8")
     if wrong or not all_lines:
         print(text, end="")
-        sys.exit("Error: not every line was executed")
+        sys.exit("Error: not every line or instance was executed")
     print("\n".join(report[-3:] if uncounted else report[-2:]))
 
 

@@ -480,6 +480,7 @@ INSTANTIATE_TEST_SUITE_P(
                                      "grud_f32_n90_d5_h33_len0-12_miss70_eo_rev_seed4",
                                      "lstm+none+relax_f16_n50_d3_h20_len0-7_init_seed5",
                                      "lstm+none+relax_f32_n50_d3_h20_len0-9_miss40_eo_rev_seed7",
+                                     "rnn_tanh+none+relax_f32_n20_d3_h20_len0-5_init_seed8",
                                      "grud_bf16_n40_d3_h20_len0-7_miss70_eo_seed6"),
                      testing::Values(LACUNA_REGIME_RESIDENT, LACUNA_REGIME_LONE)));
 

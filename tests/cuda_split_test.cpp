@@ -107,18 +107,6 @@ INSTANTIATE_TEST_SUITE_P(Seeds, SplitInOrder,
                                           testing::Values(cluster(8), cluster(16), grid(16)),
                                           testing::Values(11, 12, 13)));
 
-// A sequence of 20,000 tokens beside 500 short ones.
-class SplitOneIsLong : public testing::TestWithParam<Group> {};
-
-TEST_P(SplitOneIsLong, Agrees) {
-  const Group group = GetParam();
-  if (!support::serves(group.regime)) GTEST_SKIP() << "no clusters here";
-  const InRegime regime(group.regime);
-  const InGroups groups(group.blocks, 9);
-  support::expect_agreement("gru_decay_f32_n501_d1_h3_len0-3+20000_miss30_seed7");
-}
-INSTANTIATE_TEST_SUITE_P(Groups, SplitOneIsLong, testing::Values(cluster(2), grid(2)));
-
 // Each cell x evolve, which are kernels of their own, in each type; tf32 are fp32 layers with products of 11 bits.
 using Evolving = std::tuple<const char*, const char*, const char*, Group>;
 

@@ -167,6 +167,7 @@ INSTANTIATE_TEST_SUITE_P(
                         "lstm_f64_n4_h9_len0-23_init_seed3", "lstm_bf16_n9_h31_len0-23_init_seed3",
                         "gru_f32_n7_h33_len0-9_init_seed4", "gru_bf16_n6_d7_h16_len1-12_seed4",
                         "gru_f64_n6_d7_h16_len1-12_rev_seed4",
+                        "gru_f16_n6_d7_h16_len1-12_seed4", "rnn_bf16_n7_h34_len0-19_seed1",
                         "gru_reset_before_f32_n7_h33_len0-9_init_seed5",
                         "gru_reset_before_f16_n7_h33_len0-9_rev_init_seed5",
                         "gru_reset_before_f64_n7_h10_len0-9_init_seed5",

@@ -1,5 +1,8 @@
 #include "host/cuda/window.h"
 
+#include <cstdint>
+#include <type_traits>
+
 #include "kernels/tokens/window.h"
 #include "kernels/tokens/window_gaps.h"
 #include "kernels/tokens/window_measured.h"
@@ -33,10 +36,10 @@ void move(const RowsRun& run) {
   args.dropout = run.dropout;
   args.names = run.names;
   args.column = run.column;
-  if (run.over == RowsRun::Over::endings)
-    move_window_endings(stream_of(run.stream), args);
-  else
-    move_window_rows(stream_of(run.stream), args);
+  // Of gradients; masks have no endings.
+  if constexpr (!std::is_same_v<T, std::uint8_t>)
+    if (run.over == RowsRun::Over::endings) return move_window_endings(stream_of(run.stream), args);
+  move_window_rows(stream_of(run.stream), args);
 }
 
 template <class T>

@@ -17,7 +17,10 @@ struct Group {
   int blocks;
 };
 inline void PrintTo(const Group& group, std::ostream* out) {
-  *out << (group.regime == LACUNA_REGIME_CLUSTER ? "cluster" : "grid") << group.blocks;
+  *out << (group.regime == LACUNA_REGIME_CLUSTER    ? "cluster"
+           : group.regime == LACUNA_REGIME_RESIDENT ? "resident"
+                                                    : "grid")
+       << group.blocks;
 }
 constexpr Group cluster(int blocks) { return {LACUNA_REGIME_CLUSTER, blocks}; }
 constexpr Group grid(int blocks) { return {LACUNA_REGIME_GRID, blocks}; }
