@@ -6,6 +6,7 @@
 
 #include "emulator/emulator.h"
 #include "support/against_oracle.h"
+#include "support/block_bytes.h"
 #include "support/cuda.h"
 #include "support/groups.h"
 
@@ -15,20 +16,11 @@ using support::cluster;
 using support::grid;
 using support::Group;
 
-std::size_t number_behind(const std::string& text, const std::string& words) {
-  const std::size_t at = text.find(words);
-  if (at == std::string::npos) throw std::runtime_error("no '" + words + "' in\n" + text);
-  return std::stoull(text.substr(at + words.size()));
-}
-
-// What a block takes, forward and backward.
-std::pair<std::size_t, std::size_t> taken(const support::Case& c) {
+support::BlockBytes taken(const support::Case& c) {
   const auto context = support::make_context();
   const auto plan = support::make_plan(context.get(), support::library_layer(c),
                                        {c.sequences * c.max_length(), c.sequences, c.max_length()});
-  const std::string said = support::explained(plan.get());
-  return {number_behind(said, "a block takes at most "),
-          number_behind(said, " on the way forward and ")};
+  return support::block_bytes(support::explained(plan.get()));
 }
 
 class OnePart : public testing::TestWithParam<std::tuple<const char*, Group>> {};
@@ -43,12 +35,12 @@ TEST_P(OnePart, Agrees) {
       c.layer.evolve == reference::Evolve::relax ? support::Outputs::all : support::Outputs::usual);
   support::expect_agreement(c);
   lacuna::emulator::Settings tight = lacuna::emulator::settings();
-  const auto [forward, backward] = taken(c);
-  tight.device.shared_per_block = std::min(forward, backward) - 1;
+  const support::BlockBytes whole = taken(c);
+  tight.device.shared_per_block = std::min(whole.forward, whole.backward) - 1;
   const lacuna::emulator::WithSettings settings(tight);
-  const auto [forward_now, backward_now] = taken(c);
-  EXPECT_LT(forward_now, forward);
-  EXPECT_LT(backward_now, backward);
+  const support::BlockBytes less = taken(c);
+  EXPECT_LT(less.forward, whole.forward);
+  EXPECT_LT(less.backward, whole.backward);
   support::expect_agreement(c);
 }
 

@@ -13,6 +13,7 @@
 #include "host/cuda/explain.h"
 #include "host/cuda/lanes.h"
 #include "kernels/recurrence/resident/lanes.h"
+#include "support/block_bytes.h"
 #include "support/stack_run.h"
 #endif
 
@@ -147,7 +148,6 @@ TEST(Regime, SaysWhatResidentDoes) {
 }
 
 TEST(Regime, SaysWhatABlockTakes) {
-  const std::string takes = "a block takes at most ", back = " on the way forward and ";
   for (const lacuna_regime regime :
        {LACUNA_REGIME_RESIDENT, LACUNA_REGIME_CLUSTER, LACUNA_REGIME_GRID, LACUNA_REGIME_LONE})
     for (const char* cell : {"rnn", "lstm", "gru", "gru_reset_before"})
@@ -158,15 +158,12 @@ TEST(Regime, SaysWhatABlockTakes) {
         auto& most = lacuna::emulator::counters().most_shared;
         most = 0;
         support::expect_agreement(text);
-        const std::string said = explained(layer_of(text.c_str()));
-        const std::size_t at = said.find(takes), second = said.find(back);
-        ASSERT_TRUE(at != std::string::npos && second != std::string::npos) << said;
-        EXPECT_EQ(std::max(std::stoull(said.substr(at + takes.size())),
-                           std::stoull(said.substr(second + back.size()))),
-                  most);
+        const auto bytes = support::block_bytes(explained(layer_of(text.c_str())));
+        EXPECT_EQ(std::max(bytes.forward, bytes.backward), most);
       }
   const InRegime stepwise(LACUNA_REGIME_STEPWISE);
-  EXPECT_EQ(explained(layer_of("lstm_f32_n1_h40_len3")).find(takes), std::string::npos);
+  EXPECT_EQ(explained(layer_of("lstm_f32_n1_h40_len3")).find("a block takes at most "),
+            std::string::npos);
 }
 
 TEST(Regime, IsAnotherWhereABlockHasTooLittleSharedMemory) {
