@@ -419,8 +419,11 @@ TEST_F(ClippedAdamErrors, LossScaling) {
   refuse_with("loss_scale: overlaps norm", norm, &state.scale, call);
   refuse_with("loss_scale: overlaps list[1].second_moment", list[1].second_moment,
               static_cast<void*>(&state), call);
-  scaling = nullptr;
-  EXPECT_EQ(call(), LACUNA_OK);  // counts all the same
+  scaling = nullptr;  // the scale stays, and steps are counted all the same
+  const std::int64_t before = state.steps;
+  EXPECT_EQ(call(), LACUNA_OK);
+  EXPECT_EQ(state.steps, before + 1);
+  EXPECT_EQ(state.scale, 2);
   loss_scale = nullptr;
   settings.step = 1;
   EXPECT_EQ(call(), LACUNA_OK);
