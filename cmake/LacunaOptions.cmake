@@ -8,7 +8,7 @@ set_property(CACHE LACUNA_EMULATOR PROPERTY STRINGS AUTO ON OFF)
 
 option(LACUNA_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
 set(LACUNA_TESTS "cpu;emulated;kernels;device" CACHE STRING
-    "Which tests: cpu; emulated, the CUDA backend on the CPU; kernels, by themselves, likewise; device, on a GPU (where nvcc is found); ptx, what nvcc made, on the CPU")
+    "Which tests: cpu; emulated, the CUDA backend on the CPU; kernels, its own tests and those of its kernels, likewise; device, on a GPU (where nvcc is found); ptx, what nvcc made, on the CPU")
 option(LACUNA_COVERAGE "Let the emulated tests count the lines they execute, for gcov" OFF)
 option(LACUNA_BUILD_BENCH "Build the benchmarks" OFF)
 option(LACUNA_BUILD_EXAMPLES "Build the example programs" ${PROJECT_IS_TOP_LEVEL})
